@@ -1,0 +1,169 @@
+"""Names, kinds and promotion of dtypes, the same for every array library."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+SIGNED = ("int8", "int16", "int32", "int64")
+UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
+COMPLEX = ("complex64", "complex128")
+NAMES = ("bool", *UNSIGNED, *SIGNED, *FLOATS, *COMPLEX)
+SHORT_FLOATS = frozenset({"float16", "bfloat16"})
+
+_PYTHON = {bool: "bool", int: "int32", float: "float32", complex: "complex64"}
+
+
+def name(dtype) -> str:
+    """The standard's name of a dtype of any library, of a dtype's name, or of a Python type."""
+    if isinstance(dtype, str):
+        return dtype
+    try:
+        return _name(dtype)
+    except TypeError:  # Not hashable.
+        return _name.__wrapped__(dtype)
+
+
+@cache
+def _name(dtype) -> str:
+    if isinstance(dtype, type) and dtype in _PYTHON:
+        return "int32" if dtype is int else _PYTHON[dtype]
+    if isinstance(dtype, np.dtype):
+        return "str" if dtype.kind in "UST" else dtype.name
+    text = str(dtype)
+    for separator in (".", "'"):  # "torch.float32", "<class 'jax.numpy.float32'>"
+        parts = [part for part in text.replace(">", "").split(separator) if part]
+        text = parts[-1] if separator == "." else parts[-1]
+    text = text.rstrip("_")
+    if text in NAMES:
+        return text
+    return np.dtype(dtype).name
+
+
+def of(xp, dtype):
+    """The dtype object of namespace `xp` that has the name `dtype`."""
+    key = name(dtype)
+    found = getattr(xp, key, None)
+    if found is not None:
+        return found
+    if key == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    if key == "bool":
+        return xp.bool
+    raise TypeError(f"{xp.__name__} has no dtype {key!r}.")
+
+
+def numpy_dtype(dtype) -> np.dtype:
+    """NumPy's dtype of that name; bfloat16 comes from ml_dtypes."""
+    key = name(dtype)
+    if key == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(key)
+
+
+def _of_array(x) -> str:
+    kind = type(x)
+    if kind in _PYTHON:
+        return _PYTHON[kind]
+    return name(getattr(x, "dtype", x))
+
+
+def is_floating(x) -> bool:
+    """Whether an array, a dtype or a name is of a real floating kind (bfloat16 included)."""
+    return _of_array(x) in FLOATS
+
+
+def is_integer(x) -> bool:
+    """Whether an array, a dtype or a name is a signed or unsigned integer."""
+    return _of_array(x) in SIGNED or _of_array(x) in UNSIGNED
+
+
+def is_bool(x) -> bool:
+    """Whether an array, a dtype or a name is boolean."""
+    return _of_array(x) == "bool"
+
+
+def is_complex(x) -> bool:
+    """Whether an array, a dtype or a name is complex."""
+    return _of_array(x) in COMPLEX
+
+
+def standardize(dtype, default: str | None = None) -> str:
+    """The name of `dtype`, or `default` (floatx if that is None too) for None.
+
+    Raises ValueError for something that names no dtype.
+    """
+    if dtype is None:
+        from .. import config
+
+        return default or config.floatx()
+    try:
+        key = name(dtype)
+    except TypeError:
+        key = None
+    aliases = {"float": "float32", "int": "int32", "half": "float16", "double": "float64"}
+    key = aliases.get(key, key)
+    if key not in NAMES and key not in ("str", "string", "object"):
+        raise ValueError(f"expected the name of a dtype, such as 'float32', got {dtype!r}.")
+    return key
+
+
+def promote(*values) -> str:
+    """The dtype of a result, by Keras's rules, from arrays, dtypes, names and Python scalars.
+
+    Floats win over integers whatever their width; float16 with bfloat16 gives float32; a Python
+    scalar adapts to the arrays it meets; integers of both signs give the next wider signed one.
+    """
+    weak = [v for v in values if type(v) in _PYTHON or v in (int, float, bool)]
+    strong = [_of_array(v) for v in values if not any(v is w for w in weak)]
+    kinds = {v if isinstance(v, type) else type(v) for v in weak}
+    result = None
+    for key in strong:
+        result = key if result is None else _pair(result, key)
+    if result is None:
+        from .. import config
+
+        if complex in kinds:
+            return "complex64"
+        return config.floatx() if float in kinds else "int32" if int in kinds else "bool"
+    if complex in kinds and result not in COMPLEX:
+        return "complex64"
+    if float in kinds and result not in FLOATS + COMPLEX:
+        from .. import config
+
+        return config.floatx()
+    if int in kinds and result == "bool":
+        return "int32"
+    return result
+
+
+@cache
+def _pair(a: str, b: str) -> str:
+    if a == b:
+        return a
+    if a in COMPLEX or b in COMPLEX:
+        wide = {"complex128", "float64"} & {a, b}
+        return "complex128" if wide else "complex64"
+    if a in FLOATS and b in FLOATS:
+        if {a, b} == SHORT_FLOATS:
+            return "float32"
+        return max(a, b, key=FLOATS.index)
+    if a in FLOATS or b in FLOATS:
+        return a if a in FLOATS else b
+    if "bool" in (a, b):
+        return b if a == "bool" else a
+    if (a in SIGNED) == (b in SIGNED):
+        order = SIGNED if a in SIGNED else UNSIGNED
+        return max(a, b, key=order.index)
+    signed, unsigned = (a, b) if a in SIGNED else (b, a)
+    if unsigned == "uint64":
+        from .. import config
+
+        return config.floatx()
+    return SIGNED[max(SIGNED.index(signed), UNSIGNED.index(unsigned) + 1)]

@@ -1,0 +1,153 @@
+"""Operations with gradients and faster versions of their own."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import numpy as np
+
+from .abstract import Abstract
+from .convert import as_array
+from .namespace import NUMPY, RANK, library, namespace, plain_namespace
+from .symbolic import KerasTensor, connect
+from .tape import tape_array
+from .variable import Variable
+
+VERSIONS = {"numpy": "gpulayers.cpu", "cupy": "gpulayers.cuda"}  # Where faster versions register.
+_loaded: set[str] = set()
+
+
+def load_versions(name: str) -> None:
+    """Import the faster versions for a library's arrays, once.  There may be none."""
+    _loaded.add(name)
+    module = VERSIONS.get(name)
+    if module is not None:
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+
+
+class primitive:
+    """A function written with the array API, and faster versions of it for some arrays.
+
+    The function itself is the reference: it gives shapes, gradients and results wherever there is
+    nothing better.  Arrays are positional arguments (None and Python numbers may stand among
+    them), options are keywords.
+
+    `@op.vjp` registers a gradient rule in array API: (xp, out, *arrays, **options) -> one pullback
+    for each argument, or one for all.  `@op.on("numpy")` registers a faster version for plain
+    arrays of a library: called with `needs=None` it gives the result; when something is recorded,
+    `needs` says which arguments want a gradient, and it gives (result, pullback), where
+    pullback(g) gives one gradient for each argument (None where not needed).  It may return
+    NotImplemented to leave a case (a dtype, a size) to the reference.  `@op.shape` registers a
+    short way to the result's shape, from Abstract arrays, for a long-winded reference.
+    """
+
+    def __init__(self, reference):
+        self.reference, self._versions = reference, {}
+        self._shape = self._vjp = None
+        self.__name__, self.__doc__ = reference.__name__, reference.__doc__
+        self.__module__, self.__wrapped__ = reference.__module__, reference
+        self.__qualname__ = reference.__qualname__
+
+    def __repr__(self):
+        return f"<primitive {self.__name__}>"
+
+    def on(self, name: str):
+        """Register a faster version for the arrays of a library."""
+
+        def register(version):
+            self._versions[name] = version
+            return version
+
+        return register
+
+    def vjp(self, rule):
+        """Register a gradient rule."""
+        self._vjp = rule
+        return rule
+
+    def shape(self, rule):
+        """Register a shape rule."""
+        self._shape = rule
+        return rule
+
+    def version(self, name: str):
+        """The faster version for a library's arrays, or None."""
+        if name not in _loaded:
+            load_versions(name)
+        return self._versions.get(name)
+
+    def __call__(self, *args, **options):
+        rank = 0
+        for a in args:
+            own = RANK.get(type(a))
+            if own is not None:
+                if own == 0:  # A Variable: start again with its value.
+                    values = [a.value if type(a) is Variable else a for a in args]
+                    return self(*values, **options)
+                if own > rank:
+                    rank = own
+        if rank == 0:
+            return self._plain(args, options)
+        if rank < 100:
+            return self._record(tape_array(rank), args, options)
+        if rank == RANK[Abstract]:
+            return (self._shape or self.reference)(*args, **options)
+        return connect(self, *args, **options)
+
+    def _plain(self, args, options):
+        first = args[0]
+        if type(first) is np.ndarray:
+            name = "numpy"
+        else:
+            xp = plain_namespace(first)
+            if xp is None:
+                first = as_array(first, like=next((a for a in args[1:] if hasattr(a, "shape")), None))
+                args = (first, *args[1:])
+                xp = plain_namespace(first)
+            name = "numpy" if xp is NUMPY else library(xp)
+        version = self._versions.get(name) if name in _loaded else self.version(name)
+        if version is not None:
+            out = version(*args, **options)
+            if out is not NotImplemented:
+                return out
+        return self.reference(*args, **options)
+
+    def _record(self, kind, args, options):
+        tape, values, parents = None, [], []
+        for a in args:
+            index = None
+            if type(a) is kind:
+                tape, index, a = a.tape, a.index, a.value
+            values.append(a)
+            parents.append(index)
+        if all(index is None for index in parents):
+            out = self(*values, **options)
+            return tuple(kind(o, tape) for o in out) if type(out) is tuple else kind(out, tape)
+        if kind.level == 1:
+            array = values[parents.index(next(i for i in parents if i is not None))]
+            version = self.version(library(plain_namespace(array)))
+            if version is not None:
+                needs = tuple(index is not None for index in parents)
+                made = version(*values, needs=needs, **options)
+                if made is not NotImplemented:
+                    out, pullback = made
+                    return tape.record(out, parents, pullback, many=type(out) is tuple)
+        if self._vjp is None:
+            return self.reference(*args, **options)
+        out = self(*values, **options)
+        pullbacks = self._vjp(namespace(*values), out, *values, **options)
+        return tape.record(out, parents, pullbacks, many=type(out) is tuple)
+
+
+def is_symbolic(*args) -> bool:
+    """Whether a KerasTensor stands among the arguments (one level of lists deep)."""
+    for a in args:
+        if type(a) is KerasTensor:
+            return True
+        if isinstance(a, (list, tuple)) and any(type(part) is KerasTensor for part in a):
+            return True
+    return False

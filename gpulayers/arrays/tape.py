@@ -1,0 +1,483 @@
+"""Reverse-mode differentiation: arrays that record what is done to them.
+
+Tapes nest: arrays of an inner tape hold arrays of the outer one, so gradients of gradients come
+from the same rules.  An array's `level` says on which tape of the nest it was recorded.
+"""
+
+from __future__ import annotations
+
+from contextvars import Token
+from functools import cache
+from operator import attrgetter
+
+from . import devices, dtypes
+from .functions import TABLE
+from .namespace import RANK, namespace, plain_namespace
+from .operators import Operators
+from .variable import SCOPE, Scope, Variable
+
+
+class TapeArray(Operators):
+    """An array of the level below together with its place on a tape (None for a constant)."""
+
+    __slots__ = ("_mask", "index", "tape", "value")
+    level = 1
+    mask_slot = True
+
+    def __init__(self, value, tape, index=None):
+        self.value, self.tape, self.index = value, tape, index
+
+    def __array_namespace__(self, *, api_version=None):
+        return tape_namespace(namespace(self.value), self.level)
+
+    shape = property(lambda self: self.value.shape)
+    dtype = property(lambda self: self.value.dtype)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+
+    @property
+    def device(self):
+        return devices.home_of(plain(self)).device
+
+    def to_device(self, target, /, *, stream=None):
+        raise TypeError("move arrays between devices before they are recorded, not inside a layer.")
+
+    def __bool__(self):
+        return bool(self.value)
+
+    def __int__(self):
+        return int(self.value)
+
+    def __float__(self):
+        return float(self.value)
+
+    def __index__(self):
+        return self.value.__index__()
+
+    def __repr__(self):
+        return f"TapeArray({self.value!r})"
+
+
+RANK[TapeArray] = 1
+
+
+@cache
+def tape_array(level: int) -> type[TapeArray]:
+    """The class of the arrays that a tape inside `level - 1` others records."""
+    if level == 1:
+        return TapeArray
+    kind = type(f"TapeArray{level}", (TapeArray,), {"__slots__": (), "level": level})
+    RANK[kind] = level
+    return kind
+
+
+def is_recorded(x) -> bool:
+    """Whether `x` belongs to a tape."""
+    return isinstance(x, TapeArray)
+
+
+def plain(x):
+    """The plain array under a recorded one or a Variable; anything else as it is."""
+    while True:
+        if type(x) is Variable:
+            x = x._value
+        elif isinstance(x, TapeArray):
+            x = x.value
+        else:
+            return x
+
+
+def stop_gradient(x):
+    """`x` as a constant: nothing before it gets a gradient through it.
+
+    Takes an array or a Variable, gives an array of the same values.
+    """
+    if type(x) is Variable:
+        x = x.value
+    return type(x)(x.value, x.tape) if isinstance(x, TapeArray) else x
+
+
+class Tape:
+    """The record of a forward pass, from which gradients are read.
+
+    Args:
+        variables: the Variables whose gradients are wanted; by default every trainable one.
+        persistent: keep the record after `gradient`, to ask again.
+
+    Within `with Tape() as tape:` Variables are recorded where they are used; other arrays after
+    `x = tape.watch(x)`.  A tape inside another gives gradients of gradients.
+    """
+
+    def __init__(self, variables=None, persistent: bool = False):
+        self._wanted = None if variables is None else {id(v): v for v in variables}
+        self.persistent = persistent
+        self._nodes: list[tuple] = []  # (first output's index, count or 0, parents, pullbacks)
+        self._specs: list[tuple] = []  # (shape, dtype) by index
+        self._read: dict[int, TapeArray] = {}  # by the Variable's id
+        self._watched: dict[int, tuple] = {}  # by the plain array's id; holds that array too
+        self._token: Token | None = None
+        self._outer: Tape | None = None
+        self._kind = TapeArray
+
+    def __enter__(self):
+        if self._token is not None:
+            raise RuntimeError("this Tape is already recording: make a new one.")
+        scope = SCOPE.get()
+        self._outer = None if scope is None else scope.tape
+        self._kind = tape_array(1 if self._outer is None else self._outer._kind.level + 1)
+        self._token = SCOPE.set(Scope(self, None if scope is None else scope.autocast))
+        return self
+
+    def __exit__(self, *error):
+        SCOPE.reset(self._token)
+        self._token = None
+
+    def watch(self, x):
+        """`x` as an input of the record, whose gradient can be asked for.
+
+        The returned array is to be used (for a Variable: the Variable itself may be used too);
+        `gradient` accepts either as a source.
+        """
+        if type(x) is Variable:
+            if self._wanted is not None:
+                self._wanted[id(x)] = x
+            return self._record_variable(x)
+        if isinstance(x, self._kind):
+            return x
+        watched = self._new(self._lift_below(x))
+        self._watched[id(x)] = (x, watched)
+        return watched
+
+    def constant(self, x):
+        """A plain array as one of this tape, without a gradient."""
+        return x if type(x) is self._kind else self._kind(self._lift_below(x), self)
+
+    def read(self, variable: Variable):
+        """What a Variable's `value` is while this tape is the innermost."""
+        found = self._read.get(id(variable))
+        if found is not None:
+            return found
+        wanted = variable.trainable if self._wanted is None else id(variable) in self._wanted
+        if wanted and dtypes.is_floating(variable._value):
+            return self._record_variable(variable)
+        return self.constant(variable._value)
+
+    def forget(self, variable: Variable) -> None:
+        """A Variable was assigned: its next reading starts anew."""
+        self._read.pop(id(variable), None)
+        if self._outer is not None:
+            self._outer.forget(variable)
+
+    def record(self, outs, parents, pullbacks, many=False):
+        """Add a node; `outs` is one array, or a tuple of them if `many`."""
+        first, specs, kind = len(self._specs), self._specs, self._kind
+        if not many:
+            specs.append((outs.shape, outs.dtype))
+            self._nodes.append((first, 0, parents, pullbacks))
+            return kind(outs, self, first)
+        specs.extend((out.shape, out.dtype) for out in outs)
+        self._nodes.append((first, len(outs), parents, pullbacks))
+        return tuple(kind(out, self, first + i) for i, out in enumerate(outs))
+
+    def gradient(self, target, sources, output_gradients=None):
+        """Gradients of `target` (of its sum, if it is no scalar) with respect to `sources`.
+
+        Args:
+            target: a recorded array of this tape, or a list of them to be added.
+            sources: Variables or watched arrays: one, or a list, tuple or dict of them.
+            output_gradients: weights of the elements of `target`, of its shape.
+
+        Returns arrays of the sources' shapes and dtypes in the structure of `sources`, None where
+        `target` does not depend on a source.  Raises ValueError if the record has been used up,
+        TypeError if `target` was not recorded here.
+        """
+        from .. import tree
+
+        targets = target if isinstance(target, (list, tuple)) else [target]
+        weights = output_gradients if isinstance(output_gradients, (list, tuple)) else None
+        grads: dict[int, object] = {}
+        for i, t in enumerate(targets):
+            g = weights[i] if weights is not None else output_gradients
+            self._seed(t, g, grads)
+        places = [self._place(source) for source in tree.flatten(sources)]
+        self._walk(grads, {p for p in places if p is not None})
+        found = [None if p is None else grads.get(p) for p in places]
+        return tree.pack_sequence_as(sources, found)
+
+    def _seed(self, target, g, grads):
+        if type(target) is not self._kind or target.tape is not self:
+            raise TypeError(
+                "Tape.gradient: the target was not recorded by this tape. Compute it inside "
+                "`with tape:` from Variables or from arrays given to `tape.watch`."
+            )
+        if target.index is None:
+            return
+        if not self._nodes and target.index not in {w.index for w in self._inputs()}:
+            raise ValueError(
+                "Tape.gradient: this record has been used up. Ask for all gradients at once, or "
+                "make the tape with persistent=True."
+            )
+        xp = namespace(target.value)
+        g = xp.ones_like(target.value) if g is None else xp.asarray(plain(g), dtype=target.dtype)
+        index = target.index
+        grads[index] = grads[index] + g if index in grads else g
+
+    def _inputs(self):
+        yield from self._read.values()
+        for _, watched in self._watched.values():
+            yield watched
+
+    def _place(self, source):
+        if type(source) is self._kind and source.tape is self:
+            return source.index
+        if type(source) is Variable:
+            found = self._read.get(id(source))
+        else:
+            found = self._watched.get(id(source), (None, None))[1]
+        return None if found is None else found.index
+
+    def _walk(self, grads, keep):
+        """Run the record backwards, adding up gradients by index."""
+        specs, nodes = self._specs, self._nodes
+        pending = list(nodes) if self.persistent else nodes
+        while pending:
+            first, count, parents, pullbacks = pending.pop()
+            if count:
+                g = self._collect(grads, first, count, keep)
+            elif first in keep:
+                g = grads.get(first)
+            else:
+                g = grads.pop(first, None)
+            if g is None:
+                continue
+            together = pullbacks(g) if callable(pullbacks) else None
+            for i, index in enumerate(parents):
+                if index is None:
+                    continue
+                if together is not None:
+                    part = together[i]
+                else:
+                    pullback = pullbacks[i]
+                    part = None if pullback is None else pullback(g)
+                if part is None:
+                    continue
+                shape, dtype = specs[index]
+                if part.shape != shape or part.dtype != dtype:
+                    part = _fit(part, shape, dtype)
+                before = grads.get(index)
+                grads[index] = part if before is None else before + part
+
+    def _collect(self, grads, first, count, keep):
+        """Gradients of several outputs, zeros where there is none; None if there is none at all."""
+        take = [grads.get(i) if i in keep else grads.pop(i, None) for i in range(first, first + count)]
+        some = next((g for g in take if g is not None), None)
+        if some is None:
+            return None
+        xp = namespace(some)
+        return [
+            xp.zeros(shape, dtype=dtype) if g is None else g
+            for g, (shape, dtype) in zip(take, self._specs[first : first + count], strict=True)
+        ]
+
+    def _record_variable(self, variable):
+        found = self._new(
+            variable._value if self._outer is None else self._outer.read(variable)
+        )
+        self._read[id(variable)] = found
+        return found
+
+    def _new(self, value):
+        self._specs.append((value.shape, value.dtype))
+        return self._kind(value, self, len(self._specs) - 1)
+
+    def _lift_below(self, x):
+        return x if self._outer is None else self._outer.constant(x)
+
+
+def _fit(g, shape, dtype):
+    """Sum and cast a gradient to the shape and dtype of the array it belongs to."""
+    xp = namespace(g)
+    if g.shape != shape:
+        lead = g.ndim - len(shape)
+        ones = tuple(i + lead for i, n in enumerate(shape) if n == 1 < g.shape[i + lead])
+        if lead or ones:
+            g = xp.sum(g, axis=(*range(lead), *ones), dtype=g.dtype)
+        g = xp.reshape(g, shape)
+    return g if g.dtype == dtype else xp.astype(g, dtype)
+
+
+def current_tape() -> Tape | None:
+    """The innermost tape that records in this thread, or None."""
+    scope = SCOPE.get()
+    return None if scope is None else scope.tape
+
+
+def lift(x):
+    """A plain array that enters a recorded call becomes a constant of the current tape."""
+    tape = current_tape()
+    if tape is None or isinstance(x, Variable) or not hasattr(x, "shape"):
+        return x
+    if isinstance(x, TapeArray) or plain_namespace(x) is not None:
+        from .masks import get_mask
+
+        mask = get_mask(x)
+        lifted = tape.constant(x)
+        if mask is not None and lifted is not x:
+            lifted._mask = mask
+        return lifted
+    return x
+
+
+def value_and_grad(fun, variables):
+    """The function that gives `fun`'s scalar result and its gradients for `variables`.
+
+    Args:
+        fun: any function that gives one array (its sum is differentiated if it is no scalar).
+        variables: Variables, one or a list, tuple or dict of them.
+
+    Returns a function of the same arguments as `fun`, which gives (result, gradients), both plain.
+    """
+    from .. import tree
+
+    def call(*args, **kwargs):
+        with Tape(tree.flatten(variables)) as tape:
+            result = fun(*args, **kwargs)
+        return result.value, tape.gradient(result, variables)
+
+    return call
+
+
+# The recording namespaces.
+
+
+@cache
+def tape_namespace(xp, level: int = 1):
+    """The namespace that records what `xp` does."""
+    return TapeNamespace(xp, level)
+
+
+class TapeNamespace:
+    """Namespace `xp` with every function of the table wrapped to record itself."""
+
+    def __init__(self, xp, level: int, part: str = ""):
+        self.__name__ = f"gpulayers.tape[{xp.__name__}]"  # Compared by array_namespace.
+        self.plain, self._level, self._part = xp, level, part
+        self._kind = tape_array(level)
+
+    def __repr__(self):
+        return f"<namespace {self.__name__}>"
+
+    def __getattr__(self, name):
+        """Wrap a function at its first use."""
+        if name in ("linalg", "fft"):
+            made = TapeNamespace(self.plain, self._level, name)
+        else:
+            source = getattr(self.plain, self._part) if self._part else self.plain
+            full_name = f"{self._part}.{name}".lstrip(".")
+            entry = TABLE.get(full_name)
+            fun = _getitem if name == "getitem" else getattr(source, name)
+            if entry is None:
+                if callable(fun) and not isinstance(fun, type):
+                    raise NotImplementedError(
+                        f"{full_name} has no gradient rule. Write it with other functions "
+                        "of the array API, apply gpulayers.stop_gradient first, or define a "
+                        "primitive (gpulayers.primitive)."
+                    )
+                made = fun
+            elif entry.kind == "creation":
+                made = _lifted(fun)
+            elif entry.kind == "query":
+                made = _unwrapped(fun)
+            elif entry.vjp is None:
+                made = _unrecorded(fun, self._kind)
+            else:
+                made = _recorded(self.plain, fun, entry, self._kind, full_name)
+        setattr(self, name, made)
+        return made
+
+
+def _getitem(x, key):
+    return x[key]
+
+
+def _lifted(fun):
+    """All arrays from a recording namespace are of one kind, so that they can be mixed."""
+
+    def create(*args, **kwargs):
+        out = fun(*map(plain, args), **{k: plain(v) for k, v in kwargs.items()})
+        return [lift(x) for x in out] if isinstance(out, (list, tuple)) else lift(out)
+
+    return create
+
+
+def _unwrapped(fun):
+    return lambda *args, **kwargs: fun(*map(plain, args), **kwargs)
+
+
+def _unrecorded(fun, kind):
+    """A function without a gradient: its results are constants."""
+
+    def call(*args, **kwargs):
+        tape, values = None, []
+        for a in args:
+            if type(a) is Variable:
+                a = a.value
+            if type(a) is kind:
+                tape, a = a.tape, a.value
+            elif isinstance(a, (list, tuple)):
+                a = type(a)(plain(part) for part in a)
+            values.append(a)
+        out = fun(*values, **{k: plain(v) for k, v in kwargs.items()})
+        if tape is None:
+            return out
+        if isinstance(out, (tuple, list)):
+            made = [kind(o, tape) for o in out]
+            return type(out)(*made) if hasattr(out, "_fields") else type(out)(made)
+        return kind(out, tape)
+
+    return call
+
+
+def _recorded(xp, fun, entry, kind, name):
+    vjp, many = entry.vjp, entry.many
+    level = kind.level
+
+    def call(*args, **kwargs):
+        tape, recorded, values, parents = None, False, [], []
+        if kwargs:
+            args, kwargs = _arranged(entry.names, args, kwargs)
+        for a in args:
+            index = None
+            cls = type(a)
+            if cls is Variable:
+                a = a.value
+                cls = type(a)
+            if cls is kind:
+                tape, index, a = a.tape, a.index, a.value
+                if index is not None:
+                    recorded = True
+            elif RANK.get(cls, 0) > level:  # An array of an inner tape, or an abstract one.
+                return attrgetter(name)(namespace(*args))(*args, **kwargs)
+            values.append(a)
+            parents.append(index)
+        out = fun(*values, **kwargs)
+        if recorded:
+            return tape.record(out, parents, vjp(xp, out, *values, **kwargs), many)
+        if tape is None:
+            return out
+        return tuple(kind(o, tape) for o in out) if many else kind(out, tape)
+
+    if entry.variadic:
+        listed, fun = fun, lambda *arrays, **kwargs: listed(list(arrays), **kwargs)
+        return lambda arrays, **kwargs: call(*arrays, **kwargs)
+    return call
+
+
+def _arranged(names, args, kwargs):
+    """Array arguments that were given by keyword, in their places; other arrays as constants."""
+    args = list(args)
+    for name in names[len(args) :]:
+        if name not in kwargs and not any(later in kwargs for later in names):
+            break
+        args.append(kwargs.pop(name, None))
+    return args, {key: plain(value) for key, value in kwargs.items()}

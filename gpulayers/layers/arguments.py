@@ -1,0 +1,66 @@
+"""Checks of constructor arguments that several layers share."""
+
+from __future__ import annotations
+
+import operator
+
+
+def whole(who: str, name: str, value, least: int = 1) -> int:
+    """`value` as an integer of at least `least`.
+
+    Raises TypeError for what is no integer, ValueError for one that is too small.
+    """
+    if isinstance(value, bool):
+        value = None
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{who}: {name} must be an integer, got {type(value).__name__}.")
+    if number < least:
+        wanted = {0: "a non-negative integer", 1: "a positive integer"}.get(least)
+        raise ValueError(f"{who}: {name} must be {wanted or f'at least {least}'}, got {value}.")
+    return number
+
+
+def sizes(who: str, name: str, value, count: int, least: int = 1) -> tuple[int, ...]:
+    """`value` as `count` integers of at least `least`: one integer stands for all of them.
+
+    Raises ValueError for anything else.
+    """
+    try:
+        if not hasattr(value, "__len__"):
+            return (whole(who, name, value, least),) * count
+        if len(value) == count and not isinstance(value, str):
+            return tuple(whole(who, name, entry, least) for entry in value)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(
+        f"{who}: {name} must be an integer or {count} integers, each at least {least}, "
+        f"got {value!r}."
+    )
+
+
+def margins(who: str, name: str, value, rank: int) -> tuple[tuple[int, int], ...]:
+    """`value` as one (before, after) pair of non-negative integers for each of `rank` axes.
+
+    One integer stands for all of them, and an integer in place of a pair for both sides.
+
+    Raises ValueError for anything else.
+    """
+    if not hasattr(value, "__len__"):
+        return (sizes(who, name, value, 2, least=0),) * rank
+    if len(value) != rank or isinstance(value, str):
+        raise ValueError(
+            f"{who}: {name} must be an integer, {rank} integers or {rank} pairs of integers, "
+            f"got {value!r}."
+        )
+    return tuple(
+        sizes(who, f"{name}[{axis}]", entry, 2, least=0) for axis, entry in enumerate(value)
+    )
+
+
+def first_spatial_axis(data_format: str) -> int:
+    """Where the spatial axes of a batch of images begin: 2 for channels_first, else 1."""
+    return 2 if data_format == "channels_first" else 1

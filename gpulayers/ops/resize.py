@@ -1,0 +1,188 @@
+"""Images of another size: interpolation along one axis after the other."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from .. import config
+from ..arrays import as_array, dtypes, namespace, operation, primitive
+from .padding import pad
+
+__all__ = ["resize"]
+
+# How far each kernel reaches, in pixels of the input.
+REACH = {"bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5}
+INTERPOLATIONS = ("nearest", *REACH)
+
+
+@operation
+def resize(
+    images,
+    size,
+    interpolation: str = "bilinear",
+    antialias: bool = False,
+    crop_to_aspect_ratio: bool = False,
+    pad_to_aspect_ratio: bool = False,
+    fill_mode: str = "constant",
+    fill_value: float = 0.0,
+    data_format: str | None = None,
+):
+    """Bring images to a given size.
+
+    Pixels are areas: the centre of pixel i lies at i + 1/2, and output pixel i of n is
+    interpolated where its centre falls among the m of the input, at (i + 1/2) m / n. Weights of
+    pixels beyond the edges go to the others. Integers are rounded, and 8- and 16-bit ones clipped
+    to their range.
+
+    Args:
+        images: (height, width, channels), with a batch axis before it or not, or channels first.
+        size: (height, width) of the result.
+        interpolation: "nearest", "bilinear" (the default), "bicubic" (a = -1/2), "lanczos3",
+            "lanczos5".
+        antialias: when shrinking, widen the kernel to the size of an output pixel.
+        crop_to_aspect_ratio: crop the middle of the images to the ratio of `size` first.
+        pad_to_aspect_ratio: add margins of `fill_value` up to the ratio of `size` first.
+        fill_mode: only "constant".
+        data_format: `config.image_data_format()` by default.
+
+    Raises ValueError for other ranks, sizes or names, and for cropping and padding at once.
+
+    Kernels: R. Keys, "Cubic convolution interpolation for digital image processing", 1981;
+    C. Duchon, "Lanczos filtering in one and two dimensions", 1979.
+    """
+    images = as_array(images)
+    size = tuple(size)
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"resize: interpolation must be one of {', '.join(INTERPOLATIONS)}, "
+            f"got {interpolation!r}."
+        )
+    if fill_mode != "constant":
+        raise ValueError(f"resize: fill_mode must be 'constant', got {fill_mode!r}.")
+    if crop_to_aspect_ratio and pad_to_aspect_ratio:
+        raise ValueError("resize: choose crop_to_aspect_ratio or pad_to_aspect_ratio, not both.")
+    if len(size) != 2:
+        raise ValueError(f"resize: size must be (height, width), got {size}.")
+    if images.ndim not in (3, 4):
+        raise ValueError(
+            "resize: images must have rank 3 (one image) or 4 (a batch), got an array of shape "
+            f"{tuple(images.shape)}."
+        )
+    channels_first = config.standardize_data_format(data_format) == "channels_first"
+    height = images.ndim - (2 if channels_first else 3)
+    if crop_to_aspect_ratio:
+        images = _cropped(images, size, height)
+    elif pad_to_aspect_ratio:
+        images = _padded(images, size, height, fill_value)
+    return _resampled(images, size, height, interpolation, antialias)
+
+
+def _ratio_sizes(images, size, first):
+    """Height and width that would give the images the ratio of `size`, the other one kept."""
+    height, width = images.shape[first : first + 2]
+    return int(width * size[0] / size[1]), int(height * size[1] / size[0])
+
+
+def _cropped(images, size, first):
+    key = [slice(None)] * first
+    for old, new in zip(images.shape[first:], _ratio_sizes(images, size, first), strict=False):
+        new = max(min(old, new), 1)
+        start = int((old - new) / 2)
+        key.append(slice(start, start + new))
+    return images[(*key, ...)]
+
+
+def _padded(images, size, first, value):
+    """Margins on both sides of the axis that is too short."""
+    wanted = _ratio_sizes(images, size, first)
+    widths = [(0, 0)] * images.ndim
+    for axis, new in enumerate(wanted, first):
+        margin = int(max(new - images.shape[axis], 0) / 2)
+        widths[axis] = (margin, margin)
+    return pad(images, widths, constant_values=value)
+
+
+def _resampled(images, size, first, interpolation, antialias):
+    """`images` with `size` from axis `first` on, in float32 if they hold shorter numbers."""
+    if interpolation == "nearest":
+        for axis, count in enumerate(size, first):
+            images = resampled_nearest(images, axis, count)
+        return images
+    xp, dtype = namespace(images), images.dtype
+    exact = dtypes.name(dtype) in ("float32", "float64")
+    x = images if exact else xp.astype(images, dtypes.of(xp, "float32"))
+    for axis, count in enumerate(size, first):
+        if x.shape[axis] != count:
+            x = resampled(
+                x, axis=axis, size=count, interpolation=interpolation, antialias=bool(antialias)
+            )
+    if x is images or exact:
+        return x
+    if dtypes.is_integer(dtype):
+        x = xp.round(x)
+        if dtypes.name(dtype) in ("int8", "uint8", "int16", "uint16"):
+            limits = xp.iinfo(dtype)
+            x = xp.clip(x, limits.min, limits.max)
+    return xp.astype(x, dtype)
+
+
+def resampled_nearest(x, axis: int, size: int):
+    """`x` with `size` entries along an axis: each the one whose area holds its centre."""
+    old = x.shape[axis]
+    if old == size:
+        return x
+    if old and size % old == 0:
+        return namespace(x).repeat(x, size // old, axis=axis)
+    places = np.floor((np.arange(size) + 0.5) * old / size).astype(np.int64)
+    return namespace(x).take(x, as_array(places, like=x), axis=axis)
+
+
+@primitive
+def resampled(x, *, axis, size, interpolation, antialias=False):
+    """`x` (float32 or float64) with `size` entries along an axis, interpolated."""
+    xp, shape = namespace(x), tuple(x.shape)
+    before, old, after = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+    weights = interpolation_weights(old, size, interpolation, antialias)
+    weights = as_array(weights, dtype=dtypes.name(x.dtype), like=x)
+    if after == 1:
+        y = xp.matmul(xp.reshape(x, (before, old)), xp.matrix_transpose(weights))
+    else:
+        y = xp.matmul(weights, xp.reshape(x, (before, old, after)))
+    return xp.reshape(y, (*shape[:axis], size, *shape[axis + 1 :]))
+
+
+@lru_cache(maxsize=64)
+def interpolation_weights(old: int, new: int, interpolation: str, antialias: bool = False):
+    """The (new, old) matrix that interpolates `new` entries from `old`; rows sum to 1. Read-only."""
+    scale = old / new
+    centres = (np.arange(new) + 0.5) * scale - 0.5
+    distance = np.abs(centres[:, None] - np.arange(old)[None, :])
+    weights = _kernel(distance / (max(scale, 1.0) if antialias else 1.0), interpolation)
+    total = weights.sum(axis=1, keepdims=True)
+    weights = weights / np.where(total == 0, 1, total)
+    weights.flags.writeable = False
+    return weights
+
+
+def _kernel(x, interpolation):
+    """The weight of a pixel at distance `x`."""
+    reach = REACH[interpolation]
+    if interpolation == "bilinear":
+        return np.maximum(0, 1 - x)
+    if interpolation == "bicubic":
+        near = (1.5 * x - 2.5) * x * x + 1
+        far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+        return np.where(x < 1, near, np.where(x < reach, far, 0))
+    return np.where(x <= reach, np.sinc(x) * np.sinc(x / reach), 0)
+
+
+def repeat_blocks(x, factors):
+    """`x` with each entry repeated `factors[axis]` times along each axis."""
+    xp = namespace(x)
+    for axis, factor in enumerate(factors):
+        if factor != 1:
+            x = xp.repeat(x, factor, axis=axis)
+    return x
