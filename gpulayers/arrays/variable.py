@@ -68,7 +68,8 @@ class Variable:
         constraint=None,
         path: str | None = None,
     ):
-        self.trainable, self.autocast = bool(trainable), autocast
+        self.trainable = self.created_trainable = bool(trainable)
+        self.autocast = autocast
         self.aggregation, self.synchronization = aggregation, synchronization
         self.name = name or "variable"
         self.path = path or self.name

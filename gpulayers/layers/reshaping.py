@@ -6,15 +6,16 @@ import math
 import operator
 
 from .. import config
-from ..arrays import namespace
+from ..arrays import Abstract, namespace
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
+from .unknown_sizes import TakesUnknownSizes, is_guessed
 
 __all__ = ["Flatten", "Permute", "RepeatVector", "Reshape"]
 
 
-class Reshape(Layer):
+class Reshape(TakesUnknownSizes):
     """Give each sample another shape.
 
     Args:
@@ -43,13 +44,19 @@ class Reshape(Layer):
             )
 
     def call(self, inputs):
+        if is_guessed(inputs):
+            return Abstract(self._shape(inputs.shape, math.prod(inputs.shape)), inputs.dtype)
         return namespace(inputs).reshape(inputs, self.compute_output_shape(inputs.shape))
+
+    def _shape(self, input_shape, unknown):
+        """The output's shape, with `unknown` for -1."""
+        return (input_shape[0], *(unknown if n == -1 else n for n in self.target_shape))
 
     def compute_output_shape(self, input_shape):
         batch, *sample = input_shape
         target = self.target_shape
         if None in sample:
-            return (batch, *(None if size == -1 else size for size in target))
+            return self._shape(input_shape, None)
         values, wanted = math.prod(sample), math.prod(size for size in target if size != -1)
         if -1 not in target:
             fits = values == wanted

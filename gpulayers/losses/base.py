@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import config, registry, tree
-from ..arrays import as_array, dtypes, get_mask, namespace
+from ..arrays import as_array, dtypes, get_mask, is_array, namespace
 from ..naming import auto_name
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
@@ -33,13 +33,12 @@ class Loss:
         self.dtype = compute_dtype(dtype)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        if tree.is_nested(y_pred) or tree.is_nested(y_true):
-            mask = None
-            y_pred = tree.map_structure(lambda y: cast(y, self.dtype), y_pred)
+        mask = get_mask(y_pred)
+        if is_structure(y_pred):
+            y_pred = tree.map_structure(lambda y: as_array(y, self.dtype), y_pred)
             y_true = tree.map_structure(self._target, y_true)
         else:
-            mask = get_mask(y_pred)
-            y_pred = cast(y_pred, self.dtype)
+            y_pred = as_array(y_pred, self.dtype)
             y_true = self._target(y_true, like=y_pred)
         values = self.call(y_true, y_pred)
         mask = _both(mask, get_mask(values))
@@ -48,10 +47,11 @@ class Loss:
         )
 
     def _target(self, y_true, like=None):
-        y_true = as_array(y_true, like=like)
-        if self.keeps_integers and not dtypes.is_floating(y_true):
-            return y_true
-        return cast(y_true, self.dtype)
+        if self.keeps_integers:
+            y_true = as_array(y_true, like=like)
+            if dtypes.is_integer(y_true):
+                return y_true
+        return as_array(y_true, self.dtype, like=like)
 
     def call(self, y_true, y_pred):
         """One loss for each sample: an array of the leading shape of `y_pred`."""
@@ -85,7 +85,7 @@ class LossFunctionWrapper(Loss):
         self.keeps_integers = getattr(fn, "keeps_integers", False)
 
     def call(self, y_true, y_pred):
-        if tree.is_nested(y_pred):
+        if is_structure(y_pred):
             pairs = tree.map_structure(squeeze_or_expand_to_same_rank, y_true, y_pred)
             y_true = tree.map_structure(lambda _, pair: pair[0], y_true, pairs)
             y_pred = tree.map_structure(lambda _, pair: pair[1], y_pred, pairs)
@@ -139,13 +139,15 @@ def compute_dtype(dtype) -> str:
     return DTypePolicy.of(dtype).compute_dtype
 
 
-def cast(x, dtype: str):
-    """`x` as an array of the dtype of that name."""
-    x = as_array(x)
-    if dtypes.name(x.dtype) == dtype:
-        return x
-    xp = namespace(x)
-    return xp.astype(x, dtypes.of(xp, dtype))
+def is_structure(y) -> bool:
+    """Whether `y` is a dict, or a list or tuple of arrays, rather than one array or its numbers."""
+    if isinstance(y, dict):
+        return True
+    return isinstance(y, (list, tuple)) and any(map(_is_part, y))
+
+
+def _is_part(y):
+    return is_array(y) or is_structure(y)
 
 
 def together(who: str, y_true, y_pred, same_rank: bool = False):
@@ -156,7 +158,7 @@ def together(who: str, y_true, y_pred, same_rank: bool = False):
     """
     y_pred = as_array(y_pred)
     if not dtypes.is_floating(y_pred):
-        y_pred = cast(y_pred, config.floatx())
+        y_pred = as_array(y_pred, config.floatx())
     y_true = as_array(y_true, like=y_pred)
     if y_true.dtype != y_pred.dtype:
         y_true = namespace(y_true, y_pred).astype(y_true, y_pred.dtype)
@@ -210,15 +212,14 @@ def apply_mask(sample_weight, mask, dtype: str, reduction):
     """
     if mask is None:
         return sample_weight
-    mask = as_array(mask)
-    weight = cast(mask, dtype)
+    weight = as_array(mask, dtype)
     if reduction in ("mean", "sum_over_batch_size"):
         xp = namespace(weight)
         share = xp.mean(weight)
         weight = divide_no_nan(xp, weight, share)
     if sample_weight is None:
         return weight
-    sample_weight = cast(as_array(sample_weight, like=weight), dtype)
+    sample_weight = as_array(sample_weight, dtype, like=weight)
     weight, sample_weight = squeeze_or_expand_to_same_rank(weight, sample_weight)
     return sample_weight * weight
 
@@ -236,10 +237,10 @@ def reduce_weighted_values(
     Raises ValueError if the weights' shape does not fit the losses' shape.
     """
     dtype = dtype or config.floatx()
-    values = cast(values, dtype)
+    values = as_array(values, dtype)
     weight = sample_weight
     if weight is not None:
-        weight = cast(as_array(weight, like=values), dtype)
+        weight = as_array(weight, dtype, like=values)
     weight = apply_mask(weight, mask, dtype, reduction)
     xp = namespace(values, weight)
     if weight is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 
-from ..arrays import as_array, dtypes, namespace, primitive
+from ..arrays import as_array, dtypes, namespace, operation, primitive
 
 __all__ = ["pad"]
 
@@ -13,6 +13,7 @@ STATISTICS = ("maximum", "mean", "median", "minimum")
 MODES = ("constant", "empty", "linear_ramp", *REPEATING, *STATISTICS)
 
 
+@operation
 def pad(x, pad_width, mode: str = "constant", constant_values=None):
     """Add margins to an array.
 

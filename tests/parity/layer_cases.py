@@ -91,7 +91,9 @@ class LayerCase:
         for weight, expected in zip(weights, recorded, strict=True):
             value = self.cases.array(expected["value"])
             if tuple(weight.shape) != value.shape:
-                return f"weight {expected['path']}: shape {tuple(weight.shape)} is not {value.shape}"
+                return (
+                    f"weight {expected['path']}: shape {tuple(weight.shape)} is not {value.shape}"
+                )
             weight.assign(value)
         if hasattr(self.layer, "finalize_state"):
             self.layer.finalize_state()
@@ -173,9 +175,7 @@ class LayerCase:
         from gpulayers.arrays import Tape, is_recorded, namespace, set_mask
 
         recorded = self.case["vars"]
-        trainable = [
-            w for w, v in zip(self.layer.weights, recorded, strict=True) if v["trainable"]
-        ]
+        trainable = [w for w, v in zip(self.layer.weights, recorded, strict=True) if v["trainable"]]
         with Tape(trainable) as tape:
 
             def watch(array, mask, _):

@@ -55,7 +55,7 @@ def make_batches(
     if isinstance(x, Batches):
         return x
     options = {"steps": steps, "class_weight": class_weight, "device": device}
-    if are_arrays((x, y, sample_weight)):
+    if are_arrays(x, y, sample_weight):
         return ArrayBatches(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, **options)
     make = _maker(x)
     for name, value in (("y", y), ("sample_weight", sample_weight)):

@@ -77,10 +77,9 @@ class ArrayBatches(Batches):
         device: str | None = None,
     ):
         super().__init__(steps, device)
-        x, y, sample_weight = (
-            as_rows(part, name, device)
-            for part, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))
-        )
+        x = as_rows(x, "x", device)
+        y = as_rows(y, "y", device)
+        sample_weight = as_rows(sample_weight, "sample_weight", device)
         if class_weight is not None:
             if sample_weight is not None:
                 raise ValueError("class_weight and sample_weight exclude each other: pass one.")
@@ -90,6 +89,7 @@ class ArrayBatches(Batches):
             sample_weight = weights.for_outputs(y, sample_weight)
         data = (x, y, sample_weight)
         self.data = data[:1] if y is None else data[:2] if sample_weight is None else data
+        self._leaves = tree.flatten(self.data)
         self._is_flat = all(isinstance(part, Rows) for part in self.data)
         self.num_samples = count_samples(self.data)
         self.batch_size = batch_size or (math.ceil(self.num_samples / steps) if steps else 32)
@@ -116,19 +116,17 @@ class ArrayBatches(Batches):
         return (slice(begin, min(begin + size, total)) for begin in range(0, total, size))
 
     def _batch(self, rows):
-        if self._is_flat:
-            return tuple([part.take(rows) for part in self.data])
-        return tree.map_structure(lambda part: part.take(rows), self.data, none_is_leaf=False)
+        return self._packed([leaf and leaf.take(rows) for leaf in self._leaves])
 
     def _shuffled(self, order):
-        orders = tree.map_structure(lambda part: part.order(order), self.data, none_is_leaf=False)
+        pairs = [(leaf, leaf and leaf.order(order)) for leaf in self._leaves]
         for span in self._spans():
-            yield tree.map_structure(
-                lambda part, index, span=span: part.take(index[span]),
-                self.data,
-                orders,
-                none_is_leaf=False,
-            )
+            yield self._packed([leaf and leaf.take(index[span]) for leaf, index in pairs])
+
+    def _packed(self, leaves_of_batch):
+        if self._is_flat:
+            return tuple(leaves_of_batch)
+        return tree.pack_sequence_as(self.data, leaves_of_batch)
 
 
 def permutation(count: int) -> np.ndarray:
@@ -140,9 +138,15 @@ def permutation(count: int) -> np.ndarray:
     return np.random.Generator(bits).permutation(count)
 
 
-def are_arrays(data) -> bool:
-    """Whether a structure holds nothing but arrays and None."""
-    return all(leaf is None or leaves.is_array(leaf) for leaf in tree.traverse(data))
+def are_arrays(*structures) -> bool:
+    """Whether structures hold nothing but arrays and None."""
+    for data in structures:
+        if data is not None and not leaves.is_array(data):
+            if not tree.is_nested(data):
+                return False
+            if not all(leaf is None or leaves.is_array(leaf) for leaf in tree.traverse(data)):
+                return False
+    return True
 
 
 def as_rows(data, name: str, device: str | None = None):
@@ -153,7 +157,7 @@ def as_rows(data, name: str, device: str | None = None):
         name: the argument's name for messages.
         device: see `leaves.as_array`.
     """
-    if not tree.is_nested(data):
+    if data is None or not tree.is_nested(data):
         return _rows(data, name, device)
     paths = tree.flatten_with_path(data)
     return tree.pack_sequence_as(
@@ -186,7 +190,7 @@ def train_validation_split(arrays, validation_split: float):
     """
     if not 0 < validation_split < 1:
         raise ValueError(f"validation_split: expected 0 < split < 1, got {validation_split!r}.")
-    if not are_arrays(arrays):
+    if not are_arrays(*arrays):
         kinds = {type(x).__name__ for x in tree.traverse(arrays) if not leaves.is_array(x)}
         raise ValueError(
             f"validation_split: only arrays can be split, got {', '.join(sorted(kinds))}. "

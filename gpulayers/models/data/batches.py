@@ -110,7 +110,7 @@ class Batches:
     def _ran_out(self, index, taken):
         if self.steps is not None:
             warnings.warn(
-                f"The {self.source} ran out of batches: epoch {index + 1} has {taken} instead of the "
+                f"The {self.source} ran out of batches: epoch {index + 1} has {taken} of the "
                 f"{self.steps} asked for. It must give at least steps * epochs batches.",
                 stacklevel=3,
             )
@@ -179,22 +179,23 @@ def count_samples(data: tuple, where: str = "") -> int:
 
     Raises ValueError, naming each array with its size, unless all have the same number, not 0.
     """
-    sizes = {
-        place(name, path): leaf.shape[0]
-        for name, part in zip(("x", "y", "sample_weight"), data, strict=False)
-        for path, leaf in tree.flatten_with_path(part)
-        if leaf is not None
-    }
     start = f"{where}: " if where else ""
-    if not sizes:
+    counts = {leaf.shape[0] for leaf in tree.traverse(data) if leaf is not None}
+    if not counts:
         raise ValueError(f"{start}expected arrays of samples, got x=None.")
-    if len(set(sizes.values())) > 1:
+    if len(counts) > 1:
+        sizes = {
+            place(name, path): leaf.shape[0]
+            for name, part in zip(("x", "y", "sample_weight"), data, strict=False)
+            for path, leaf in tree.flatten_with_path(part)
+            if leaf is not None
+        }
         listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
         raise ValueError(f"{start}all arrays must have the same number of samples; {listed}.")
-    count = next(iter(sizes.values()))
+    count = int(counts.pop())
     if count == 0:
         raise ValueError(f"{start}there are no samples: the first axis of x has size 0.")
-    return int(count)
+    return count
 
 
 def unpack(data) -> tuple:

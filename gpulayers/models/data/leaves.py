@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ... import config
@@ -70,9 +72,14 @@ def _is_on_cuda(x) -> bool:
 
 def float_to_cast(dtype) -> np.dtype | None:
     """The dtype that arrays of `dtype` are cast to: floatx for other floats, None for the rest."""
-    if dtype.kind in "iubSUO" or dtype.name == config.floatx() or not dtypes.is_floating(dtype):
+    return _cast(dtype, config.floatx())
+
+
+@functools.cache
+def _cast(dtype, floatx):
+    if dtype.kind in "USTO" or dtype.name == floatx or not dtypes.is_floating(dtype):
         return None
-    return dtypes.numpy_dtype(config.floatx())
+    return dtypes.numpy_dtype(floatx)
 
 
 def standardized(x, where: str, device: str | None = None):

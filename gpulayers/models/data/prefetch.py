@@ -21,22 +21,22 @@ def one_ahead(batches: Iterator, start: Callable, finish: Callable) -> Iterator:
 
     An error in making the next batch is raised after the one before it was given out.
     """
-    waiting, error = [], None
-    batches = iter(batches)
+    batches, waiting = iter(batches), None
     try:
-        while error is None:
+        while True:
             try:
-                waiting.append(start(next(batches)))
+                started = start(next(batches))
             except StopIteration:
                 break
-            except Exception as caught:  # noqa: BLE001 - raised again below, in its turn.
-                error = caught
-            if len(waiting) == 2 or (waiting and error):
-                yield finish(waiting.pop(0))
-        while waiting:
-            yield finish(waiting.pop(0))
-        if error is not None:
-            raise error
+            except Exception:
+                if waiting is not None:
+                    yield finish(waiting)
+                raise
+            if waiting is not None:
+                yield finish(waiting)
+            waiting = started
+        if waiting is not None:
+            yield finish(waiting)
     finally:
         if hasattr(batches, "close"):
             batches.close()

@@ -1,0 +1,45 @@
+"""`LambdaCallback`: a callback of plain functions."""
+
+from __future__ import annotations
+
+from .callback import HOOKS, Callback
+
+
+class LambdaCallback(Callback):
+    """A callback made of functions.
+
+    Args:
+        on_epoch_begin, on_epoch_end: functions (epoch, logs).
+        on_train_begin, on_train_end: functions (logs).
+        on_train_batch_begin, on_train_batch_end: functions (batch, logs).
+        kwargs: functions for the other hooks of `Callback`, by name.
+
+    Raises TypeError for a hook that `Callback` does not have.
+    """
+
+    def __init__(
+        self,
+        on_epoch_begin=None,
+        on_epoch_end=None,
+        on_train_begin=None,
+        on_train_end=None,
+        on_train_batch_begin=None,
+        on_train_batch_end=None,
+        **kwargs,
+    ):
+        super().__init__()
+        unknown = sorted(set(kwargs) - set(HOOKS))
+        if unknown:
+            raise TypeError(
+                f"LambdaCallback: no such hook: {', '.join(unknown)}. There are: {', '.join(HOOKS)}."
+            )
+        functions = {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+            **kwargs,
+        }
+        vars(self).update({hook: f for hook, f in functions.items() if f is not None})

@@ -1,0 +1,144 @@
+"""How a layer is called: arguments by name, `training`, masks, and who called whom."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from contextvars import ContextVar
+from functools import cache
+
+from .. import tree
+from ..arrays import get_mask, is_array, set_mask
+
+CALL: ContextVar[CallContext | None] = ContextVar("call", default=None)
+
+
+class CallContext:
+    """One layer's call within the calls of the layers around it."""
+
+    __slots__ = ("layer", "parent", "root", "training")
+
+    def __init__(self, layer, training, parent):
+        self.layer, self.training, self.parent = layer, training, parent
+        self.root = layer if parent is None else parent.root
+
+
+def path_of_calls() -> list[str]:
+    """The names of the layers that are being called or built now, outermost first."""
+    names, context = [], CALL.get()
+    while context is not None:
+        names.append(context.layer.name)
+        context = context.parent
+    return names[::-1]
+
+
+class CallSignature:
+    """What `call` takes: looked up once for each class."""
+
+    def __init__(self, function):
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        self.names = [p.name for p in parameters if p.kind in positional]
+        every = {p.name: p for p in parameters}
+        open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+        self.takes_training = "training" in every
+        self.takes_mask = "mask" in every
+        self.passes_training = self.takes_training or open_ended
+        default = every["training"].default if self.takes_training else None
+        self.training_default = None if default is inspect.Parameter.empty else default
+        self.mask_names = frozenset(n for n in every if n.endswith("_mask"))
+        self.all_names = frozenset(every)
+
+
+@cache
+def call_signature(cls) -> CallSignature:
+    return CallSignature(cls.call)
+
+
+@cache
+def build_parameters(cls) -> tuple[str, ...]:
+    """The names of the shapes that a class's `build` takes."""
+    parameters = list(inspect.signature(cls.build).parameters.values())[1:]
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return tuple(p.name for p in parameters if p.kind not in kinds)
+
+
+def array_arguments(signature: CallSignature, args, kwargs) -> dict:
+    """The arguments that hold arrays, by name, in the order of the signature."""
+    given = dict(zip(signature.names, args, strict=False)) | kwargs
+    extra = args[len(signature.names) :]
+    given |= {f"*{i}": value for i, value in enumerate(extra)}
+    masks = {n for n in given if n == "mask" or n.endswith("_mask")}
+    order = [n for n in signature.names if n in given] + [n for n in given if n not in signature.names]
+    found = {}
+    for name in order:
+        if name in masks or name == "training":
+            continue
+        leaves = [leaf for leaf in tree.traverse(given[name]) if leaf is not None]
+        if leaves and all(is_array(leaf) for leaf in leaves):
+            found[name] = given[name]
+    return found
+
+
+def shapes_of(value):
+    """The shapes of a structure of arrays: a tuple, or a structure of tuples."""
+    return tree.map_structure(lambda x: None if x is None else tuple(x.shape), value)
+
+
+def resolve_training(signature: CallSignature, args, kwargs, parent):
+    """The value of `training`: explicit, else the outer call's, else the default of `call`."""
+    if "training" in signature.names:
+        place = signature.names.index("training")
+        if len(args) > place and args[place] is not None:
+            return args[place]
+    if kwargs.get("training") is not None:
+        return kwargs["training"]
+    if parent is not None and parent.training is not None:
+        return parent.training
+    return signature.training_default
+
+
+def inject_masks(signature: CallSignature, arrays: dict, args, kwargs) -> None:
+    """Hand the masks that the arguments carry to a `call` that asks for them."""
+    if len(arrays) == 1 and signature.takes_mask:
+        names, value = signature.names, next(iter(arrays.values()))
+        given = "mask" in names and len(args) > names.index("mask")
+        if not given and kwargs.get("mask") is None:
+            mask = tree.map_structure(get_mask, value)
+            if any(m is not None for m in tree.traverse(mask)):
+                kwargs["mask"] = mask
+    elif len(arrays) > 1:
+        for name, value in arrays.items():
+            key = f"{name}_mask"
+            if key in signature.mask_names and kwargs.get(key) is None:
+                names = signature.names
+                if key in names and len(args) > names.index(key):
+                    continue
+                mask = tree.map_structure(get_mask, value)
+                if any(m is not None for m in tree.traverse(mask)):
+                    kwargs[key] = mask
+
+
+def pass_masks_on(layer, inputs, previous, outputs) -> None:
+    """Let a layer's outputs carry the mask that `compute_mask` gives for its inputs'."""
+    if not layer.supports_masking:
+        if any(m is not None for m in tree.traverse(previous)):
+            warnings.warn(
+                f"layer {layer.name!r} ({type(layer).__name__}) does not support masking, so the "
+                "mask of its input ends here. A layer that can pass it on sets "
+                "self.supports_masking = True.",
+                stacklevel=4,
+            )
+        return
+    flat = tree.flatten(outputs)
+    if all(x is None or get_mask(x) is not None for x in flat):
+        return
+    masks = layer.compute_mask(inputs, previous)
+    if masks is None:
+        return
+    flat_masks = tree.flatten(masks)
+    if len(flat_masks) == 1 and len(flat) > 1:
+        flat_masks = flat_masks * len(flat)
+    for x, mask in zip(flat, flat_masks, strict=False):
+        if mask is not None and is_array(x) and get_mask(x) is None:
+            set_mask(x, mask)

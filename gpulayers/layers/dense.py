@@ -1,0 +1,142 @@
+"""Densely connected layers."""
+
+from __future__ import annotations
+
+from .. import activations, constraints, initializers, regularizers
+from ..ops.dense import dense
+from .input_spec import InputSpec
+from .layer import Layer
+
+
+class Dense(Layer):
+    """A densely connected layer: `activation(inputs @ kernel + bias)`.
+
+    Args:
+        units: the size of the last axis of the outputs.
+        activation: a name or a function; None for none.
+        use_bias: whether a bias is added.
+        kernel_initializer, bias_initializer: of the weights, of shapes (inputs, units), (units,).
+        kernel_regularizer, bias_regularizer, activity_regularizer: terms of the loss.
+        kernel_constraint, bias_constraint: applied after each step of training.
+        lora_rank, lora_alpha: train a low-rank correction of a frozen kernel instead (LoRA, Hu et
+            al. 2021, arXiv:2106.09685), scaled by lora_alpha / lora_rank.
+
+    Takes arrays of shape (batch, ..., inputs), gives (batch, ..., units).
+    Raises TypeError or ValueError for units that are not a positive integer.
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        units,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        lora_rank=None,
+        lora_alpha=None,
+        quantization_config=None,
+        **kwargs,
+    ):
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        if not hasattr(units, "__index__") or isinstance(units, bool):
+            raise TypeError(f"Dense: units must be a positive integer, got {units!r}.")
+        if units <= 0:
+            raise ValueError(f"Dense: units must be a positive integer, got {units}.")
+        self.units = int(units)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.input_spec = InputSpec(min_ndim=2)
+        self.lora_rank, self.lora_alpha = lora_rank, lora_alpha if lora_alpha else lora_rank
+        refuse_quantization(self, quantization_config)
+
+    def build(self, input_shape):
+        if len(input_shape) < 2:
+            raise ValueError(
+                f"Dense {self.name!r}: inputs need at least 2 axes (batch, features), "
+                f"got shape {tuple(input_shape)}."
+            )
+        size = input_shape[-1]
+        if size is None:
+            raise ValueError(
+                f"Dense {self.name!r}: the size of the last axis of the inputs must be known, "
+                f"got shape {tuple(input_shape)}."
+            )
+        self.kernel = self.add_weight(
+            (size, self.units),
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            name="kernel",
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (self.units,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+                name="bias",
+            )
+        self.input_spec = InputSpec(min_ndim=2, axes={-1: size})
+        if self.lora_rank:
+            self.enable_lora(self.lora_rank, self.lora_alpha)
+
+    def call(self, inputs, training=None):
+        outputs = dense(inputs, self.effective_kernel, self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def _inference_step(self, x):
+        """What this layer is for plain NumPy arrays: see `plan.py`."""
+        if self.lora_enabled or type(self).call is not Dense.call:
+            return None
+        kernel, bias, activation = self.kernel, self.bias, self.activation
+        activate = numpy_version(activation)
+
+        def run(x):
+            y = x @ kernel._value
+            if bias is not None:
+                y += bias._value
+            return y if activate is None else activate(y)
+
+        return run
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        config = {
+            "units": self.units,
+            "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
+            "quantization_config": None,
+        }
+        if self.lora_rank:
+            config |= {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha}
+        return {**super().get_config(), **config}
+
+
+def numpy_version(activation):
+    """The function an activation is on plain NumPy arrays; None for none."""
+    if activation is None or activation is activations.linear:
+        return None
+    version = activation.version("numpy") if hasattr(activation, "version") else None
+    return version or activation

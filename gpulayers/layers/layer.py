@@ -1,0 +1,546 @@
+"""The base of all layers."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import contextmanager
+
+import numpy as np
+
+from .. import constraints, initializers, regularizers, registry, tree
+from ..arrays import (
+    Abstract,
+    KerasTensor,
+    Variable,
+    devices,
+    dtypes,
+    get_mask,
+    infer,
+    is_array,
+    lift,
+    masks,
+    namespace,
+    plain,
+)
+from ..arrays.policy import DTypePolicy
+from ..arrays.symbolic import Node, abstract, connect, finish
+from ..arrays.variable import SCOPE, Scope
+from . import calling, naming, tracking
+from .calling import CALL, CallContext, call_signature
+from .tracking import STRUCTURE
+from .weights import Weights
+
+
+class Layer(Weights):
+    """A function of arrays with weights of its own: what all layers and models are.
+
+    A subclass creates weights by `add_weight` (in `__init__`, or in `build`, which gets the shapes
+    of the inputs), and computes in `call`, on plain arrays, on recorded ones (training) and on
+    abstract ones (shape inference) alike: take functions from `xp = gpulayers.namespace(inputs)`
+    or `gpulayers.ops`, and never change an array in place.
+
+    Args:
+        activity_regularizer: a regularizer of the outputs; its loss is divided by the batch size.
+        trainable: whether the weights may be trained.
+        dtype: a dtype's name or a `DTypePolicy`; the default policy if None.
+        autocast: whether floating inputs are cast to the policy's compute dtype.
+        name: unique in a model; made from the class's name if None.
+        input_shape, input_dim, batch_input_shape: the shape of the inputs, for the first layer of a
+            Sequential model (older spellings of an `Input` before it).
+
+    Raises TypeError for unknown arguments.
+    """
+
+    supports_masking = False
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "build" in cls.__dict__:
+            cls.build = _finishing_build(cls.__dict__["build"])
+
+    def __new__(cls, *args, **kwargs):
+        layer = super().__new__(cls)
+        layer.__dict__.update(
+            _own_variables=[],
+            _losses=[],
+            _loss_owners=[],
+            _inbound_nodes=[],
+            _init_arguments=(args, kwargs),
+            _plan=None,
+            _built=False,
+            _building=False,
+            _build_shapes=None,
+            _called_home=None,
+            _trainable=True,
+            _dtype_policy=None,
+            _input_spec=None,
+            activity_regularizer=None,
+            autocast=True,
+            name=None,
+        )
+        return layer
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer=None,
+        trainable: bool = True,
+        dtype=None,
+        autocast: bool = True,
+        name: str | None = None,
+        **kwargs,
+    ):
+        who = type(self).__name__
+        shape = _older_input_shape(kwargs)
+        if shape is not None:
+            self._first_input_shape = shape
+        if kwargs:
+            raise TypeError(f"{who}: unexpected arguments: {', '.join(map(repr, sorted(kwargs)))}.")
+        self.name = naming.auto_name(who) if name is None else naming.check_name(who, name)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self._dtype_policy = DTypePolicy.of(dtype)
+        self._trainable = bool(trainable)
+        self.autocast = autocast
+
+    def __setattr__(self, name, value):
+        STRUCTURE[0] += 1
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name):
+        STRUCTURE[0] += 1
+        object.__delattr__(self, name)
+
+    # What subclasses define.
+
+    def build(self, input_shape):
+        """Create the weights that depend on the shapes of the inputs (None for unknown sizes)."""
+
+    def call(self, *args, **kwargs):
+        """The computation."""
+        raise NotImplementedError(f"{type(self).__name__} does not define `call`.")
+
+    def compute_mask(self, inputs, previous_mask):
+        """The mask of the outputs, given that of the inputs; the same one by default."""
+        return previous_mask
+
+    def compute_output_shape(self, *args, **kwargs):
+        """The shapes of the outputs for shapes of the inputs: by running `call` without data."""
+        names = calling.build_parameters(type(self))
+        if kwargs and set(kwargs) <= set(names):
+            given = {n.removesuffix("_shape"): v for n, v in kwargs.items()}
+        else:
+            shapes = [*args, *kwargs.values()]
+            given = dict(zip(call_signature(type(self)).names, shapes, strict=False))
+        dtype = self.compute_dtype
+
+        def array(shape):
+            return None if shape is None else Abstract(shape, dtype)
+
+        if not self.built:
+            self._build_for({name: shape for name, shape in given.items()})
+        arrays = {name: tree.map_shape_structure(array, shape) for name, shape in given.items()}
+        out = infer(self, **arrays)
+        return tree.map_structure(lambda x: tuple(x.shape), out)
+
+    def compute_output_spec(self, *args, **kwargs):
+        """The outputs for KerasTensors, without adding a call to a graph."""
+        out = infer(self, *tree.map_structure(abstract, list(args)), **kwargs)
+        return tree.map_structure(lambda x: KerasTensor(x.shape, dtypes.name(x.dtype)), out)
+
+    # Calling.
+
+    def __call__(self, *args, **kwargs):
+        plan = self._plan
+        if plan and len(args) == 1 and not kwargs:
+            x = args[0]
+            if plan.fits(x) and SCOPE.get() is None and CALL.get() is None:
+                return plan.run(x)
+        return self._call(args, kwargs)
+
+    def _call(self, args, kwargs):
+        args, kwargs = self._arrays_of(args, kwargs)
+        signature = call_signature(type(self))
+        arrays = calling.array_arguments(signature, args, kwargs)
+        leaves = tree.flatten(list(arrays.values()))
+        if any(type(x) is KerasTensor for x in leaves):
+            return self._connect(arrays, args, kwargs)
+        if not self.built or self._called_home is None:
+            self._settle(arrays, leaves)
+        self._check_home(leaves)
+        inputs = next(iter(arrays.values()), None)
+        if self._input_spec is not None and inputs is not None:
+            from .input_spec import check_inputs
+
+            check_inputs(self._input_spec, inputs, self.name, type(self).__name__)
+        parent = CALL.get()
+        training = calling.resolve_training(signature, args, kwargs, parent)
+        if signature.takes_training and (
+            "training" not in signature.names or len(args) <= signature.names.index("training")
+        ):
+            kwargs["training"] = training
+        calling.inject_masks(signature, arrays, args, kwargs)
+        previous = tree.map_structure(get_mask, inputs)
+        if parent is None and self._loss_owners:
+            self._clear_losses()
+        token = CALL.set(CallContext(self, training, parent))
+        try:
+            outputs = self._compute(args, kwargs, arrays)
+            if self.activity_regularizer is not None:
+                self._regularize_activity(outputs)
+        finally:
+            CALL.reset(token)
+        calling.pass_masks_on(self, inputs, previous, outputs)
+        if not self._plan and parent is None and SCOPE.get() is None and not training:
+            self._make_plan(leaves)
+        return outputs
+
+    def _compute(self, args, kwargs, arrays):
+        """`call`, with weights in the dtype of the policy, and results rounded to it."""
+        compute = self.compute_dtype
+        own_shape = type(self).compute_output_shape
+        if own_shape is not Layer.compute_output_shape and not _is_ours(own_shape):
+            if any(type(x) is Abstract for x in tree.traverse(list(arrays.values()))):
+                return self._outputs_by_shape(arrays)
+        if compute not in dtypes.SHORT_FLOATS:
+            return self.call(*args, **kwargs)
+        token = None
+        if any(devices.is_cupy(plain(x)) for x in tree.traverse(list(arrays.values()))):
+            scope = SCOPE.get()
+            token = SCOPE.set(Scope(None if scope is None else scope.tape, compute))
+        try:
+            outputs = self.call(*args, **kwargs)
+        finally:
+            if token is not None:
+                SCOPE.reset(token)
+        return tree.map_structure(self._rounded, outputs)
+
+    def _rounded(self, x):
+        if not is_array(x) or dtypes.name(x.dtype) != "float32":
+            return x
+        xp = namespace(x)
+        made = xp.astype(x, dtypes.of(xp, self.compute_dtype))
+        if get_mask(x) is not None:
+            masks.set_mask(made, get_mask(x))
+        return made
+
+    def _arrays_of(self, args, kwargs):
+        """The arguments with numbers, lists and Variables as arrays of the dtype to compute in."""
+        dtype = self._working_dtype(args) if self.autocast else None
+
+        def convert(x):
+            if type(x) is Variable:
+                x = x.value
+            if not is_array(x) or isinstance(x, KerasTensor):
+                return x
+            x = lift(x)
+            if dtype is not None and dtypes.is_floating(x.dtype) and dtypes.name(x.dtype) != dtype:
+                xp = namespace(x)
+                made = xp.astype(x, dtypes.of(xp, dtype))
+                if get_mask(x) is not None:
+                    masks.set_mask(made, get_mask(x))
+                return made
+            return x
+
+        if args and isinstance(args[0], (list, tuple, int, float)) and _all_numbers(args[0]):
+            args = (np.asarray(args[0], dtype=_number_dtype(args[0])), *args[1:])
+        args = [tree.map_structure(convert, a) for a in args]
+        return args, {key: tree.map_structure(convert, a) for key, a in kwargs.items()}
+
+    def _working_dtype(self, args):
+        """The compute dtype; float32 in the place of a 16-bit one where that is faster: off GPUs."""
+        compute = self.compute_dtype
+        if compute in dtypes.SHORT_FLOATS:
+            leaves = tree.flatten(list(args))
+            return compute if any(devices.is_cupy(plain(x)) for x in leaves) else "float32"
+        return compute if compute in dtypes.FLOATS else None
+
+    def _connect(self, arrays, args, kwargs):
+        """A call on KerasTensors: build with their shapes, and add the call to the graph."""
+        if not self.built:
+            self._build_for({k: calling.shapes_of(v) for k, v in arrays.items()})
+        own = type(self).compute_output_spec
+        if own is Layer.compute_output_spec:
+            return connect(self, *args, **kwargs)
+        out = own(self, *args, **kwargs)
+        node = Node(self, tuple(args), kwargs)
+        return finish(node, tree.map_structure(abstract, out))
+
+    def _outputs_by_shape(self, arrays):
+        """Abstract outputs of a class that says itself what shapes it gives."""
+        shapes = {k: calling.shapes_of(v) for k, v in arrays.items()}
+        names = calling.build_parameters(type(self))
+        if len(shapes) > 1 and all(f"{k}_shape" in names for k in shapes):
+            out = self.compute_output_shape(**{f"{k}_shape": v for k, v in shapes.items()})
+        else:
+            out = self.compute_output_shape(next(iter(shapes.values())))
+        dtype = self.compute_dtype
+        return tree.map_shape_structure(lambda shape: Abstract(shape, dtype), out)
+
+    # Building.
+
+    @property
+    def built(self) -> bool:
+        """Whether all weights exist."""
+        if self._built:
+            return True
+        return type(self).build is Layer.build and all(layer.built for layer in self._layers)
+
+    @built.setter
+    def built(self, value):
+        self._built = bool(value)
+
+    def _settle(self, arrays, leaves):
+        """At the first call, the arrays decide where the weights live."""
+        first = next((plain(x) for x in leaves if type(x) is not Abstract), None)
+        home = None if first is None else devices.home_of(first)
+        if not self.built:
+            shapes = {name: calling.shapes_of(value) for name, value in arrays.items()}
+            if home is None or devices.in_scope():
+                self._build_for(shapes)
+            else:
+                with devices.scope(home):
+                    self._build_for(shapes)
+        if home is not None and not any(v._placed for v in self.variables):
+            for variable in self.variables:
+                variable.move(home)
+        self.__dict__["_called_home"] = home
+
+    def _check_home(self, leaves):
+        """Refuse arrays of another library than the weights', with what to do about it."""
+        for variable in self._own_variables:
+            kind = type(variable._value)
+            for x in leaves:
+                x = plain(x)
+                if type(x) is not kind and type(x) is not Abstract:
+                    namespace(variable._value, x)  # Raises if the libraries differ.
+            break
+
+    def _build_for(self, shapes: dict):
+        """Call `build` with the shapes of the arguments, by name where it takes several."""
+        names = calling.build_parameters(type(self))
+        if type(self).build is Layer.build:
+            self.built = True
+            self._build_shapes = shapes
+            return
+        first = next(iter(shapes.values()), None)
+        if len(names) == 1:
+            self.build(first)
+        elif set(names) <= {f"{key}_shape" for key in shapes} or len(names) > 1:
+            by_name = {f"{key}_shape": shape for key, shape in shapes.items()}
+            self.build(**{name: by_name[name] for name in names if name in by_name})
+        else:
+            self.build()
+
+    @contextmanager
+    def _open(self):
+        """While a layer builds itself: no tape and no cast, and names from the calls around."""
+        scope, call = SCOPE.set(None), CALL.set(CallContext(self, None, CALL.get()))
+        self._building = True
+        try:
+            yield
+        finally:
+            self._building = False
+            SCOPE.reset(scope)
+            CALL.reset(call)
+
+    def build_from_config(self, config: dict):
+        """Build with the shapes that `get_build_config` gave."""
+        if config.get("shapes_dict"):
+            self.build(**tree.map_shape_structure(tuple, config["shapes_dict"]))
+        elif config.get("input_shape") is not None:
+            self.build(tree.map_shape_structure(tuple, config["input_shape"]))
+
+    def get_build_config(self) -> dict | None:
+        """The shapes this layer was built with."""
+        shapes = self._build_shapes
+        if not shapes:
+            return None
+        if len(shapes) == 1:
+            return {"input_shape": next(iter(shapes.values()))}
+        return {"shapes_dict": shapes}
+
+    # Losses.
+
+    def add_loss(self, loss):
+        """Add a term to the loss that training minimises: a scalar array, or a list of them."""
+        scope = SCOPE.get()
+        if scope is not None and scope.inferring:
+            return
+        context = CALL.get()
+        root = self if context is None else context.root
+        self._losses.extend(loss if isinstance(loss, (list, tuple)) else [loss])
+        if self not in root._loss_owners:
+            root._loss_owners.append(self)
+
+    def _regularize_activity(self, outputs):
+        for x in tree.traverse(outputs):
+            if is_array(x):
+                self.add_loss(self.activity_regularizer(x) / x.shape[0])
+
+    def _clear_losses(self):
+        for layer in self._loss_owners:
+            layer._losses.clear()
+        self._loss_owners.clear()
+
+    # Speed.
+
+    def _make_plan(self, leaves):
+        from .plan import Plan
+
+        if len(leaves) == 1 and type(leaves[0]) is np.ndarray and not masks.any_masks():
+            if self._plan is None or self._plan is False or not self._plan.current():
+                self.__dict__["_plan"] = Plan.of(self, leaves[0])
+
+    # Description.
+
+    def get_config(self) -> dict:
+        """The arguments that make an equal layer (without its weights)."""
+        config = {"name": self.name, "trainable": self.trainable}
+        config["dtype"] = registry.serialize(self.dtype_policy)
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
+        if type(self).get_config is Layer.get_config and type(self).__init__ is not Layer.__init__:
+            config |= self._own_arguments()
+        return config
+
+    def _own_arguments(self) -> dict:
+        """The arguments of a subclass that defines `__init__` but not `get_config`."""
+        args, kwargs = self._init_arguments
+        bound = inspect.signature(type(self).__init__).bind(self, *args, **kwargs).arguments
+        found = {}
+        for name, value in list(bound.items())[1:]:
+            found |= value if isinstance(value, dict) and name == "kwargs" else {name: value}
+        for name in ("name", "trainable", "dtype"):
+            found.pop(name, None)
+        try:
+            return registry.serialize(found)
+        except TypeError as error:
+            raise NotImplementedError(
+                f"{type(self).__name__}: define get_config(), because an argument of __init__ "
+                f"cannot be described automatically ({error})"
+            ) from error
+
+    @classmethod
+    def from_config(cls, config: dict):
+        """A layer from what `get_config` gave."""
+        return cls(**config)
+
+    def __repr__(self):
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    def add_weight(
+        self,
+        shape=None,
+        initializer=None,
+        dtype=None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer=None,
+        constraint=None,
+        aggregation="none",
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
+    ) -> Variable:
+        """Create a weight of this layer.
+
+        Args:
+            shape: of whole sizes; () for a scalar.
+            initializer: a name, an object or a function (shape, dtype) -> array;
+                "glorot_uniform" for floats and "zeros" otherwise by default.
+            dtype: the policy's variable dtype by default.
+            trainable: whether training changes it.
+            regularizer: adds to `losses`; constraint: applied after each step of an optimizer.
+            name: "kernel", ...
+
+        Raises ValueError for a shape with unknown sizes, and in a layer that is built already.
+        """
+        who = type(self).__name__
+        if isinstance(shape, int):
+            shape = (shape,)
+        shape = () if shape is None else tuple(shape)
+        if any(n is None for n in shape):
+            raise ValueError(
+                f"{who} {self.name!r}: the weight {name!r} needs whole sizes, got shape {shape}. "
+                "Give the size of that axis in Input(shape=...)."
+            )
+        if self._built and not self._building:
+            raise ValueError(
+                f"{who} {self.name!r} is built already: create the weight {name!r} in __init__ or "
+                "in build()."
+            )
+        dtype = dtypes.standardize(dtype or self.variable_dtype)
+        if initializer is None:
+            initializer = "glorot_uniform" if dtypes.is_floating(dtype) else "zeros"
+        variable = Variable(
+            initializers.get(initializer),
+            shape,
+            dtype,
+            trainable=trainable,
+            autocast=autocast,
+            name=name or "variable",
+            regularizer=regularizers.get(regularizer),
+            constraint=constraints.get(constraint),
+            path="/".join([*self._path(), name or "variable"]),
+        )
+        variable.overwrite_with_gradient = overwrite_with_gradient
+        if self._building:  # From shapes alone: it stays on the default device.
+            variable._placed = True
+        self._own_variables.append(variable)
+        STRUCTURE[0] += 1
+        if not self._trainable:
+            variable.trainable = False
+        return variable
+
+    def _path(self) -> list[str]:
+        names = calling.path_of_calls()
+        return names if names and names[-1] == self.name else [*names, self.name or "layer"]
+
+
+def _finishing_build(function):
+    """`build` as a subclass wrote it, then: the layer is built, with these shapes."""
+
+    def build(self, *args, **kwargs):
+        if self._building:  # A subclass's build calls its parent's.
+            return function(self, *args, **kwargs)
+        with self._open():
+            function(self, *args, **kwargs)
+        names = calling.build_parameters(type(self))
+        self._build_shapes = dict(zip(names, args, strict=False)) | kwargs
+        self.built = True
+        return None
+
+    build.__wrapped__ = function
+    build.__doc__, build.__name__ = function.__doc__, "build"
+    build.__qualname__, build.__module__ = function.__qualname__, function.__module__
+    return build
+
+
+def _is_ours(function) -> bool:
+    return (getattr(function, "__module__", None) or "").startswith("gpulayers.")
+
+
+def _older_input_shape(kwargs):
+    """The shape, batch axis included, from the spellings of older Keras versions."""
+    if "batch_input_shape" in kwargs:
+        return tuple(kwargs.pop("batch_input_shape"))
+    if "batch_shape" in kwargs:
+        return tuple(kwargs.pop("batch_shape"))
+    if "input_shape" in kwargs:
+        shape = kwargs.pop("input_shape")
+        return (None, *((shape,) if isinstance(shape, int) else shape))
+    if "input_dim" in kwargs:
+        return (None, kwargs.pop("input_dim"))
+    return None
+
+
+def _all_numbers(value) -> bool:
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(map(_all_numbers, value))
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _number_dtype(value):
+    whole = all(isinstance(x, int) for x in tree.traverse(value))
+    return np.int32 if whole else dtypes.numpy_dtype(dtypes.standardize(None))
+
+

@@ -1,0 +1,65 @@
+"""Inference without detours: what a layer does to plain NumPy arrays of one shape and dtype.
+
+A plan holds as long as no attribute of any layer is set: the weights' values are read when it runs.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from ..arrays import dtypes, masks
+from ..arrays.masks import _masks
+from .calling import call_signature
+from .tracking import STRUCTURE
+
+
+class Plan:
+    """A function of arrays that have a given dtype and given sizes after the first axis."""
+
+    __slots__ = ("dtype", "run", "shape", "version")
+
+    def __init__(self, run, x):
+        self.run, self.dtype, self.shape, self.version = run, x.dtype, x.shape[1:], STRUCTURE[0]
+
+    @classmethod
+    def of(cls, layer, x):
+        """The plan of `layer` for arrays like `x`, or False if there is none."""
+        run = step(layer, x)
+        return False if run is None else cls(run, x)
+
+    def current(self) -> bool:
+        return self.version == STRUCTURE[0]
+
+    def fits(self, x) -> bool:
+        """Whether `x` is an array that this plan is for, and nothing else is asked of the call."""
+        return (
+            type(x) is np.ndarray
+            and x.dtype is self.dtype
+            and x.shape[1:] == self.shape
+            and self.version == STRUCTURE[0]
+            and not _masks
+        )
+
+
+def step(layer, x):
+    """The function that `layer` is in inference, on arrays like `x`; None if it needs a full call."""
+    cls = type(layer)
+    if not cls.__module__.startswith("gpulayers.") or layer.compute_dtype in dtypes.SHORT_FLOATS:
+        return None
+    if dtypes.is_floating(x.dtype) and dtypes.name(x.dtype) != layer.compute_dtype:
+        return None
+    if layer.activity_regularizer is not None or not layer.built or masks.any_masks():
+        return None
+    own = getattr(layer, "_inference_step", None)
+    if own is not None:
+        return own(x)
+    from .layer import Layer
+
+    if cls.compute_mask is not Layer.compute_mask or layer._layers:
+        return None
+    signature = call_signature(cls)
+    if signature.training_default or len(signature.names) == 0:
+        return None
+    return partial(layer.call, training=False) if signature.takes_training else layer.call

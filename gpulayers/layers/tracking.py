@@ -1,0 +1,52 @@
+"""What belongs to a layer: found by looking through its attributes, lists and dictionaries."""
+
+from __future__ import annotations
+
+from ..arrays import Variable
+
+STRUCTURE = [0]  # Grows whenever an attribute of some layer is set: what plans are made for.
+
+# Attributes of the base classes that hold no parts of the layer.
+BOOKKEEPING = frozenset(
+    """
+    name _own_variables _losses _loss_owners _inbound_nodes _plan _build_shapes _init_arguments
+    _trainable _dtype_policy _parent _metrics_source _built _building autocast supports_masking
+    activity_regularizer input_spec _input_spec _called_home
+    """.split()  # noqa: SIM905
+)
+
+
+def parts(layer, kinds) -> list:
+    """The direct parts of `layer` of some classes, each once, in the order of its attributes."""
+    found, seen = [], set()
+
+    def visit(value, depth):
+        if isinstance(value, kinds):
+            if id(value) not in seen:
+                seen.add(id(value))
+                found.append(value)
+        elif depth and type(value) in _CONTAINERS:
+            for part in value.values() if type(value) is dict else value:
+                visit(part, depth - 1)
+
+    for name, value in layer.__dict__.items():
+        if name not in BOOKKEEPING:
+            visit(value, 6)
+    return found
+
+
+_CONTAINERS = frozenset({list, tuple, dict, set})
+
+
+def own_variables(layer) -> list[Variable]:
+    """The Variables of the layer itself: first those created as trainable, then the others."""
+    own = list(layer._own_variables)
+    known = {id(v) for v in own}
+    own += [v for v in parts(layer, Variable) if id(v) not in known]
+    trainable = [v for v in own if v.created_trainable]
+    return trainable + [v for v in own if not v.created_trainable]
+
+
+def unique(items) -> list:
+    """The items, each once, in order."""
+    return list({id(item): item for item in items}.values())

@@ -1,0 +1,209 @@
+"""The weights of a layer and of the layers inside it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..arrays import Variable, devices
+from ..arrays.policy import DTypePolicy
+from .tracking import own_variables, parts, unique
+
+
+class Weights:
+    """The part of a layer that keeps weights: their lists, values, dtypes and places."""
+
+    @property
+    def _layers(self) -> list:
+        """The layers directly inside this one, in the order of its attributes."""
+        return parts(self, Weights)
+
+    def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> list:
+        found = [self] if include_self else []
+        for layer in self._layers:
+            found += layer._flatten_layers() if recursive else [layer]
+        return unique(found)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights: own trainable ones, own others, then each inner layer's."""
+        inner = [v for layer in self._layers for v in layer.weights]
+        return unique([*own_variables(self), *inner])
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All weights, and the states of random generators and metrics."""
+        from ..arrays.random import SeedGenerator
+
+        found = own_variables(self)
+        found += [generator.state for generator in parts(self, SeedGenerator)]
+        for layer in self._layers:
+            found += layer.variables
+        return unique(found)
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that training changes; none of a frozen layer."""
+        return [v for v in self.weights if v.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that training leaves alone; all of a frozen layer."""
+        return [v for v in self.weights if not v.trainable] if self.trainable else self.weights
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The same as `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """All `variables` that training leaves alone."""
+        if not self.trainable:
+            return self.variables
+        return [v for v in self.variables if not v.trainable]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training may change the weights; setting it sets it for all inner layers too."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        value = bool(value)
+        self._trainable = value
+        for variable in own_variables(self):
+            if variable.created_trainable:
+                variable.trainable = value
+        for layer in self._layers:
+            layer.trainable = value
+
+    def get_weights(self) -> list[np.ndarray]:
+        """The values of `weights` as NumPy arrays."""
+        return [v.numpy() for v in self.weights]
+
+    def set_weights(self, weights) -> None:
+        """Set the values of `weights` from a list of arrays in the same order.
+
+        Raises ValueError, listing what was expected and what came, if one does not fit; then
+        nothing is changed.
+        """
+        variables, values = self.weights, list(weights)
+        expected = [v.shape for v in variables]
+        given = [tuple(np.shape(w)) for w in values]
+        if expected != given:
+            rows = [f"  {v.path}: {v.shape}" for v in variables]
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: set_weights expected {len(expected)} arrays "
+                f"of the shapes\n" + "\n".join(rows) + f"\nbut got {len(given)}: {given}."
+            )
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def count_params(self) -> int:
+        """The number of elements of all weights.
+
+        Raises ValueError for a layer that is not built yet.
+        """
+        if not self.built:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} has no weights to count yet: call it on data, "
+                "or build it with an input shape."
+            )
+        return sum(v.size for v in self.weights)
+
+    def to(self, device: str):
+        """Move all weights to a device: "cpu", "gpu", "gpu:1".  Returns the layer."""
+        home = devices.parse(device)
+        for variable in self.variables:
+            variable.move(home)
+        for layer in self._flatten_layers():
+            layer.__dict__["_called_home"] = home
+        return self
+
+    @property
+    def losses(self) -> list:
+        """The losses of `add_loss` in the last call, and of the weights' regularizers."""
+        found = [loss for layer in self._flatten_layers() for loss in layer._losses]
+        for variable in self.trainable_weights:
+            if variable.regularizer is not None:
+                found.append(variable.regularizer(variable))
+        return found
+
+    @property
+    def metrics(self) -> list:
+        """The metrics of this layer and of all inner ones."""
+        from ..metrics import Metric
+
+        return unique(m for layer in self._flatten_layers() for m in parts(layer, Metric))
+
+    def save_own_variables(self, store: dict) -> None:
+        """Put the values of the layer's own weights into `store` under "0", "1", ..."""
+        for i, variable in enumerate(own_variables(self)):
+            store[str(i)] = variable.numpy()
+
+    def load_own_variables(self, store) -> None:
+        """Take the values of the layer's own weights from `store`.
+
+        Raises ValueError if their number or shapes differ.
+        """
+        own = own_variables(self)
+        if len(store.keys()) != len(own):
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} has {len(own)} weights of its own, the file "
+                f"has {len(store.keys())}."
+            )
+        for i, variable in enumerate(own):
+            variable.assign(np.asarray(store[str(i)]))
+
+    # Dtypes.
+
+    @property
+    def dtype_policy(self) -> DTypePolicy:
+        """The layer's dtype policy."""
+        return self._dtype_policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, value):
+        self._dtype_policy = DTypePolicy.of(value)
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the weights."""
+        return self._dtype_policy.variable_dtype
+
+    variable_dtype = dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        """The dtype of the results."""
+        return self._dtype_policy.compute_dtype
+
+    input_dtype = compute_dtype
+
+    @property
+    def input_spec(self):
+        """What the inputs must be like: an `InputSpec`, a structure of them, or None."""
+        return self._input_spec
+
+    @input_spec.setter
+    def input_spec(self, value):
+        self._input_spec = value
+
+    # The graph.
+
+    @property
+    def input(self):
+        """The KerasTensors this layer was first called on.  AttributeError if there are none."""
+        return self._first_node("input").inputs_structure()
+
+    @property
+    def output(self):
+        """The KerasTensors of this layer's first symbolic call.  AttributeError if there are none."""
+        return self._first_node("output").outputs
+
+    def _first_node(self, what):
+        if not self._inbound_nodes:
+            raise AttributeError(
+                f"layer {self.name!r} has no {what}: it was never called on a KerasTensor."
+            )
+        return self._inbound_nodes[0]

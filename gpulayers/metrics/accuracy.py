@@ -1,0 +1,204 @@
+"""How often a prediction is right."""
+
+from __future__ import annotations
+
+from .. import config
+from ..arrays import as_array, dtypes, namespace
+from ..losses.base import check_shapes, squeeze_or_expand_to_same_rank
+from .reduction import StandardMetric
+
+
+def accuracy(y_true, y_pred):
+    """1 where the prediction equals the target, 0 elsewhere.
+
+    Args:
+        y_true, y_pred: arrays of one shape (a last axis of size 1 may be missing in one).
+    """
+    y_true, y_pred = _pair("accuracy", y_true, y_pred)
+    return _as_numbers(namespace(y_pred).astype(y_true, y_pred.dtype) == y_pred)
+
+
+def binary_accuracy(y_true, y_pred, threshold=0.5):
+    """1 where (y_pred > threshold) equals the target, 0 elsewhere.
+
+    Args:
+        y_true: 0 or 1, of any shape.
+        y_pred: numbers of the same shape (a last axis of size 1 may be missing in one).
+        threshold: above which a prediction means 1.
+    """
+    y_true, y_pred = _pair("binary_accuracy", y_true, y_pred)
+    xp = namespace(y_pred)
+    return _as_numbers(xp.astype(y_pred > threshold, y_true.dtype) == y_true)
+
+
+def categorical_accuracy(y_true, y_pred):
+    """1 where the class of the highest prediction is the target's, 0 elsewhere.
+
+    Args:
+        y_true: one-hot targets of shape (batch, d0, ..., classes).
+        y_pred: a number for each class, of the same shape.
+
+    Returns an array of shape (batch, d0, ...).
+    """
+    y_pred = as_array(y_pred)
+    y_true = as_array(y_true, like=y_pred)
+    check_shapes("categorical_accuracy", y_true, y_pred)
+    xp = namespace(y_pred)
+    return _as_numbers(xp.argmax(y_true, axis=-1) == xp.argmax(y_pred, axis=-1))
+
+
+def sparse_categorical_accuracy(y_true, y_pred):
+    """1 where the class of the highest prediction is the target, 0 elsewhere.
+
+    Args:
+        y_true: class numbers of shape (batch, d0, ...) or (batch, d0, ..., 1).
+        y_pred: a number for each class, of shape (batch, d0, ..., classes).
+
+    Returns an array of shape (batch, d0, ...), without a last axis of size 1.
+    """
+    y_pred = as_array(y_pred)
+    y_true = as_array(y_true, like=y_pred)
+    xp = namespace(y_pred)
+    if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
+        y_true = xp.squeeze(y_true, axis=-1)
+    found = xp.argmax(y_pred, axis=-1)
+    if dtypes.is_floating(y_true):
+        found = xp.astype(found, y_true.dtype)
+    elif y_true.dtype != found.dtype:
+        y_true = xp.astype(y_true, found.dtype)
+    if y_true.shape != found.shape:
+        check_shapes("sparse_categorical_accuracy", y_true, found)
+    right = _as_numbers(y_true == found)
+    if right.ndim > 1 and right.shape[-1] == 1:
+        right = xp.squeeze(right, axis=-1)
+    return right
+
+
+def top_k_categorical_accuracy(y_true, y_pred, k=5):
+    """1 where the target's class is among the k highest predictions, 0 elsewhere.
+
+    Args:
+        y_true: one-hot targets of shape (batch, d0, ..., classes).
+        y_pred: a number for each class, of the same shape.
+        k: how many predictions count.
+
+    Returns an array of shape (batch, d0, ...).
+    """
+    y_pred = as_array(y_pred)
+    y_true = as_array(y_true, like=y_pred)
+    check_shapes("top_k_categorical_accuracy", y_true, y_pred)
+    return _in_top_k(namespace(y_pred).argmax(y_true, axis=-1), y_pred, k)
+
+
+def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5, from_sorted_ids=False):
+    """1 where the target is among the k highest predictions, 0 elsewhere.
+
+    Args:
+        y_true: class numbers of shape (batch, d0, ...).
+        y_pred: a number for each class, of shape (batch, d0, ..., classes); or class numbers,
+            best first.
+        k: how many predictions count.
+        from_sorted_ids: whether `y_pred` holds class numbers.
+
+    Returns an array of shape (batch, d0, ...).
+    """
+    y_pred = as_array(y_pred)
+    y_true = as_array(y_true, like=y_pred)
+    xp = namespace(y_pred)
+    if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
+        y_true = xp.squeeze(y_true, axis=-1)
+    check_shapes("sparse_top_k_categorical_accuracy", y_true, y_pred[..., 0])
+    if not from_sorted_ids:
+        return _in_top_k(xp.astype(y_true, xp.int64), y_pred, k)
+    ids = xp.expand_dims(xp.astype(y_true, y_pred.dtype), axis=-1)
+    return _as_numbers(xp.any(ids == y_pred[..., :k], axis=-1))
+
+
+def _in_top_k(classes, scores, k):
+    """Whether fewer than k scores are above that of the class (a NaN is above none)."""
+    xp = namespace(scores)
+    count = scores.shape[-1]
+    known = (classes >= 0) & (classes < count)
+    at = xp.expand_dims(xp.clip(classes, 0, count - 1), axis=-1)
+    own = xp.take_along_axis(scores, at, axis=-1)
+    if dtypes.is_floating(own):
+        own = xp.where(xp.isnan(own), xp.full_like(own, -float("inf")), own)
+    above = xp.count_nonzero(scores > own, axis=-1)
+    return _as_numbers((above < k) & known)
+
+
+def _pair(who, y_true, y_pred):
+    y_pred = as_array(y_pred)
+    y_true = as_array(y_true, like=y_pred)
+    if y_true.shape != y_pred.shape:
+        y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+        check_shapes(who, y_true, y_pred)
+    return y_true, y_pred
+
+
+def _as_numbers(x):
+    return as_array(x, config.floatx())
+
+
+class Accuracy(StandardMetric):
+    """How often predictions equal targets; see `accuracy`."""
+
+    _direction = "up"
+
+    def __init__(self, name="accuracy", dtype=None):
+        super().__init__(accuracy, name, dtype)
+
+
+class BinaryAccuracy(StandardMetric):
+    """How often predictions are on the right side of a threshold; see `binary_accuracy`."""
+
+    _direction = "up"
+    in_config = ("threshold",)
+
+    def __init__(self, name="binary_accuracy", dtype=None, threshold=0.5):
+        super().__init__(binary_accuracy, name, dtype, threshold=threshold)
+
+
+class CategoricalAccuracy(StandardMetric):
+    """How often the highest prediction is that of the one-hot target; see `categorical_accuracy`."""
+
+    _direction = "up"
+
+    def __init__(self, name="categorical_accuracy", dtype=None):
+        super().__init__(categorical_accuracy, name, dtype)
+
+
+class SparseCategoricalAccuracy(StandardMetric):
+    """How often the highest prediction is the target's; see `sparse_categorical_accuracy`."""
+
+    _direction = "up"
+
+    def __init__(self, name="sparse_categorical_accuracy", dtype=None):
+        super().__init__(sparse_categorical_accuracy, name, dtype)
+
+
+class TopKCategoricalAccuracy(StandardMetric):
+    """How often the target is among the k highest predictions; see `top_k_categorical_accuracy`."""
+
+    _direction = "up"
+    in_config = ("k",)
+
+    def __init__(self, k=5, name="top_k_categorical_accuracy", dtype=None):
+        super().__init__(top_k_categorical_accuracy, name, dtype, k=k)
+
+
+class SparseTopKCategoricalAccuracy(StandardMetric):
+    """How often a class number is among k predictions; see `sparse_top_k_categorical_accuracy`."""
+
+    _direction = "up"
+
+    def __init__(
+        self, k=5, name="sparse_top_k_categorical_accuracy", dtype=None, from_sorted_ids=False
+    ):
+        super().__init__(
+            sparse_top_k_categorical_accuracy, name, dtype, k=k, from_sorted_ids=from_sorted_ids
+        )
+
+    def get_config(self) -> dict:
+        config = {**super().get_config(), "k": self.k}
+        return config | ({"from_sorted_ids": True} if self.from_sorted_ids else {})

@@ -1,0 +1,274 @@
+"""Models that are graphs: how they take inputs, and how they are described."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from .. import registry, tree
+from ..arrays import KerasTensor, as_array, get_mask, is_array, namespace, set_mask
+from ..arrays.symbolic import Function
+from ..layers.input_layer import InputLayer
+from ..layers.layer import Layer
+from .graph import operation_of
+from .model import Model
+
+_histories: ContextVar[dict | None] = ContextVar("histories", default=None)
+
+
+class Functional(Model):
+    """What `Model(inputs, outputs)` gives: a model that is a graph of layers."""
+
+    keras_identity = ("keras.src.models.functional", "Functional", "Functional")
+
+    def get_config(self) -> dict:
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            **_graph_config(self),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None):
+        return _from_graph_config(Model if cls is Functional else cls, config, custom_objects)
+
+
+def arranged(model: Model, inputs, mask=None) -> list:
+    """The arrays for a graph's inputs, in their order, of the ranks that these have.
+
+    Raises ValueError if their number, names or ranks do not fit.
+    """
+    expected = model._graph.inputs
+    given = _by_structure(model, inputs, expected)
+    masks = tree.flatten(mask) if mask is not None else [None] * len(given)
+    tensors = model._graph.input_tensors
+    if len(given) != len(tensors):
+        raise ValueError(
+            f"model {model.name!r} takes {len(tensors)} inputs ({', '.join(model.input_names)}), "
+            f"got {len(given)}."
+        )
+    out = []
+    for x, tensor, m in zip(given, tensors, masks, strict=True):
+        x = x if x is None or is_array(x) else as_array(x)
+        if x is not None and m is not None:
+            set_mask(x, m)
+        out.append(_ranked(model, x, tensor))
+    return out
+
+
+def _by_structure(model, inputs, expected):
+    if isinstance(inputs, dict) and not isinstance(expected, dict):
+        missing = [name for name in model.input_names if name not in inputs]
+        if missing:
+            raise ValueError(
+                f"model {model.name!r}: inputs {', '.join(missing)} are missing; got "
+                f"{', '.join(map(str, inputs))}."
+            )
+        return [inputs[name] for name in model.input_names]
+    if isinstance(expected, dict) and isinstance(inputs, dict):
+        missing = set(expected) - set(inputs)
+        if missing:
+            raise ValueError(
+                f"model {model.name!r}: inputs {sorted(missing)} are missing; got {sorted(inputs)}."
+            )
+        return tree.flatten({key: inputs[key] for key in expected})
+    return tree.flatten(inputs)
+
+
+def _ranked(model, x, tensor):
+    """`x` with an axis of size 1 added or taken off at its end, if that is all that differs."""
+    if x is None:
+        if not tensor.optional:
+            raise ValueError(f"model {model.name!r}: input {tensor.name!r} must not be None.")
+        return None
+    rank, given = len(tensor.shape), len(x.shape)
+    if rank == given:
+        return x
+    mask = get_mask(x)
+    if given == rank + 1 and x.shape[-1] == 1:
+        x = namespace(x).squeeze(x, axis=-1)
+    elif given == rank - 1 and tensor.shape[-1] == 1:
+        x = namespace(x).expand_dims(x, axis=-1)
+    else:
+        raise ValueError(
+            f"model {model.name!r}: input {tensor.name!r} has the shape {tensor.shape}, got "
+            f"{tuple(x.shape)}."
+        )
+    if mask is not None:
+        set_mask(x, mask)
+    return x
+
+
+# Descriptions.
+
+
+def _graph_config(model) -> dict:
+    graph = model._graph
+    names, histories = _name_nodes(graph)
+    token = _histories.set(histories)
+    try:
+        layers = []
+        for operation in graph.operations():
+            if isinstance(operation, Layer):
+                nodes = [n for n in graph.nodes if n.operation is operation]
+                entry = registry.serialize(operation)
+            else:
+                nodes, entry = [operation], _function_config(operation, names[id(operation)])
+            entry["name"] = names[id(operation)]
+            entry["inbound_nodes"] = [
+                {"args": registry.serialize(list(n.args)), "kwargs": registry.serialize(n.kwargs)}
+                for n in nodes
+            ]
+            layers.append(entry)
+        ends = [
+            tree.map_structure(lambda t: list(histories[id(t)]), s)
+            for s in (graph.inputs, graph.outputs)
+        ]
+    finally:
+        _histories.reset(token)
+    return {"layers": layers, "input_layers": ends[0], "output_layers": ends[1]}
+
+
+def _name_nodes(graph):
+    """Unique names of the operations, and (name, node, output) of every KerasTensor."""
+    names, taken, counts, histories = {}, set(), {}, {}
+    for operation in graph.operations():
+        layer = isinstance(operation, Layer)
+        name = base = operation.name if layer else _function_name(operation)
+        i = 0
+        while name in taken:
+            i += 1
+            name = f"{base}_{i}"
+        taken.add(name)
+        names[id(operation)] = name
+    for tensor in graph.input_tensors:
+        histories[id(tensor)] = (names[id(operation_of(tensor.node))], 0, 0)
+    for node in graph.nodes:
+        operation = operation_of(node)
+        first = 1 if isinstance(operation, Model) and operation._graph is not None else 0
+        index = counts[id(operation)] = counts.get(id(operation), first - 1) + 1
+        for i, tensor in enumerate(tree.flatten(node.outputs)):
+            histories[id(tensor)] = (names[id(operation)], index, i)
+    return names, histories
+
+
+def serialize_tensor(tensor: KerasTensor) -> dict:
+    """A KerasTensor inside the description of its model."""
+    history = (_histories.get() or {}).get(id(tensor))
+    if history is None:
+        raise TypeError(f"serialize: {tensor} belongs to no model that is being described.")
+    return {
+        "class_name": "__keras_tensor__",
+        "config": {
+            "shape": list(tensor.shape),
+            "dtype": tensor.dtype,
+            "keras_history": list(history),
+        },
+    }
+
+
+_ARRAY_API_NAMES = {"concat": "concatenate", "permute_dims": "transpose", "pow": "power",
+                    "getitem": "get_item", "astype": "cast", "remainder": "mod",
+                    "bitwise_invert": "bitwise_not"}  # fmt: skip
+_NAMES_OF_KERAS = {keras: ours for ours, keras in _ARRAY_API_NAMES.items()}
+
+
+def _function_name(node) -> str:
+    name = node.operation.__name__.rpartition(".")[2]
+    return _ARRAY_API_NAMES.get(name, name)
+
+
+def _function_config(node, name) -> dict:
+    """A function as Keras describes one: as an object of the class named after it."""
+    cls = "".join(part.capitalize() for part in _function_name(node).split("_"))
+    return {
+        "module": "keras.src.ops.numpy",
+        "class_name": cls,
+        "config": {"name": name},
+        "registered_name": cls,
+    }
+
+
+def _function_of(entry):
+    """The function that such a description means, or None if it is a layer's."""
+    if not str(entry.get("module", "")).startswith("keras.src.ops"):
+        return None
+    from .. import ops
+
+    name = registry.to_snake_case(entry["class_name"])
+    ours = _NAMES_OF_KERAS.get(name, name)
+    found = getattr(ops, name, None) if name in ops.__all__ else None
+    return found if found is not None and name not in _NAMES_OF_KERAS else Function(ours)
+
+
+def _from_graph_config(cls, config, custom_objects):
+    made: dict[str, object] = {}
+    outputs: dict[tuple, KerasTensor] = {}
+    pending = []
+    for entry in config["layers"]:
+        operation = _function_of(entry)
+        if operation is None:
+            operation = registry.deserialize(
+                entry, custom_objects, registry.in_safe_mode(), kind="layers"
+            )
+        name = entry.get("name") or entry["config"]["name"]
+        made[name] = operation
+        first = 1 if isinstance(operation, Model) and operation._graph is not None else 0
+        if isinstance(operation, InputLayer):
+            outputs[name, 0, 0] = operation.output
+            continue
+        for i, node in enumerate(entry["inbound_nodes"]):
+            pending.append((name, first + i, node))
+    while pending:
+        left = []
+        for name, index, node in pending:
+            needed = list(_needed(node))
+            if all(key in outputs for key in needed):
+                out = _call(made[name], node, outputs)
+                for i, tensor in enumerate(tree.flatten(out)):
+                    outputs[name, index, i] = tensor
+            else:
+                left.append((name, index, node))
+        if len(left) == len(pending):
+            names = ", ".join(sorted({name for name, _, _ in left}))
+            raise ValueError(f"Model config: the inputs of {names} are never made.")
+        pending = left
+    ends = [_ends(config[key], outputs) for key in ("input_layers", "output_layers")]
+    own = {k: config[k] for k in ("name", "trainable") if k in config}
+    return cls(*ends, **own)
+
+
+def _needed(value):
+    """The histories of all KerasTensors inside a node's description."""
+    if isinstance(value, dict):
+        if value.get("class_name") == "__keras_tensor__":
+            yield tuple(value["config"]["keras_history"])
+        else:
+            for part in value.values():
+                yield from _needed(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _needed(part)
+
+
+def _call(operation, node, outputs):
+    def resolve(value):
+        if isinstance(value, dict):
+            if value.get("class_name") == "__keras_tensor__":
+                return outputs[tuple(value["config"]["keras_history"])]
+            if "class_name" in value and "config" in value:
+                return registry.deserialize(value)
+            return {key: resolve(part) for key, part in value.items()}
+        return [resolve(part) for part in value] if isinstance(value, list) else value
+
+    args, kwargs = resolve(node["args"]), resolve(node["kwargs"])
+    if isinstance(operation, Function) and len(args) > 1 and isinstance(args[1], list):
+        args[1] = tuple(args[1])
+    return operation(*args, **kwargs)
+
+
+def _ends(value, outputs):
+    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
+        return outputs[tuple(value)]
+    if isinstance(value, dict):
+        return {key: _ends(part, outputs) for key, part in value.items()}
+    return [_ends(part, outputs) for part in value]

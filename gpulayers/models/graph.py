@@ -1,0 +1,110 @@
+"""Graphs of calls: from some KerasTensors to others."""
+
+from __future__ import annotations
+
+from .. import tree
+from ..arrays import KerasTensor
+from ..layers.layer import Layer
+
+
+class Graph:
+    """The calls that lead from `inputs` to `outputs` (structures of KerasTensors), in order.
+
+    Raises ValueError if an output does not depend on the inputs alone.
+    """
+
+    def __init__(self, inputs, outputs, name: str = "model"):
+        self.inputs, self.outputs = inputs, outputs
+        self.input_tensors = tree.flatten(inputs)
+        self.output_tensors = tree.flatten(outputs)
+        self._visited: dict[int, int] = {}  # Operations in the order of a walk from the outputs.
+        self.nodes = self._sorted(name)
+        self._free = self._last_uses()
+
+    def _sorted(self, name):
+        """Every node after those it needs, without recursion: graphs may be deep."""
+        ends = {id(t) for t in self.input_tensors}
+        done, order = set(), []
+        stack = [(t, False) for t in reversed(self.output_tensors)]
+        while stack:
+            tensor, ready = stack.pop()
+            node = tensor.node
+            if id(tensor) in ends:
+                self._visit(node)
+                continue
+            if node is None or isinstance(node.operation, Layer) and not node.inputs:
+                raise ValueError(
+                    f"{name}: the outputs depend on {tensor}, which is not among the inputs. Give "
+                    "every Input that is used in Model(inputs=...)."
+                )
+            if id(node) in done:
+                continue
+            if ready:
+                done.add(id(node))
+                order.append(node)
+                continue
+            self._visit(node)
+            stack.append((tensor, True))
+            stack.extend((t, False) for t in reversed(node.inputs))
+        for tensor in self.input_tensors:
+            self._visit(tensor.node)
+        return order
+
+    def _visit(self, node):
+        if node is not None:
+            self._visited.setdefault(id(operation_of(node)), len(self._visited))
+
+    def _last_uses(self):
+        """For each node, the tensors that nobody needs after it: they can be let go."""
+        kept = {id(t) for t in self.output_tensors}
+        last = {}
+        for i, node in enumerate(self.nodes):
+            last.update((id(tensor), i) for tensor in node.inputs)
+        free = [[] for _ in self.nodes]
+        for key, i in last.items():
+            if key not in kept:
+                free[i].append(key)
+        return free
+
+    def run(self, arrays: list):
+        """The outputs for arrays in the place of the inputs, in the structure of `outputs`."""
+        values = {id(t): a for t, a in zip(self.input_tensors, arrays, strict=True)}
+        for node, free in zip(self.nodes, self._free, strict=True):
+            keep(node, node.run(values), values)
+            for key in free:
+                values.pop(key, None)
+        return tree.map_structure(lambda t: values[id(t)], self.outputs)
+
+    def operations(self) -> list:
+        """The operations (layers; nodes for plain functions), farthest from the outputs first."""
+        of_node: dict[int, int] = {}
+        of_operation: dict[int, int] = {}
+        found: dict[int, object] = {}
+        sources = [t.node for t in self.input_tensors if t.node is not None]
+        for node in [*reversed(self.nodes), *sources]:
+            operation = operation_of(node)
+            depth = max(of_node.get(id(node), 0), of_operation.get(id(operation), 0))
+            of_node[id(node)] = of_operation[id(operation)] = depth
+            found[id(operation)] = operation
+            if node not in sources:
+                for tensor in node.inputs:
+                    if tensor.node is not None:
+                        before = of_node.get(id(tensor.node), 0)
+                        of_node[id(tensor.node)] = max(depth + 1, before)
+        return sorted(
+            found.values(), key=lambda op: (-of_operation[id(op)], self._visited.get(id(op), -1))
+        )
+
+
+def operation_of(node):
+    """What stands for a node in the list of operations: its layer, or, for a function, itself."""
+    return node.operation if isinstance(node.operation, Layer) else node
+
+
+def keep(node, out, values: dict) -> None:
+    """Note the arrays that a node gave for its KerasTensors."""
+    if type(node.outputs) is KerasTensor:
+        values[id(node.outputs)] = out
+        return
+    for tensor, array in zip(tree.flatten(node.outputs), tree.flatten(out), strict=True):
+        values[id(tensor)] = array

@@ -1,0 +1,350 @@
+"""Models: layers that can be trained, saved and summarised."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from .. import tree
+from ..arrays import Abstract, KerasTensor, infer
+from ..arrays.variable import SCOPE
+from ..layers import naming
+from ..layers.calling import CALL
+from ..layers.input_layer import InputLayer
+from ..layers.layer import Layer
+from ..layers.plan import step
+from .graph import Graph, keep, operation_of
+from .trainer import Trainer
+
+
+class Model(Trainer, Layer):
+    """A graph of layers, or a layer of one's own, with `fit`, `evaluate` and `predict`.
+
+    `Model(inputs, outputs)` is the function from some `Input`s to what layers made of them: each is
+    a KerasTensor or a nested structure of them.  A subclass creates layers in `__init__` and
+    computes in `call(inputs, training=None)`.
+
+    Args:
+        inputs, outputs: KerasTensors.
+        trainable, name, dtype: as for any layer.
+
+    Raises ValueError if the outputs do not depend on the inputs alone, TypeError for other values.
+    """
+
+    _graph: Graph | None = None
+
+    def __new__(cls, *args, **kwargs):
+        if cls is Model and _is_functional(args, kwargs):
+            from .functional import Functional
+
+            return Layer.__new__(Functional, *args, **kwargs)
+        return super().__new__(cls, *args, **kwargs)
+
+    def __init__(self, *args, **kwargs):
+        if not _is_functional(args, kwargs):
+            if args:
+                raise TypeError(
+                    f"{type(self).__name__}: expected Model(inputs, outputs) or keyword arguments, "
+                    f"got {len(args)} positional ones."
+                )
+            super().__init__(**kwargs)
+            return
+        inputs, outputs = (*args, *(kwargs.pop(k) for k in ("inputs", "outputs") if k in kwargs))[:2]
+        name = args[2] if len(args) > 2 else kwargs.pop("name", None)
+        super().__init__(name=name or naming.auto_name("functional"), **kwargs)
+        self._set_graph(inputs, outputs)
+
+    # A model that is a graph.
+
+    def _set_graph(self, inputs, outputs):
+        for what, value in (("inputs", inputs), ("outputs", outputs)):
+            for x in tree.flatten(value):
+                if not isinstance(x, KerasTensor):
+                    raise TypeError(
+                        f"Model: {what} must be KerasTensors (from Input and layers called on it), "
+                        f"got {type(x).__name__}."
+                    )
+        if len({id(x) for x in tree.flatten(inputs)}) < len(tree.flatten(inputs)):
+            raise ValueError("Model: an input is given twice.")
+        graph = Graph(inputs, outputs, f"Model {self.name!r}")
+        if not all(isinstance(t.node.operation, InputLayer) for t in graph.input_tensors):
+            graph = _with_fresh_inputs(graph)
+        self._graph = graph
+        self._members = [op for op in graph.operations() if isinstance(op, Layer)]
+        self._built = True
+        self._build_shapes = {
+            "inputs": tree.map_structure(lambda t: t.shape, graph.inputs)
+        }
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The input KerasTensors, as a list."""
+        return self._need_graph("inputs").input_tensors
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The output KerasTensors, as a list."""
+        return self._need_graph("outputs").output_tensors
+
+    @property
+    def input(self):
+        """The input KerasTensors in the structure in which they were given."""
+        return self._need_graph("input").inputs
+
+    @property
+    def output(self):
+        """The output KerasTensors in the structure in which they were given."""
+        return self._need_graph("output").outputs
+
+    @property
+    def input_shape(self):
+        return tree.map_structure(lambda t: t.shape, self.input)
+
+    @property
+    def output_shape(self):
+        return tree.map_structure(lambda t: t.shape, self.output)
+
+    @property
+    def input_names(self) -> list[str]:
+        return [t.node.operation.name for t in self.inputs]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the layers that give the outputs, made unique."""
+        names, seen = [], {}
+        for tensor in self.outputs:
+            name = getattr(tensor.node.operation, "name", None) or tensor.node.operation.__name__
+            count = seen.get(name, 0)
+            seen[name] = count + 1
+            names.append(name if not count else f"{name}_{count}")
+        return names
+
+    def _need_graph(self, what) -> Graph:
+        if self._graph is None:
+            raise AttributeError(
+                f"{type(self).__name__} {self.name!r} has no {what}: it is not a graph of layers."
+            )
+        return self._graph
+
+    def call(self, inputs, training=None, mask=None):
+        """The outputs of the graph.  Subclasses that are no graph define their own."""
+        if self._graph is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} {self.name!r}: define `call`, or make the model by "
+                "Model(inputs, outputs)."
+            )
+        from .functional import arranged
+
+        return self._graph.run(arranged(self, inputs, mask))
+
+    # A model that is a layer of one's own.
+
+    def build(self, input_shape=None):
+        """Create all weights, by running `call` on shapes alone.
+
+        Args:
+            input_shape: the shape of the inputs, batch included, or a structure of shapes.
+        """
+        if self._graph is not None or input_shape is None:
+            return
+        arrays = tree.map_shape_structure(lambda s: Abstract(s, self.compute_dtype), input_shape)
+        try:
+            infer(self.call, arrays)
+        except Exception as error:
+            error.add_note(f"while building {self.name!r} for inputs of shape {input_shape}")
+            raise
+
+    def _build_for(self, shapes):
+        if _original(type(self).build) is _original(Model.build):
+            self._build_shapes = self._build_shapes or shapes
+            self.built = True  # Inner layers build themselves when `call` comes to them.
+        else:
+            super()._build_for(shapes)
+
+    # Parts.
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers directly inside this model."""
+        return self._layers
+
+    @layers.setter
+    def layers(self, _):
+        raise AttributeError("Model.layers lists what the model has: it cannot be set.")
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of that name, or at that place in `layers`.
+
+        Raises ValueError, listing the names there are, if there is none.
+        """
+        layers = self.layers
+        if (name is None) == (index is None):
+            raise ValueError("get_layer: give either a name or an index.")
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise ValueError(f"get_layer: index {index} of a model of {len(layers)} layers.")
+            return layers[index]
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(
+            f"get_layer: no layer {name!r}; there are {', '.join(repr(x.name) for x in layers)}."
+        )
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: list[float] | None = None,
+        print_fn=None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: list[str] | None = None,
+    ) -> None:
+        """Print a table of the layers, the shapes of their outputs and their numbers of weights.
+
+        Args:
+            line_length: width in characters; that of the terminal by default.
+            positions: where columns end, as parts of the width or in characters.
+            print_fn: called with the text instead of `print`.
+            expand_nested: also show the layers of inner models.
+            show_trainable: also show whether each layer is trainable.
+            layer_range: names of the first and last layer to show.
+        """
+        from .summary import summarize
+
+        summarize(
+            self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range
+        )
+
+    def get_compile_config(self) -> dict | None:
+        """What `compile` was given, for files; None before."""
+        return super().get_compile_config() if self.compiled else None
+
+    # Files.
+
+    def save(self, filepath, overwrite: bool = True, zipped: bool | None = None, **kwargs) -> None:
+        """Write the whole model to a `.keras` file: see `gpulayers.saving.save_model`."""
+        from ..saving import save_model
+
+        save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
+    def save_weights(self, filepath, overwrite: bool = True, **kwargs) -> None:
+        """Write all weights to a `.weights.h5` file: see `gpulayers.saving.save_weights`."""
+        from ..saving import save_weights
+
+        save_weights(self, filepath, overwrite=overwrite, **kwargs)
+
+    def load_weights(self, filepath, skip_mismatch: bool = False, **kwargs) -> None:
+        """Read all weights from a file: see `gpulayers.saving.load_weights`."""
+        from ..saving import load_weights
+
+        load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+    def to_json(self, **kwargs) -> str:
+        """The model without its weights as JSON: `models.model_from_json` reads it."""
+        import json
+
+        from .. import registry
+
+        return json.dumps(registry.serialize(self), **kwargs)
+
+    # Speed.
+
+    def _inference_plan(self, x):
+        """The function of plain arrays like `x` that this model is in inference, or None."""
+        plan = self._plan
+        if not plan or not plan.current():
+            if SCOPE.get() is not None or CALL.get() is not None or not self.built:
+                return None
+            self._make_plan([x])
+            plan = self._plan
+        return plan.run if plan and plan.fits(x) else None
+
+    def _inference_step(self, x):
+        graph = self._graph
+        if graph is None or len(graph.input_tensors) != 1 or tree.is_nested(graph.outputs):
+            return None
+        if type(self).call is not Model.call or len(x.shape) != len(graph.input_tensors[0].shape):
+            return None
+        return _graph_step(graph, x)
+
+
+def _graph_step(graph, x):
+    """The nodes of a graph one after another, each as its plan's step where it has one."""
+    values = {id(graph.input_tensors[0]): x}
+    moves = []
+    for node, free in zip(graph.nodes, graph._free, strict=True):
+        operation, out = node.operation, node.outputs
+        single = len(node.args) == 1 and type(node.args[0]) is KerasTensor and not node.kwargs
+        run = None
+        if isinstance(operation, Layer) and single and type(out) is KerasTensor:
+            run = step(operation, values[id(node.args[0])])
+        if run is None:
+            if isinstance(operation_of(node), Layer) and not _is_stateless(operation):
+                return None
+            keep(node, node.run(values), values)
+            moves.append((partial(_run_node, node), None, None, free))
+        else:
+            values[id(out)] = run(values[id(node.args[0])])
+            moves.append((run, id(node.args[0]), id(out), free))
+    first, last = id(graph.input_tensors[0]), id(graph.output_tensors[0])
+    chain = [first, *(to for _, _, to, _ in moves)]
+    if all(a == source for a, (_, source, _, _) in zip(chain, moves, strict=False)):
+        return _chain([run for run, *_ in moves])
+
+    def run(x):
+        values = {first: x}
+        for move, source, to, free in moves:
+            if to is None:
+                move(values)
+            else:
+                values[to] = move(values[source])
+            for key in free:
+                values.pop(key, None)
+        return values[last]
+
+    return run
+
+
+def _run_node(node, values):
+    keep(node, node.run(values), values)
+
+
+def _is_stateless(layer) -> bool:
+    """Whether a layer's full call may stand inside a plan."""
+    return layer.activity_regularizer is None and type(layer).__module__.startswith("gpulayers.")
+
+
+def _chain(steps):
+    def run(x):
+        for move in steps:
+            x = move(x)
+        return x
+
+    return run
+
+
+def _with_fresh_inputs(graph: Graph) -> Graph:
+    """The same graph between Inputs of its own: for inputs that other layers have made."""
+    from ..layers.input_layer import Input
+
+    def fresh(t):
+        if isinstance(t.node.operation, InputLayer):
+            return t
+        return Input(batch_shape=t.shape, dtype=t.dtype, name=t.name)
+
+    inputs = tree.map_structure(fresh, graph.inputs)
+    return Graph(inputs, graph.run(tree.flatten(inputs)))
+
+
+def _original(function):
+    return getattr(function, "__wrapped__", function)
+
+
+def _is_functional(args, kwargs) -> bool:
+    return (
+        len(args) >= 2
+        or (len(args) == 1 and "outputs" in kwargs)
+        or ("inputs" in kwargs and "outputs" in kwargs)
+    )
+
+

@@ -1,0 +1,329 @@
+"""One step of training, testing or prediction, and what `compile` sets up for it."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from functools import cache
+from typing import Any
+
+from .. import config, registry, tree
+from ..arrays import Tape, dtypes, get_mask, is_recorded, namespace, plain, set_mask
+from ..metrics import Metric
+from .compiling import CompileLoss, CompileMetrics, LossTracker
+from .data import unpack
+
+
+class Steps:
+    """What a model learns by in one step: loss, metrics, optimizer; each step may be overridden."""
+
+    compiled = False
+    optimizer = None
+    loss = None
+    run_eagerly = False
+    jit_compile = False
+    steps_per_execution = 1
+    stop_training = stop_evaluating = stop_predicting = False
+    _loss_tracker: LossTracker | None = None
+    _compile_loss: CompileLoss | None = None
+    _compile_metrics: CompileMetrics | None = None
+    _compile_config: dict | None = None
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Set what `fit` and `evaluate` work with.
+
+        Args:
+            optimizer: its name, config or instance.
+            loss: a loss for all outputs, or a list, dict or nested structure of one for each: names
+                ("mse"), functions of (y_true, y_pred), `Loss` instances; None for an output
+                without a loss. "crossentropy" picks one by the shapes.
+            loss_weights: factors of the losses, one number or given like the losses.
+            metrics: a list of metrics (names, functions, `Metric` instances) for a single output;
+                a list of such lists, or a dict, for several. "accuracy" picks one by the shapes.
+            weighted_metrics: the same, for metrics in which sample and class weights count.
+            run_eagerly, jit_compile: accepted for Keras's sake; every step runs eagerly.
+            steps_per_execution: batches between two calls of the callbacks' batch methods.
+            auto_scale_loss: scale the loss under the policy "mixed_float16", so that small
+                gradients do not vanish (`LossScaleOptimizer`).
+
+        Raises ValueError or TypeError for unknown names, and for what is no loss or metric.
+        """
+        names = getattr(self, "output_names", None)
+        made = {
+            "optimizer": self._made_optimizer(optimizer, auto_scale_loss),
+            "_compile_loss": None if loss is None else CompileLoss(loss, loss_weights, names),
+            "_compile_metrics": None,
+        }
+        if metrics is not None or weighted_metrics is not None:
+            made["_compile_metrics"] = CompileMetrics(metrics, weighted_metrics, names)
+        if not hasattr(steps_per_execution, "__index__") or steps_per_execution < 1:
+            raise ValueError(
+                "compile: steps_per_execution must be a positive integer, got "
+                f"{steps_per_execution!r}."
+            )
+        if run_eagerly and jit_compile is True:
+            warnings.warn("compile: run_eagerly=True wins over jit_compile=True.", stacklevel=2)
+        # Past the layer's own __setattr__: none of these is a part that the model tracks.
+        self.__dict__.update(
+            made,
+            loss=loss,
+            run_eagerly=run_eagerly,
+            jit_compile=jit_compile is True and not run_eagerly,
+            steps_per_execution=int(steps_per_execution),
+            stop_training=False,
+            compiled=True,
+            _loss_tracker=LossTracker(name="loss"),
+            _compile_config={
+                "optimizer": made["optimizer"],
+                "loss": loss,
+                "loss_weights": loss_weights,
+                "metrics": metrics,
+                "weighted_metrics": weighted_metrics,
+                "run_eagerly": run_eagerly,
+                "steps_per_execution": int(steps_per_execution),
+                "jit_compile": jit_compile,
+            },
+        )
+
+    def _made_optimizer(self, optimizer, auto_scale_loss):
+        try:
+            optimizer = registry.get("optimizers", optimizer)
+        except ValueError as error:
+            raise ValueError(f"compile: optimizer: {error}") from error
+        if auto_scale_loss and optimizer is not None and self.dtype_policy.name == "mixed_float16":
+            from ..optimizers import LossScaleOptimizer
+
+            if not isinstance(optimizer, LossScaleOptimizer):
+                optimizer = LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
+        return optimizer
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """The arguments of `compile` as a file holds them; {} before it was called."""
+        return registry.serialize(self._compile_config) if self.compiled else {}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile with what `get_compile_config` gave.
+
+        A model with its own `compile` is left as it is, with a warning: it must define this
+        method too.
+        """
+        if type(self).compile is not Steps.compile:
+            warnings.warn(
+                f"{type(self).__name__} has its own compile(), so it was not compiled while it "
+                "was loaded. Define get_compile_config() and compile_from_config(config) too, or "
+                "call compile() after loading.",
+                stacklevel=2,
+            )
+            return
+        self.compile(**registry.deserialize(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    # Metrics.
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The mean loss, the compiled metrics, single losses, and metrics of the layers."""
+        found = []
+        if self.compiled:
+            found.append(self._loss_tracker)
+            if self._compile_metrics is not None:
+                found.append(self._compile_metrics)
+            if self._compile_loss is not None:
+                found.extend(self._compile_loss.metrics)
+        found.extend(self._metrics)
+        for layer in self._flatten_layers(include_self=False):
+            if not isinstance(layer, Steps):  # A model inside has its own compiled metrics.
+                found.extend(layer.metrics)
+        return found
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of `metrics`."""
+        return [metric.name for metric in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """Forget what all metrics have seen: to be called between epochs."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The present results of all metrics by name: arrays of shape (), not yet numbers."""
+        results = {}
+        for metric in self.metrics:
+            result = metric.result()
+            if isinstance(result, dict):
+                results.update(result)
+            else:
+                results[metric.name] = result
+        return results
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict[str, Any]:
+        """Update the compiled metrics with a batch and give the results of all metrics.
+
+        To be overridden for metrics of your own: call `super().compute_metrics(...)`, update
+        yours, and add their results. Predictions may be recorded ones.
+        """
+        self._update_metrics(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def _update_metrics(self, y, y_pred, sample_weight):
+        if self._compile_metrics is not None:
+            y_pred = tree.map_structure(_unrecorded, y_pred)
+            self._compile_metrics.update_state(y, y_pred, sample_weight)
+
+    # Losses.
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The loss of a batch: the compiled losses plus `self.losses` (regularizers, `add_loss`).
+
+        To be overridden for losses that need more than targets and predictions.
+
+        Args:
+            x, y, sample_weight: the batch; arrays or structures of them, or None.
+            y_pred: the model's outputs.
+            training: False in `evaluate`.
+
+        Returns an array of shape (). Raises ValueError if there is no loss at all, or targets are
+        missing.
+        """
+        total = None
+        if self._compile_loss is not None:
+            total = self._compile_loss(y, y_pred, sample_weight)
+        for loss in self.losses:
+            loss = _number(loss)
+            total = loss if total is None else total + loss
+        if total is None:
+            raise ValueError(
+                f"{self.name}: there is no loss to compute. Give compile() a loss, add one with "
+                "add_loss(), or override compute_loss()."
+            )
+        return total
+
+    def _loss_of(self, x, y, y_pred, sample_weight, training):
+        """`compute_loss`, also of a class whose own version has no argument `training`."""
+        if _takes_training(type(self).compute_loss):
+            return self.compute_loss(x, y, y_pred, sample_weight, training=training)
+        return self.compute_loss(x, y, y_pred, sample_weight)
+
+    # Steps.
+
+    def train_step(self, data) -> dict[str, Any]:
+        """Learn from one batch and give the logs.
+
+        To be overridden for another way of learning:
+
+            with gpulayers.Tape() as tape:
+                y_pred = self(x, training=True)
+                loss = self.compute_loss(x=x, y=y, y_pred=y_pred)
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply(gradients, self.trainable_variables)
+            return self.compute_metrics(x, y, y_pred)
+
+        Args:
+            data: (x,), (x, y) or (x, y, sample_weight).
+        """
+        return self._train(data)
+
+    def _train(self, data, report: bool = True):
+        """`train_step`; without `report` its logs are not computed, as nobody reads them."""
+        x, y, sample_weight = unpack(data)
+        optimizer = self.optimizer
+        with Tape() as tape:
+            y_pred = self(x, training=True)
+            loss = self._loss_of(x, y, y_pred, sample_weight, True)
+            target = loss if optimizer is None else optimizer.scale_loss(loss)
+        self._loss_tracker.record(plain(loss), _samples(x))
+        variables = self.trainable_variables
+        gradients = tape.gradient(target, variables) if is_recorded(target) else None
+        # Before the weights change: what is wrong with y or a metric leaves them as they were.
+        if report or type(self).compute_metrics is not Steps.compute_metrics:
+            logs = self.compute_metrics(x, y, y_pred, sample_weight)
+        else:
+            logs = self._update_metrics(y, y_pred, sample_weight)
+        if gradients is None or not variables:
+            warnings.warn(f"{self.name} has no trainable weights: nothing to learn.", stacklevel=2)
+        elif optimizer is None:
+            raise ValueError(f"{self.name}: training needs an optimizer, compile() was given None.")
+        else:
+            optimizer.apply(gradients, variables)
+        return logs
+
+    def test_step(self, data) -> dict[str, Any]:
+        """Loss and metrics of one batch; gives the logs.  To be overridden like `train_step`."""
+        x, y, sample_weight = unpack(data)
+        y_pred = self(x, training=False)
+        loss = self._loss_of(x, y, y_pred, sample_weight, False)
+        self._loss_tracker.record(plain(loss), _samples(x))
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def predict_step(self, data):
+        """The model's outputs for one batch.  To be overridden like `train_step`."""
+        return self(unpack(data)[0], training=False)
+
+    def make_train_function(self, force: bool = False):
+        """The function of a batch that `fit` calls: `train_step`, undone if it raises.
+
+        Undone is what a forward pass changes (moving statistics, seeds); the optimizer comes last.
+        """
+        step = self.train_step
+
+        def undone_if_it_raises(data):
+            before = [(variable, variable.value) for variable in self.non_trainable_variables]
+            try:
+                return step(data)
+            except BaseException:
+                for variable, value in before:
+                    variable.replace(value)
+                raise
+
+        return undone_if_it_raises
+
+    def make_test_function(self, force: bool = False):
+        """The function of a batch that `evaluate` calls: `test_step`."""
+        return self.test_step
+
+    def make_predict_function(self, force: bool = False):
+        """The function of a batch that `predict` calls: `predict_step`."""
+        return self.predict_step
+
+
+@cache
+def _takes_training(function) -> bool:
+    return "training" in inspect.signature(function).parameters
+
+
+def _number(loss):
+    """An added loss as a float array of shape ()."""
+    xp = namespace(loss)
+    if not dtypes.is_floating(loss):
+        loss = xp.astype(loss, dtypes.of(xp, config.floatx()))
+    return loss if loss.shape == () else xp.sum(loss)
+
+
+def _samples(x) -> int:
+    """The number of samples in a batch of inputs."""
+    if not tree.is_nested(x):
+        return x.shape[0]
+    return next(leaf for leaf in tree.traverse(x) if leaf is not None).shape[0]
+
+
+def _unrecorded(y):
+    """A plain array of the same values, which carries the same mask."""
+    if not is_recorded(y):
+        return y
+    value, mask = plain(y), get_mask(y)
+    if mask is not None:
+        set_mask(value, plain(mask))
+    return value

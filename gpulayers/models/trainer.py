@@ -1,0 +1,429 @@
+"""The loops over data: fit, evaluate, predict, and their forms for a single batch."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .. import config, tree
+from ..arrays import Abstract, devices, dtypes, infer, namespace
+from .compiling import CompileMetrics
+from .data import Batches, kind_of, make_batches, to_kind, train_validation_split, unpack
+from .interruption import Interruption
+from .steps import Steps
+
+BATCH_SIZE = 32
+
+
+class Trainer(Steps):
+    """What makes a layer a model that learns: mixin of `Model`."""
+
+    history = None
+    _initial_epoch = None  # Where a callback's on_train_begin wants training to go on.
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks=None,
+        validation_split: float = 0.0,
+        validation_data=None,
+        shuffle: bool | str = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight=None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | list[int] = 1,
+    ):
+        """Train for a number of epochs and give the History of losses and metrics.
+
+        Args:
+            x: arrays (samples, ...) of any library or structures of them, pandas frames, a
+                `PyDataset`, a generator or another iterable of (x, y[, sample_weight]).
+            y: targets like x; None if x gives them.
+            batch_size: samples in a batch, for arrays; 32 by default.
+            epochs: the number of the last epoch, counted from `initial_epoch`.
+            verbose: 0 silent, 1 a progress bar, 2 one line per epoch; "auto" is 1.
+            callbacks: a list of callbacks, or a CallbackList.
+            validation_split: the part of the samples, the last ones, kept for validation.
+            validation_data: (x, y), (x, y, sample_weight), or anything that `evaluate` takes.
+            shuffle: True for a new order in each epoch, "batch" for one within batches.
+            class_weight: weights of classes, {0: 1.0, 1: 5.0}; 1 for those not named.
+            sample_weight: weights (samples,), or one array per output.
+            initial_epoch: the number of the first epoch, to go on with a training.
+            steps_per_epoch, validation_steps: batches in an epoch; all the data by default.
+            validation_batch_size: `batch_size` by default.
+            validation_freq: validate every so many epochs, or after the epochs in a list (from 1).
+
+        Ctrl-C raises KeyboardInterrupt after the step that runs: weights, optimizer and metrics
+        belong together, and training may go on. `on_train_end` is not called then, nor after an
+        error, so that what callbacks keep for a restart stays; `history` has the epochs completed.
+
+        Raises ValueError before `compile`, for empty data, and for data that does not fit.
+        """
+        self._require_compiled("fit")
+        _check_frequency(validation_freq)
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = train_validation_split(
+                (x, y, sample_weight), validation_split
+            )
+        batches = make_batches(
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            steps=steps_per_epoch,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            device=self._device(),
+        )
+        validation = None
+        try:
+            self._build_with(batches)
+            if validation_data is not None:
+                validation = make_batches(
+                    *unpack(validation_data),
+                    batch_size=validation_batch_size or batch_size,
+                    steps=validation_steps,
+                    device=self._device(),
+                )
+            self.__dict__["_initial_epoch"] = None
+            callbacks = self._callbacks(callbacks, verbose, batches, epochs, add_history=True)
+            with Interruption() as interruption:
+                self._fit(
+                    batches,
+                    callbacks,
+                    range(initial_epoch, epochs),
+                    lambda epoch: validation if _is_due(epoch, validation_freq) else None,
+                    interruption,
+                )
+        finally:
+            batches.close()
+            if validation is not None:
+                validation.close()
+        return self.history
+
+    def _fit(self, batches, callbacks, epochs, validation_of, interruption):
+        train = self.make_train_function()
+        logs: dict[str, Any] = {}
+        self.stop_training = False
+        callbacks.on_train_begin()
+        for epoch in range(self._initial_epoch or epochs.start, epochs.stop):
+            self.reset_metrics()
+            callbacks.on_epoch_begin(epoch)
+            logs = self._run(
+                batches,
+                epoch,
+                lambda batch: interruption.whole(train, batch),
+                callbacks.on_train_batch_begin,
+                callbacks.on_train_batch_end,
+                "stop_training",
+            )
+            logs = as_numbers(self._final(logs))
+            validation = validation_of(epoch)
+            if validation is not None:
+                tested = self._evaluate(validation, callbacks)
+                logs |= {f"val_{name}": value for name, value in tested.items()}
+            callbacks.on_epoch_end(epoch, logs)
+            if self.stop_training:
+                break
+        if self.optimizer is not None and epochs:
+            self.optimizer.finalize_variable_values(self.trainable_variables)
+        callbacks.on_train_end(logs)
+
+    def _run(self, batches: Batches, epoch, step, on_begin, on_end, stop):
+        """One epoch of steps; gives the logs of the last one."""
+        size, logs = self.steps_per_execution, {}
+        batches.on_epoch_begin()
+        number = -1
+        for number, batch in enumerate(batches.epoch(epoch)):
+            if number % size == 0:
+                on_begin(number)
+            logs = step(batch)
+            if (number + 1) % size == 0:
+                on_end(number, logs)
+                if getattr(self, stop):
+                    break
+        if (number + 1) % size:
+            on_end(number, logs)
+        batches.on_epoch_end()
+        return logs
+
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight=None,
+        steps: int | None = None,
+        callbacks=None,
+        return_dict: bool = False,
+    ):
+        """The loss and the metrics on data, with weights as they are.
+
+        Args:
+            x, y, batch_size, sample_weight: see `fit`.
+            verbose: 0 silent, 1 a progress bar, 2 one line; "auto" shows a bar only in a terminal
+                or notebook, and if it takes long.
+            steps: batches to take; all by default.
+            callbacks: a list of callbacks.
+            return_dict: give a dict by name instead of a list.
+
+        Returns the loss alone if there are no metrics, else a list in the order of `metrics`.
+        Raises ValueError before `compile`, for empty data, and for data that does not fit.
+        """
+        self._require_compiled("evaluate")
+        batches = make_batches(
+            x, y, sample_weight, batch_size=batch_size, steps=steps, device=self._device()
+        )
+        try:
+            self._build_with(batches)
+            callbacks = self._callbacks(callbacks, verbose, batches)
+            logs = self._evaluate(batches, callbacks)
+        finally:
+            batches.close()
+        return logs if return_dict else self._in_order(logs)
+
+    def _evaluate(self, batches, callbacks) -> dict[str, Any]:
+        self.stop_evaluating = False
+        callbacks.on_test_begin()
+        self.reset_metrics()
+        logs = self._run(
+            batches,
+            0,
+            self.make_test_function(),
+            callbacks.on_test_batch_begin,
+            callbacks.on_test_batch_end,
+            "stop_evaluating",
+        )
+        logs = as_numbers(self._final(logs))
+        callbacks.on_test_end(logs)
+        return logs
+
+    def predict(
+        self,
+        x,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        callbacks=None,
+    ):
+        """The outputs for data, batch by batch, as arrays of the kind that `x` has.
+
+        Args:
+            x: inputs as for `fit`; targets beside them are ignored.
+            batch_size: samples in a batch, for arrays; 32 by default.
+            verbose: see `evaluate`.
+            steps: batches to take; all by default.
+            callbacks: a list of callbacks; each gets {"outputs": ...} after a batch.
+
+        Returns arrays (samples, ...) in the structure of the model's outputs.
+        Raises ValueError for empty data.
+        """
+        if type(x) is np.ndarray and callbacks is None and steps is None and x.ndim:
+            if 0 < len(x) <= (batch_size or BATCH_SIZE):
+                plan = self._plan(x)
+                if plan is not None:
+                    return _owned(plan(x), x)
+        batches = make_batches(x, batch_size=batch_size, steps=steps, device=self._device())
+        try:
+            self._build_with(batches)
+            callbacks = self._callbacks(callbacks, verbose, batches)
+            return self._predict(batches, callbacks, kind_of(x))
+        finally:
+            batches.close()
+
+    def _plan(self, x):
+        """A shorter way from an array to the outputs, where nothing of it is overridden."""
+        if type(self).predict_step is not Steps.predict_step:
+            return None
+        return self._inference_plan(x)
+
+    def _predict(self, batches, callbacks, kind):
+        parts, structure, last = [], None, None
+
+        def keep(outputs):  # Back to the host while the next batch is under way.
+            parts.append([to_kind(leaf, kind) for leaf in tree.flatten(outputs)])
+
+        predict = self.make_predict_function()
+
+        def step(batch):
+            nonlocal structure, last
+            if last is not None:
+                keep(last)
+            structure = last = predict(batch)
+            return {"outputs": last}
+
+        self.stop_predicting = False
+        callbacks.on_predict_begin()
+        self._run(
+            batches,
+            0,
+            step,
+            callbacks.on_predict_batch_begin,
+            callbacks.on_predict_batch_end,
+            "stop_predicting",
+        )
+        keep(last)
+        callbacks.on_predict_end()
+        return tree.pack_sequence_as(structure, [_joined(leaf) for leaf in zip(*parts)])
+
+    def train_on_batch(
+        self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False
+    ):
+        """One step of training with one batch.
+
+        Args:
+            x, y, sample_weight, class_weight: see `fit`; arrays or structures of them.
+            return_dict: give a dict by name instead of a list.
+
+        Returns the loss alone if there are no metrics, else a list in the order of `metrics`.
+        Raises ValueError before `compile`, and for data that does not fit.
+        """
+        batch = self._one_batch("train_on_batch", x, y, sample_weight, class_weight)
+        self.reset_metrics()
+        with Interruption() as interruption:
+            logs = as_numbers(interruption.whole(self.make_train_function(), batch))
+        return logs if return_dict else self._in_order(logs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict: bool = False):
+        """The loss and the metrics of one batch: `evaluate` for arrays of one batch."""
+        batch = self._one_batch("test_on_batch", x, y, sample_weight)
+        self.reset_metrics()
+        logs = as_numbers(self.make_test_function()(batch))
+        return logs if return_dict else self._in_order(logs)
+
+    def predict_on_batch(self, x):
+        """The outputs for one batch, as arrays of the kind that `x` has."""
+        batch = self._one_batch("predict_on_batch", x)
+        kind = kind_of(x)
+        outputs = self.make_predict_function()(batch)
+        return tree.map_structure(lambda leaf: to_kind(leaf, kind), outputs)
+
+    # What the loops share.
+
+    def _require_compiled(self, method: str) -> None:
+        if not self.compiled:
+            raise ValueError(
+                f"{self.name}: you must call `compile()` before `{method}()`, for example "
+                "model.compile(optimizer='adam', loss='mse')."
+            )
+
+    def _device(self) -> str | None:
+        """Where batches must be; None while there are no weights that live somewhere."""
+        variables = self.variables
+        return devices.name(variables[0].home) if variables else None
+
+    def _callbacks(self, callbacks, verbose, batches, epochs=1, add_history=False):
+        from ..callbacks import CallbackList
+
+        if isinstance(callbacks, CallbackList):
+            return callbacks
+        return CallbackList(
+            callbacks,
+            add_history=add_history,
+            add_progbar=verbose != 0,
+            verbose=verbose,
+            epochs=epochs,
+            steps=batches.num_batches,
+            model=self,
+        )
+
+    def _one_batch(self, method, x, y=None, sample_weight=None, class_weight=None):
+        if method != "predict_on_batch":
+            self._require_compiled(method)
+        if class_weight is not None and sample_weight is not None:
+            raise ValueError(
+                f"{method}: sample_weight and class_weight exclude each other: pass one."
+            )
+        source = Batches(device=self._device(), class_weight=class_weight)
+        source.one_pass = lambda: iter([source.as_batch((x, y, sample_weight), method)])
+        self._build_with(source)
+        return next(source.epoch())
+
+    def _build_with(self, batches: Batches) -> None:
+        """Make the weights, of the model and of the optimizer, for batches like these."""
+        if not (self.built and all(layer.built for layer in self._flatten_layers())):
+            self._build_like(unpack(batches.first())[0])
+            batches.device = self._device()
+        if self.compiled and self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def _build_like(self, x) -> None:
+        def abstract(leaf):
+            return None if leaf is None else Abstract(leaf.shape, dtypes.name(leaf.dtype))
+
+        kind = kind_of(x)
+        try:
+            with devices.scope(devices.default() if kind is devices.CPU else kind):
+                infer(lambda inputs: self(inputs, training=False), tree.map_structure(abstract, x))
+        except Exception:  # A `call` that looks at values; a mistake in it is raised here again.
+            self(x, training=False)
+
+    def _final(self, logs) -> dict[str, Any]:
+        """The metrics of the whole epoch, or the last step's logs if those are something else."""
+        if not isinstance(logs, dict):
+            return self.get_metrics_result()
+        results = self.get_metrics_result()
+        return results if results.keys() == logs.keys() else logs
+
+    def _in_order(self, logs: dict[str, Any]):
+        """Logs as a list: by the order of `metrics`, then by name; a single one by itself."""
+        names = []
+        for metric in self.metrics:
+            inner = metric.metrics if isinstance(metric, CompileMetrics) else [metric]
+            names += [each.name for each in inner]
+        ordered = dict.fromkeys(name for name in names if name in logs)
+        ordered |= dict.fromkeys(sorted(logs))
+        values = [logs[name] for name in ordered]
+        return values[0] if len(values) == 1 else values
+
+
+def as_numbers(logs: dict[str, Any] | None) -> dict[str, Any]:
+    """Logs sorted by name, dicts in them laid open, arrays of shape () as Python numbers."""
+    numbers = {}
+    for name, value in sorted((logs or {}).items()):
+        if isinstance(value, dict):
+            numbers |= as_numbers(value)
+        else:
+            try:
+                numbers[name] = float(value)
+            except (TypeError, ValueError):
+                numbers[name] = value
+    return numbers
+
+
+def _check_frequency(validation_freq) -> None:
+    if not isinstance(validation_freq, (int, list, tuple, set, range)) or validation_freq == 0:
+        raise ValueError(
+            "fit: validation_freq must be a positive integer or a list of epochs, got "
+            f"{validation_freq!r}."
+        )
+
+
+def _is_due(epoch: int, validation_freq) -> bool:
+    if isinstance(validation_freq, int):
+        return (epoch + 1) % validation_freq == 0
+    return epoch + 1 in validation_freq
+
+
+def _owned(outputs, x):
+    """Outputs that are no views of `x`, so that a caller may change them."""
+    if type(outputs) is np.ndarray:
+        return outputs.copy() if outputs is x or outputs.base is not None else outputs
+    return tree.map_structure(lambda leaf: _owned(leaf, x) if leaf is not outputs else leaf, outputs)
+
+
+def _joined(parts):
+    """The parts of one output as one array along the axis of samples."""
+    if len(parts) == 1:
+        return _owned(parts[0], None)
+    return namespace(*parts).concat(list(parts), axis=0)

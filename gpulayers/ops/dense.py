@@ -1,0 +1,65 @@
+"""Matrix products with a bias: the affine map of Dense layers."""
+
+from __future__ import annotations
+
+from ..arrays import dtypes, namespace, primitive
+from .activation import sigmoid, tanh
+from .rectifier import relu
+
+__all__ = ["dense"]
+
+# Activations that are applied within `dense`: their gradient needs only their own result.
+FUSED = {"relu": relu, "sigmoid": sigmoid, "tanh": tanh}
+
+
+@primitive
+def dense(x, kernel, bias=None, *, activation=None):
+    """activation(x @ kernel + bias), in one step.
+
+    Args:
+        x: (..., D).
+        kernel: (D, U).
+        bias: (U,), or None for none.
+        activation: a name in `FUSED` ("relu", "sigmoid", "tanh"), or None.
+
+    Gives (..., U).  Raises ValueError if the sizes don't match.
+    """
+    xp = namespace(x, kernel)
+    require_sizes(x, kernel)
+    if not dtypes.is_floating(x):
+        x = xp.astype(x, kernel.dtype)
+    y = xp.matmul(x, kernel)
+    if bias is not None:
+        y = y + bias
+    return y if activation is None else FUSED[activation](y)
+
+
+def require_sizes(x, kernel) -> None:
+    """Raise ValueError unless the last axis of `x` is as long as the first of `kernel`."""
+    if not x.ndim or x.shape[-1] != kernel.shape[0]:
+        raise ValueError(
+            f"dense: the last axis of x must have the {kernel.shape[0]} elements that a kernel of "
+            f"shape {tuple(kernel.shape)} expects, got x of shape {tuple(x.shape)}."
+        )
+
+
+@dense.vjp
+def _(xp, out, x, kernel, bias=None, *, activation=None):
+    def pullback(g):
+        if activation == "relu":
+            g = xp.where(out > 0, g, 0.0)
+        elif activation == "sigmoid":
+            g = g * out * (1 - out)
+        elif activation == "tanh":
+            g = g * (1 - out * out)
+        rows = xp.reshape(g, (-1, g.shape[-1]))
+        inputs = xp.reshape(x, (-1, x.shape[-1]))
+        if not dtypes.is_floating(x):
+            inputs = xp.astype(inputs, kernel.dtype)
+        return (
+            xp.matmul(g, xp.matrix_transpose(kernel)),
+            xp.matmul(xp.matrix_transpose(inputs), rows),
+            None if bias is None else xp.sum(rows, axis=0),
+        )
+
+    return pullback

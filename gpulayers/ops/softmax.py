@@ -1,0 +1,84 @@
+"""Numbers along an axis as probabilities: softmax, its logarithm, and sparsemax."""
+
+from __future__ import annotations
+
+from ..arrays import primitive
+from .floating import floating
+
+__all__ = ["log_softmax", "softmax", "sparsemax"]
+
+
+def axes_of(axis, ndim: int):
+    """`axis` as the standard's reductions take it: an integer, a tuple, or None for all axes.
+
+    Raises ValueError for an axis that an array of `ndim` axes lacks.
+    """
+    given = axis if isinstance(axis, (tuple, list)) else () if axis is None else (axis,)
+    if not all(-ndim <= a < ndim for a in given):
+        raise ValueError(f"softmax: axis must be in {-ndim}..{ndim - 1}, got {axis}.")
+    return tuple(axis) if isinstance(axis, list) else axis
+
+
+@primitive
+def softmax(x, axis=-1):
+    """exp(x) / sum(exp(x)) along an axis.
+
+    axis: an integer, several of them (which then share one sum), or None for all axes.
+    """
+    xp, x = floating(x)
+    axis = axes_of(axis, x.ndim)
+    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+@softmax.vjp
+def _(xp, out, x, axis=-1):
+    axis = axes_of(axis, x.ndim)
+    return (lambda g: (g - xp.sum(g * out, axis=axis, keepdims=True)) * out, None)
+
+
+@primitive
+def log_softmax(x, axis=-1):
+    """x - log(sum(exp(x))) along an axis: the logarithm of `softmax`.
+
+    axis: an integer, several of them (which then share one sum), or None for all axes.
+    """
+    xp, x = floating(x)
+    axis = axes_of(axis, x.ndim)
+    x = x - xp.max(x, axis=axis, keepdims=True)
+    return x - xp.log(xp.sum(xp.exp(x), axis=axis, keepdims=True))
+
+
+@log_softmax.vjp
+def _(xp, out, x, axis=-1):
+    axis = axes_of(axis, x.ndim)
+    return (lambda g: g - xp.exp(out) * xp.sum(g, axis=axis, keepdims=True), None)
+
+
+@primitive
+def sparsemax(x, axis=-1):
+    """The nearest point to `x` among the probabilities along an axis: most of them are 0.
+
+    max(x - tau, 0), with tau such that the sum is 1 (Martins and Astudillo, "From softmax to
+    sparsemax", 2016).
+    """
+    xp, x = floating(x)
+    axis %= x.ndim
+    ordered = xp.flip(xp.sort(x, axis=axis), axis=axis)
+    total = xp.cumulative_sum(ordered, axis=axis) - 1
+    counts = xp.arange(1, x.shape[axis] + 1, dtype=x.dtype)
+    counts = xp.reshape(counts, (-1,) + (1,) * (x.ndim - axis - 1))
+    # Of all candidates total / counts for tau, the right one is the largest.
+    tau = xp.max(total / counts, axis=axis, keepdims=True)
+    return xp.maximum(x - tau, 0.0)
+
+
+@sparsemax.vjp
+def _(xp, out, x, axis=-1):
+    def dx(g):
+        support = xp.astype(out > 0, g.dtype)
+        mean = xp.sum(g * support, axis=axis, keepdims=True)
+        mean = mean / xp.sum(support, axis=axis, keepdims=True)
+        return (g - mean) * support
+
+    return dx, None

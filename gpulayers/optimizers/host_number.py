@@ -1,0 +1,35 @@
+"""A Variable without axes whose number the host knows without asking the device for it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..arrays import Variable
+
+
+class HostNumber:
+    """Mirrors a scalar Variable: asks for its number only after somebody assigned it."""
+
+    __slots__ = ("_kind", "_number", "_seen", "variable")
+
+    def __init__(self, variable: Variable, kind: type):
+        self.variable, self._kind, self._seen, self._number = variable, kind, None, None
+
+    def read(self):
+        """The number, as a Python int or float."""
+        value = self.variable._value
+        if value is not self._seen:
+            self._seen, self._number = value, self._kind(value)
+        return self._number
+
+    def increment(self) -> None:
+        """Add 1, on the Variable's device."""
+        value = self.variable._value
+        known = value is self._seen
+        if type(value) is np.ndarray:
+            value = np.asarray(value + 1, value.dtype)
+        else:
+            value = value + 1
+        self.variable.replace(value)
+        if known:
+            self._seen, self._number = value, self._number + 1

@@ -1,0 +1,359 @@
+"""Learning rates that follow a course: functions of the step."""
+
+from __future__ import annotations
+
+import math
+
+from .. import config, registry
+from ..arrays import as_array, dtypes, namespace
+from .settings import check_number
+
+
+class LearningRateSchedule:
+    """Base class: a subclass defines `__call__(step)` and `get_config()`.
+
+    `step` is an array without axes (an integer), the count of steps made so far.
+    """
+
+    def __call__(self, step):
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(self, step).")
+
+    def get_config(self) -> dict:
+        raise NotImplementedError(
+            f"{type(self).__name__} must define get_config(self) to be saved."
+        )
+
+    @classmethod
+    def from_config(cls, config: dict) -> LearningRateSchedule:
+        """The schedule that `get_config` described."""
+        return cls(**config)
+
+
+def _time(step):
+    """The namespace to compute in, and the step as an array of the default float dtype."""
+    step = as_array(step)
+    xp = namespace(step)
+    return xp, xp.astype(step, dtypes.of(xp, config.floatx()))
+
+
+def _number(x, number: float):
+    """`number` in the dtype of `x`, beside which it stands."""
+    return namespace(x).full_like(x, number)
+
+
+class ExponentialDecay(LearningRateSchedule):
+    """initial_learning_rate * decay_rate ** (step / decay_steps).
+
+    Args:
+        initial_learning_rate: the rate at step 0.
+        decay_steps: after so many steps the rate has fallen by the factor `decay_rate`.
+        decay_rate: that factor.
+        staircase: fall only at whole multiples of `decay_steps`.
+        name: for messages.
+
+    Raises TypeError or ValueError unless `decay_steps` is a positive number.
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate,
+        decay_steps,
+        decay_rate,
+        staircase=False,
+        name="ExponentialDecay",
+    ):
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = _positive(self, "decay_steps", decay_steps)
+        self.decay_rate = decay_rate
+        self.staircase = staircase
+        self.name = name
+
+    def __call__(self, step):
+        xp, time = _time(step)
+        periods = time / self.decay_steps
+        if self.staircase:
+            periods = xp.floor(periods)
+        return _number(time, self.decay_rate) ** periods * self.initial_learning_rate
+
+    def get_config(self) -> dict:
+        return {
+            "initial_learning_rate": self.initial_learning_rate,
+            "decay_steps": self.decay_steps,
+            "decay_rate": self.decay_rate,
+            "staircase": self.staircase,
+            "name": self.name,
+        }
+
+
+class PiecewiseConstantDecay(LearningRateSchedule):
+    """values[0] up to and including step boundaries[0], then values[1], and so on.
+
+    Args:
+        boundaries: steps, in rising order.
+        values: rates, one more than boundaries.
+        name: for messages.
+
+    Raises ValueError for another number of values, or boundaries that do not rise.
+    """
+
+    def __init__(self, boundaries, values, name="PiecewiseConstant"):
+        boundaries, values = list(boundaries), list(values)
+        if len(boundaries) != len(values) - 1:
+            raise ValueError(
+                f"PiecewiseConstantDecay: expected one value more than boundaries, got "
+                f"{len(values)} values and {len(boundaries)} boundaries."
+            )
+        if boundaries != sorted(boundaries):
+            raise ValueError(
+                f"PiecewiseConstantDecay: boundaries must be in rising order, got {boundaries}."
+            )
+        self.boundaries, self.values, self.name = boundaries, values, name
+
+    def __call__(self, step):
+        step = as_array(step)
+        xp, time = _time(step)
+        rate = _number(time, self.values[0])
+        for boundary, value in zip(self.boundaries, self.values[1:], strict=True):
+            rate = xp.where(step > boundary, _number(time, value), rate)
+        return rate
+
+    def get_config(self) -> dict:
+        return {"boundaries": self.boundaries, "values": self.values, "name": self.name}
+
+
+class PolynomialDecay(LearningRateSchedule):
+    """From the initial rate to `end_learning_rate` as (1 - step / decay_steps) ** power.
+
+    Args:
+        initial_learning_rate: the rate at step 0.
+        decay_steps: the step that reaches `end_learning_rate`, which then holds.
+        end_learning_rate: the last rate.
+        power: of the polynomial; 1 is linear.
+        cycle: after `decay_steps`, stretch it to the next multiple of `decay_steps` instead.
+        name: for messages.
+
+    Raises TypeError or ValueError unless `decay_steps` is a positive number.
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate,
+        decay_steps,
+        end_learning_rate=0.0001,
+        power=1.0,
+        cycle=False,
+        name="PolynomialDecay",
+    ):
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = _positive(self, "decay_steps", decay_steps)
+        self.end_learning_rate = end_learning_rate
+        self.power = power
+        self.cycle = cycle
+        self.name = name
+
+    def __call__(self, step):
+        xp, time = _time(step)
+        length = self.decay_steps
+        if self.cycle:
+            length = xp.clip(xp.ceil(time / length), 1, None) * length
+        else:
+            time = xp.clip(time, None, length)
+        span = _number(time, self.initial_learning_rate) - self.end_learning_rate
+        return (1 - time / length) ** self.power * span + self.end_learning_rate
+
+    def get_config(self) -> dict:
+        return {
+            "initial_learning_rate": self.initial_learning_rate,
+            "decay_steps": self.decay_steps,
+            "end_learning_rate": self.end_learning_rate,
+            "power": self.power,
+            "cycle": self.cycle,
+            "name": self.name,
+        }
+
+
+class InverseTimeDecay(LearningRateSchedule):
+    """initial_learning_rate / (1 + decay_rate * step / decay_steps).
+
+    Args:
+        initial_learning_rate: the rate at step 0.
+        decay_steps: the unit of time, in steps.
+        decay_rate: how fast the rate falls.
+        staircase: fall only at whole multiples of `decay_steps`.
+        name: for messages.
+
+    Raises TypeError or ValueError unless `decay_steps` is a positive number.
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate,
+        decay_steps,
+        decay_rate,
+        staircase=False,
+        name="InverseTimeDecay",
+    ):
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = _positive(self, "decay_steps", decay_steps)
+        self.decay_rate = decay_rate
+        self.staircase = staircase
+        self.name = name
+
+    def __call__(self, step):
+        xp, time = _time(step)
+        periods = time / self.decay_steps
+        if self.staircase:
+            periods = xp.floor(periods)
+        return self.initial_learning_rate / (periods * self.decay_rate + 1)
+
+    def get_config(self) -> dict:
+        return {
+            "initial_learning_rate": self.initial_learning_rate,
+            "decay_steps": self.decay_steps,
+            "decay_rate": self.decay_rate,
+            "staircase": self.staircase,
+            "name": self.name,
+        }
+
+
+class CosineDecay(LearningRateSchedule):
+    """Half a cosine wave down to alpha times the rate; before it, if wanted, a linear rise.
+
+    Args:
+        initial_learning_rate: the rate at step 0.
+        decay_steps: the length of the fall in steps.
+        alpha: the last rate as a share of the one from which it falls.
+        name: for messages.
+        warmup_target: the rate to rise to first; None for no rise.
+        warmup_steps: the length of the rise in steps.
+
+    Raises TypeError or ValueError unless `decay_steps` is a positive number.
+    Source: Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate,
+        decay_steps,
+        alpha=0.0,
+        name="CosineDecay",
+        warmup_target=None,
+        warmup_steps=0,
+    ):
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = _positive(self, "decay_steps", decay_steps)
+        self.alpha = alpha
+        self.name = name
+        self.warmup_target = warmup_target
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step):
+        xp, time = _time(step)
+        if self.warmup_target is None:
+            return self._fall(xp, time, self.initial_learning_rate)
+        falling = self._fall(xp, time - self.warmup_steps, self.warmup_target)
+        if not self.warmup_steps:
+            return falling
+        rise = _number(time, self.warmup_target) - self.initial_learning_rate
+        rising = time / self.warmup_steps * rise + self.initial_learning_rate
+        return xp.where(time < self.warmup_steps, rising, falling)
+
+    def _fall(self, xp, time, start):
+        share = xp.clip(time, None, self.decay_steps) / self.decay_steps
+        wave = (xp.cos(share * math.pi) + 1) * 0.5
+        return (wave * (1 - self.alpha) + self.alpha) * start
+
+    def get_config(self) -> dict:
+        return {
+            "initial_learning_rate": self.initial_learning_rate,
+            "decay_steps": self.decay_steps,
+            "alpha": self.alpha,
+            "name": self.name,
+            "warmup_target": self.warmup_target,
+            "warmup_steps": self.warmup_steps,
+        }
+
+
+class CosineDecayRestarts(LearningRateSchedule):
+    """Half cosine waves one after another, each longer (t_mul) and lower (m_mul) than the last.
+
+    Args:
+        initial_learning_rate: the rate at step 0.
+        first_decay_steps: the length of the first wave in steps.
+        t_mul: the length of a wave as a multiple of the one before.
+        m_mul: the height of a wave as a multiple of the one before.
+        alpha: the lowest rate as a share of the initial one.
+        name: for messages.
+
+    Raises TypeError or ValueError unless `first_decay_steps` is a positive number.
+    Source: Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate,
+        first_decay_steps,
+        t_mul=2.0,
+        m_mul=1.0,
+        alpha=0.0,
+        name="SGDRDecay",
+    ):
+        self.initial_learning_rate = initial_learning_rate
+        self.first_decay_steps = _positive(self, "first_decay_steps", first_decay_steps)
+        self.t_mul = t_mul
+        self.m_mul = m_mul
+        self.alpha = alpha
+        self.name = name
+
+    def __call__(self, step):
+        xp, time = _time(step)
+        share = time / self.first_decay_steps
+        if self.t_mul == 1.0:
+            wave = xp.floor(share)
+            share = share - wave
+        else:
+            ratio = _number(time, self.t_mul)
+            wave = xp.floor(xp.log(1 - share * (1 - ratio)) / xp.log(ratio))
+            share = (share - (1 - ratio**wave) / (1 - ratio)) / ratio**wave
+        height = _number(time, self.m_mul) ** wave * 0.5
+        fallen = height * (xp.cos(share * math.pi) + 1)
+        return (fallen * (1 - self.alpha) + self.alpha) * self.initial_learning_rate
+
+    def get_config(self) -> dict:
+        return {
+            "initial_learning_rate": self.initial_learning_rate,
+            "first_decay_steps": self.first_decay_steps,
+            "t_mul": self.t_mul,
+            "m_mul": self.m_mul,
+            "alpha": self.alpha,
+            "name": self.name,
+        }
+
+
+def _positive(schedule, name, value):
+    who = type(schedule).__name__
+    check_number(who, name, value)
+    if value <= 0:
+        raise ValueError(f"{who}: {name} must be positive, got {value!r}.")
+    return value
+
+
+serialize = registry.serialize
+
+
+def deserialize(config, custom_objects=None) -> LearningRateSchedule:
+    """The schedule that `serialize` described."""
+    return registry.deserialize(config, custom_objects, kind="optimizers.schedules")
+
+
+__all__ = [
+    "CosineDecay",
+    "CosineDecayRestarts",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "LearningRateSchedule",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
+    "deserialize",
+    "serialize",
+]
