@@ -71,7 +71,7 @@ class NonNeg(Constraint):
 
     def __call__(self, w):
         w = as_array(w)
-        return namespace(w).clip(w, 0)
+        return namespace(w).clip(w, 0, None)
 
 
 class UnitNorm(Constraint):

@@ -140,7 +140,7 @@ class OrthogonalRegularizer(Regularizer):
         xp = namespace(x)
         vectors = x if self.mode == "rows" else xp.matrix_transpose(x)
         squares = xp.sum(xp.square(vectors), axis=1, keepdims=True)
-        vectors = vectors / xp.sqrt(xp.clip(squares, config.epsilon() ** 2))
+        vectors = vectors / xp.sqrt(xp.clip(squares, config.epsilon() ** 2, None))
         cosines = xp.abs(vectors @ xp.matrix_transpose(vectors))
         count = vectors.shape[0]
         pairs = max(count * (count - 1), 1)

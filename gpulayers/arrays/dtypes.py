@@ -21,13 +21,13 @@ def name(dtype) -> str:
     if isinstance(dtype, str):
         return dtype
     try:
-        return _name(dtype)
+        return _name(type(dtype), dtype)
     except TypeError:  # Not hashable.
-        return _name.__wrapped__(dtype)
+        return _name.__wrapped__(type(dtype), dtype)
 
 
 @cache
-def _name(dtype) -> str:
+def _name(kind, dtype) -> str:  # By kind too: dtypes of two libraries may hash alike.
     if isinstance(dtype, type) and dtype in _PYTHON:
         return "int32" if dtype is int else _PYTHON[dtype]
     if isinstance(dtype, np.dtype):

@@ -32,6 +32,7 @@ __all__ = [
     "draw_seed",
     "dropout_mask",
     "gamma",
+    "keep",
     "make_default_seed",
     "normal",
     "randint",
@@ -113,7 +114,7 @@ def randint(shape, minval, maxval, dtype="int32", seed=None, *, like=None):
 
     x = minval + floor(w * (maxval - minval) / 2**64) with w the stream's word; ranges above 2**32
     take two words, x = minval + (w[2 e] * 2**64 + w[2 e + 1]) mod (maxval - minval).
-    Raises ValueError unless `dtype` is an integer one and minval < maxval.
+    Raises ValueError unless minval < maxval and `dtype` is an integer one that holds them.
     """
     dtype, shape = dtypes.standardize(dtype, "int32"), _sizes("randint", shape)
     if not dtypes.is_integer(dtype):
@@ -123,6 +124,9 @@ def randint(shape, minval, maxval, dtype="int32", seed=None, *, like=None):
         low, high = (np.asarray(_number(bound)) for bound in (minval, maxval))
         if np.any(low >= high):
             raise ValueError(f"randint: expected minval < maxval, got {minval} and {maxval}.")
+        info = np.iinfo(dtype)
+        if np.any(low < info.min) or np.any(high > info.max + 1):
+            raise ValueError(f"randint: {dtype} cannot hold all of {minval} <= x < {maxval}.")
         if low.ndim == high.ndim == 0 and int(high) - int(low) > 2**32:
             return _wide_integers(stream, count, int(low), int(high)).reshape(shape)
         size = (high - low).astype(np.uint64)
@@ -220,17 +224,18 @@ def _by_numpy(name, parameters, shape, dtype, seed, like):
 
 
 def dropout_mask(shape, rate: float, seed=None, *, like=None):
-    """Booleans: True where dropout of this rate keeps an element.
-
-    Element e is kept where quarter[e] of the stream >= floor(rate * 65536 + 1/2).
-    """
-    threshold = int(rate * 65536 + 0.5)
-
-    def draw(stream, count):
-        return (philox.quarters(*stream, count) >= threshold).reshape(shape)
-
+    """Booleans: True where dropout of this rate keeps an element, as `keep` says."""
     shape = _sizes("dropout_mask", shape)
-    return _draw(draw, shape, "bool", seed, like)
+    return _draw(lambda stream, _: keep(shape, rate, *stream), shape, "bool", seed, like)
+
+
+def keep(shape: tuple[int, ...], rate: float, seed: int, counter: int) -> np.ndarray:
+    """Which elements dropout of this rate keeps, on the CPU.
+
+    Element e stays where quarter[e] of the stream >= floor(rate * 65536 + 1/2).
+    """
+    quarters = philox.quarters(seed, counter, math.prod(shape))
+    return (quarters >= int(rate * 65536 + 0.5)).reshape(shape)
 
 
 def _draw(draw, shape, dtype, seed, like):

@@ -44,6 +44,10 @@ def elementwise(fun, *args, **kwargs):
     return Spec(shape, fun(*map(_empty, args), **kwargs).dtype)
 
 
+def broadcast(fun, x, y, **kwargs):
+    return Spec(np.broadcast_shapes(x.shape, y.shape), np.result_type(x.dtype, y.dtype))
+
+
 def same(fun, x, *args, **kwargs):
     return Spec(x.shape, fun(_small(x), *args, **kwargs).dtype)
 

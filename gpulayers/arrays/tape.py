@@ -475,9 +475,5 @@ def _recorded(xp, fun, entry, kind, name):
 
 def _arranged(names, args, kwargs):
     """Array arguments that were given by keyword, in their places; other arrays as constants."""
-    args = list(args)
-    for name in names[len(args) :]:
-        if name not in kwargs and not any(later in kwargs for later in names):
-            break
-        args.append(kwargs.pop(name, None))
+    args = [*args, *(kwargs.pop(name, None) for name in names[len(args) :])]
     return args, {key: plain(value) for key, value in kwargs.items()}

@@ -139,7 +139,9 @@ def png(pixels: np.ndarray) -> bytes:
     color = {1: 0, 3: 2, 4: 6}[channels]
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     rows = np.zeros((height, width * channels + 1), np.uint8)  # Each begins with its filter: none.
     rows[:, 1:] = pixels.reshape(height, -1)

@@ -31,7 +31,7 @@ class LambdaCallback(Callback):
         unknown = sorted(set(kwargs) - set(HOOKS))
         if unknown:
             raise TypeError(
-                f"LambdaCallback: no such hook: {', '.join(unknown)}. There are: {', '.join(HOOKS)}."
+                f"LambdaCallback: there is no hook {', '.join(unknown)}, but {', '.join(HOOKS)}."
             )
         functions = {
             "on_epoch_begin": on_epoch_begin,

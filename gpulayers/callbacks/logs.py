@@ -66,10 +66,12 @@ def _after(prepare, is_pending, name):
     return method_of_logs
 
 
-for _name in (  # With `__iter__` among them, dict(logs) and f(**logs) come here too.
-    "__getitem__ __iter__ __eq__ __ne__ __or__ __ror__ __repr__ get items values copy pop popitem "
-    "setdefault __reversed__"
-).split():
+_OF_VALUES = (  # With `__iter__` among them, dict(logs) and f(**logs) come here too.
+    *("__getitem__", "__iter__", "__reversed__", "__eq__", "__ne__", "__or__", "__ror__"),
+    *("__repr__", "get", "items", "values", "copy", "pop", "popitem", "setdefault"),
+)
+_OF_NAMES = ("__contains__", "__len__", "__setitem__", "__delitem__", "keys", "update", "clear")
+for _name in _OF_VALUES:
     setattr(Logs, _name, _after(Logs._floats, lambda self: not self._are_floats, _name))
-for _name in "__contains__ __len__ __setitem__ __delitem__ keys update clear".split():  # noqa: SIM905
+for _name in _OF_NAMES:
     setattr(Logs, _name, _after(Logs._names, lambda self: self._source is not None, _name))

@@ -48,11 +48,11 @@ class RemoteMonitor(Callback):
         else:
             body = urllib.parse.urlencode({self.field: text})
             kind = "application/x-www-form-urlencoded"
-        request = urllib.request.Request(  # noqa: S310 - the scheme was checked.
+        request = urllib.request.Request(
             self.root + self.path, body.encode(), {"Content-Type": kind, **(self.headers or {})}
         )
         try:
-            with urllib.request.urlopen(request, timeout=self.TIMEOUT):  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self.TIMEOUT):
                 pass
         except (urllib.error.URLError, OSError) as error:
             warnings.warn(

@@ -21,13 +21,13 @@ def in_pieces(rule, weight, gradient, *slots, **numbers):
     if weight.size < 2 * PIECE or not all(_is_ours(s) for s in slots):
         return NotImplemented
     new = np.empty(weight.shape, weight.dtype)
-    out, old, pull = new.reshape(-1), weight.reshape(-1), gradient.reshape(-1)
-    flat = [None if s is None else s.reshape(-1) for s in slots]
+    out = new.reshape(-1)
+    flat = [None if x is None else x.reshape(-1) for x in (weight, gradient, *slots)]
     for start in range(0, out.size, PIECE):
         piece = slice(start, start + PIECE)
-        parts = [None if s is None else s[piece] for s in flat]
-        out[piece], *made = rule(old[piece], pull[piece], *parts, **numbers)
-        for part, value in zip(parts, made, strict=True):
+        parts = [None if x is None else x[piece] for x in flat]
+        out[piece], *made = rule(*parts, **numbers)
+        for part, value in zip(parts[2:], made, strict=True):
             if part is not None:
                 part[...] = value
     return new, *slots

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from .. import config
+from ..arrays import Abstract
 from . import arguments
 from .input_spec import InputSpec
-from .layer import Layer
+from .unknown_sizes import TakesUnknownSizes, is_guessed
 
 __all__ = ["Cropping1D", "Cropping2D", "Cropping3D"]
 
 
-class _Cropping(Layer):
+class _Cropping(TakesUnknownSizes):
     """Cut `cropping`, one (before, after) pair an axis, off the spatial axes."""
 
     def __init__(self, cropping, data_format, **kwargs):
@@ -20,7 +21,12 @@ class _Cropping(Layer):
         self.input_spec = InputSpec(ndim=len(cropping) + 2)
 
     def call(self, inputs):
-        shape = self.compute_output_shape(inputs.shape)
+        try:
+            shape = self.compute_output_shape(inputs.shape)
+        except ValueError:
+            if not is_guessed(inputs):
+                raise
+            return Abstract(inputs.shape, inputs.dtype)
         first = arguments.first_spatial_axis(self.data_format)
         cut = (
             slice(before, before + size)

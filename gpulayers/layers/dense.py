@@ -6,9 +6,10 @@ from .. import activations, constraints, initializers, regularizers
 from ..ops.dense import dense
 from .input_spec import InputSpec
 from .layer import Layer
+from .lora import Adapted, LowRankAdaptation, refuse_quantization
 
 
-class Dense(Layer):
+class Dense(LowRankAdaptation, Layer):
     """A densely connected layer: `activation(inputs @ kernel + bias)`.
 
     Args:
@@ -26,6 +27,7 @@ class Dense(Layer):
     """
 
     supports_masking = True
+    kernel = Adapted()
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class Dense(Layer):
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
         self.input_spec = InputSpec(min_ndim=2)
-        self.lora_rank, self.lora_alpha = lora_rank, lora_alpha if lora_alpha else lora_rank
+        self.lora_rank, self.lora_alpha = lora_rank, lora_alpha or lora_rank
         refuse_quantization(self, quantization_config)
 
     def build(self, input_shape):
@@ -95,7 +97,7 @@ class Dense(Layer):
             self.enable_lora(self.lora_rank, self.lora_alpha)
 
     def call(self, inputs, training=None):
-        outputs = dense(inputs, self.effective_kernel, self.bias)
+        outputs = dense(inputs, self.kernel, self.bias)
         return outputs if self.activation is None else self.activation(outputs)
 
     def _inference_step(self, x):

@@ -44,9 +44,13 @@ class Reshape(TakesUnknownSizes):
             )
 
     def call(self, inputs):
-        if is_guessed(inputs):
-            return Abstract(self._shape(inputs.shape, math.prod(inputs.shape)), inputs.dtype)
-        return namespace(inputs).reshape(inputs, self.compute_output_shape(inputs.shape))
+        try:
+            shape = self.compute_output_shape(inputs.shape)
+        except ValueError:
+            if not is_guessed(inputs):
+                raise
+            return Abstract(self._shape(inputs.shape, math.prod(inputs.shape[1:])), inputs.dtype)
+        return namespace(inputs).reshape(inputs, shape)
 
     def _shape(self, input_shape, unknown):
         """The output's shape, with `unknown` for -1."""
@@ -58,11 +62,8 @@ class Reshape(TakesUnknownSizes):
         if None in sample:
             return self._shape(input_shape, None)
         values, wanted = math.prod(sample), math.prod(size for size in target if size != -1)
-        if -1 not in target:
-            fits = values == wanted
-        else:
-            fits = wanted > 0 and values % wanted == 0
-        if not fits:
+        divides = wanted > 0 and values % wanted == 0
+        if not (divides if -1 in target else values == wanted):
             raise ValueError(
                 f"Reshape: a sample of shape {tuple(sample)} ({values} values) doesn't fit into "
                 f"target_shape {target}."

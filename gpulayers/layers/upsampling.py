@@ -1,4 +1,4 @@
-"""Layers that give each step, pixel or voxel more room: UpSampling1D, UpSampling2D, UpSampling3D."""
+"""Layers that enlarge sequences, images and volumes: UpSampling1D, UpSampling2D, UpSampling3D."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _UpSampling(Layer):
         return (1, 1, *self.size) if self.data_format == "channels_first" else (1, *self.size, 1)
 
     def call(self, inputs):
-        return repeat_blocks(inputs, self._factors())
+        return repeat_blocks(inputs, factors=self._factors())
 
     def compute_output_shape(self, input_shape):
         return tuple(

@@ -32,7 +32,7 @@ class Weights:
     @property
     def variables(self) -> list[Variable]:
         """All weights, and the states of random generators and metrics."""
-        from ..arrays.random import SeedGenerator
+        from ..arrays.seeds import SeedGenerator
 
         found = own_variables(self)
         found += [generator.state for generator in parts(self, SeedGenerator)]
@@ -130,11 +130,16 @@ class Weights:
         return found
 
     @property
-    def metrics(self) -> list:
-        """The metrics of this layer and of all inner ones."""
+    def _metrics(self) -> list:
+        """The layer's own metrics, without those of inner layers."""
         from ..metrics import Metric
 
-        return unique(m for layer in self._flatten_layers() for m in parts(layer, Metric))
+        return parts(self, Metric)
+
+    @property
+    def metrics(self) -> list:
+        """The metrics of this layer and of all inner ones."""
+        return unique(m for layer in self._flatten_layers() for m in layer._metrics)
 
     def save_own_variables(self, store: dict) -> None:
         """Put the values of the layer's own weights into `store` under "0", "1", ..."""
@@ -194,7 +199,10 @@ class Weights:
     @property
     def input(self):
         """The KerasTensors this layer was first called on.  AttributeError if there are none."""
-        return self._first_node("input").inputs_structure()
+        node = self._first_node("input")
+        if not node.args:
+            return node.outputs
+        return node.args[0]
 
     @property
     def output(self):

@@ -15,7 +15,7 @@ from .focal import (
     categorical_focal_crossentropy,
     categorical_generalized_cross_entropy,
 )
-from .hinge import (
+from .margin import (
     CategoricalHinge,
     Hinge,
     SquaredHinge,

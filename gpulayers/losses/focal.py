@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from .. import config, ops
+from .. import config
 from ..arrays import as_array, namespace
+from ..ops import cross_entropy
+from ..ops.activation import sigmoid
+from ..ops.softmax import softmax
 from .base import StandardLoss, check_shapes, together
 from .probabilistic import check_classes, class_numbers, classes_together
 
@@ -39,8 +42,8 @@ def binary_focal_crossentropy(
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
     if from_logits:
-        y_pred = ops.sigmoid(y_pred)
-    losses = ops.binary_crossentropy(y_true, y_pred, from_logits=False)
+        y_pred = sigmoid(y_pred)
+    losses = cross_entropy.binary_crossentropy(y_true, y_pred, from_logits=False)
     given = y_true * y_pred + (1.0 - y_true) * (1.0 - y_pred)
     losses = (1.0 - given) ** gamma * losses
     if apply_class_balancing:
@@ -70,7 +73,7 @@ def categorical_focal_crossentropy(
     )
     xp = namespace(y_true, y_pred)
     if from_logits:
-        y_pred = ops.softmax(y_pred, axis=axis)
+        y_pred = softmax(y_pred, axis=axis)
     share = y_pred / xp.sum(y_pred, axis=axis, keepdims=True)
     share = xp.clip(share, config.epsilon(), 1.0 - config.epsilon())
     if not isinstance(alpha, (int, float)):

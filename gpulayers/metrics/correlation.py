@@ -25,7 +25,8 @@ def pearson_correlation(y_true, y_pred, axis=-1):
 
 def _standard(xp, x, axis):
     centred = x - xp.mean(x, axis=axis, keepdims=True)
-    return centred / xp.std(centred, axis=axis, keepdims=True)
+    scale = xp.std(centred, axis=axis, keepdims=True)
+    return centred / xp.where(scale == 0, xp.full_like(scale, float("nan")), scale)
 
 
 def concordance_correlation(y_true, y_pred, axis=-1):

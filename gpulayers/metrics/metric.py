@@ -154,7 +154,7 @@ class Metric:
         return f"<{type(self).__name__} name={self.name}>"
 
 
-_NUMPY = {np.ndarray, type(None)}
+_HOST = {np.ndarray, np.float32, np.float64, float, int, bool, type(None)}
 
 
 def _on_plain_arrays(update_state):
@@ -164,11 +164,12 @@ def _on_plain_arrays(update_state):
     def update(self, *args, **kwargs):
         types = {*map(type, args), *map(type, kwargs.values())}
         own = self.__dict__.get("_variables")
-        if own and types <= _NUMPY and type(own[0]._value) is np.ndarray:
+        if own and types <= _HOST and type(own[0]._value) is np.ndarray:
             return update_state(self, *args, **kwargs)
         args = tuple(map(_plain, args))
         kwargs = {key: _plain(value) for key, value in kwargs.items()}
-        home = next(map(_home, filter(is_array, _leaves((*args, *kwargs.values())))), None)
+        leaves = tree.flatten([*args, *kwargs.values()])
+        home = next(map(devices.home_of, filter(is_array, leaves)), None)
         if home is None:
             return update_state(self, *args, **kwargs)
         for variable in self.variables:
@@ -177,14 +178,6 @@ def _on_plain_arrays(update_state):
             return update_state(self, *args, **kwargs)
 
     return update
-
-
-def _leaves(values):
-    return (leaf for value in values for leaf in tree.flatten(value))
-
-
-def _home(x):
-    return devices.home_of(x)
 
 
 def _plain(x):

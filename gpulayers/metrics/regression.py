@@ -164,12 +164,15 @@ class R2Score(Metric):
         add(self.num_samples, y_true.size)
 
     def result(self):
+        if not self._built:
+            raise ValueError("R2Score: result() needs at least one update_state().")
         total_mse, sums = plain(self.total_mse), plain(self.sum)
         xp = namespace(total_mse)
         variation = plain(self.squared_sum) - sums * (sums / plain(self.count))
-        none = variation == 0
-        scores = 1 - total_mse / xp.where(none, xp.ones_like(variation), variation)
-        scores = xp.where(none & (total_mse != 0), xp.zeros_like(scores), scores)
+        constant = variation == 0  # Scores of constant targets: NaN if exactly met, else 0.
+        scores = 1 - total_mse / xp.where(constant, xp.ones_like(variation), variation)
+        met = xp.where(total_mse == 0, xp.full_like(scores, float("nan")), xp.zeros_like(scores))
+        scores = xp.where(constant, met, scores)
         if self.class_aggregation == "uniform_average":
             scores = xp.mean(scores)
         elif self.class_aggregation == "variance_weighted_average":

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .. import tree
 from ..arrays import plain
 from ..losses import Loss
 from ..metrics import Mean, Metric
+from ..metrics.reduction import add
 from .identifiers import accuracy, crossentropy, get_loss, get_metric, resolve
 from .outputs import Outputs
 
@@ -16,12 +19,14 @@ class LossTracker(Mean):
     """The mean of the losses of an epoch's batches, each weighted by its number of samples."""
 
     def record(self, value, samples: int) -> None:
-        """Add the loss of one batch: a plain array of shape ()."""
-        if value.shape != () or value.dtype != self.total.dtype:
-            self.update_state(value, sample_weight=samples)
+        """Add the loss of one batch, an array of shape ()."""
+        value, total = plain(value), self.total.value
+        here = type(value) is type(total) or isinstance(value, np.generic)
+        if here and value.shape == () and value.dtype == total.dtype:
+            add(self.total, value * samples)
+            add(self.count, samples)
         else:
-            self.total.assign(self.total.value + value * samples)
-            self.count.assign(self.count.value + samples)
+            self.update_state(value, sample_weight=samples)
 
 
 class Term(NamedTuple):
@@ -125,14 +130,14 @@ class CompileLoss:
             i = term.index
             value = term.loss(targets[i], predictions[i], weights[i])
             if term.tracker is not None:
-                term.tracker.record(plain(value), predictions[i].shape[0])
+                term.tracker.record(value, predictions[i].shape[0])
             value = term.weighted(value)
             total = value if total is None else total + value
         return total
 
 
-class CompileMetrics(Metric):
-    """The metrics of a model's outputs, as one metric whose result is a dict.
+class CompileMetrics:
+    """The metrics of a model's outputs, used like one metric whose result is a dict.
 
     Args:
         metrics: a list of metrics for the only output; a list with a metric or a list of metrics
@@ -145,8 +150,9 @@ class CompileMetrics(Metric):
     Raises TypeError or ValueError for unknown metrics, and for what does not fit the outputs.
     """
 
+    name = "compile_metrics"
+
     def __init__(self, metrics=None, weighted_metrics=None, output_names=None):
-        super().__init__(name="compile_metrics")
         self._given = {}
         for argument, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if given and not isinstance(given, (list, tuple, dict)):

@@ -22,9 +22,9 @@ class Interruption:
     def __enter__(self):
         handler = signal.getsignal(signal.SIGINT)
         ours = isinstance(getattr(handler, "__self__", None), Interruption)  # A fit around us.
-        if threading.current_thread() is threading.main_thread():
-            if handler is signal.default_int_handler or ours:
-                self._previous = signal.signal(signal.SIGINT, self._note)
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and (ours or handler is signal.default_int_handler):
+            self._previous = signal.signal(signal.SIGINT, self._note)
         return self
 
     def __exit__(self, *error):

@@ -8,26 +8,43 @@ from functools import cache
 from typing import Any
 
 from .. import config, registry, tree
-from ..arrays import Tape, dtypes, get_mask, is_recorded, namespace, plain, set_mask
+from ..arrays import Tape, as_array, dtypes, is_recorded, namespace
+from ..layers.tracking import parts, unique
 from ..metrics import Metric
 from .compiling import CompileLoss, CompileMetrics, LossTracker
 from .data import unpack
 
 
+class Compiled:
+    """What `compile` made: kept apart, for none of it is a part of the model."""
+
+    __slots__ = ("arguments", "loss", "loss_tracker", "metrics", "ready_for")
+
+    def __init__(self, arguments: dict, output_names: list[str] | None):
+        self.arguments = arguments
+        given = (arguments["loss"], arguments["loss_weights"], output_names)
+        self.loss = None if arguments["loss"] is None else CompileLoss(*given)
+        given = (arguments["metrics"], arguments["weighted_metrics"], output_names)
+        self.metrics = None if given[:2] == (None, None) else CompileMetrics(*given)
+        self.loss_tracker = LossTracker(name="loss")
+        self.ready_for = -1  # The version of the layers' structure for which all is built.
+
+    def all_metrics(self) -> list:
+        """The mean loss, the compiled metrics, the means of single losses."""
+        compiled = [] if self.metrics is None else [self.metrics]
+        return [self.loss_tracker, *compiled, *([] if self.loss is None else self.loss.metrics)]
+
+
 class Steps:
     """What a model learns by in one step: loss, metrics, optimizer; each step may be overridden."""
 
-    compiled = False
     optimizer = None
     loss = None
     run_eagerly = False
     jit_compile = False
     steps_per_execution = 1
     stop_training = stop_evaluating = stop_predicting = False
-    _loss_tracker: LossTracker | None = None
-    _compile_loss: CompileLoss | None = None
-    _compile_metrics: CompileMetrics | None = None
-    _compile_config: dict | None = None
+    _compiled: Compiled | None = None
 
     def compile(
         self,
@@ -59,14 +76,6 @@ class Steps:
 
         Raises ValueError or TypeError for unknown names, and for what is no loss or metric.
         """
-        names = getattr(self, "output_names", None)
-        made = {
-            "optimizer": self._made_optimizer(optimizer, auto_scale_loss),
-            "_compile_loss": None if loss is None else CompileLoss(loss, loss_weights, names),
-            "_compile_metrics": None,
-        }
-        if metrics is not None or weighted_metrics is not None:
-            made["_compile_metrics"] = CompileMetrics(metrics, weighted_metrics, names)
         if not hasattr(steps_per_execution, "__index__") or steps_per_execution < 1:
             raise ValueError(
                 "compile: steps_per_execution must be a positive integer, got "
@@ -74,27 +83,31 @@ class Steps:
             )
         if run_eagerly and jit_compile is True:
             warnings.warn("compile: run_eagerly=True wins over jit_compile=True.", stacklevel=2)
-        # Past the layer's own __setattr__: none of these is a part that the model tracks.
-        self.__dict__.update(
-            made,
+        optimizer = self._made_optimizer(optimizer, auto_scale_loss)
+        arguments = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": int(steps_per_execution),
+            "jit_compile": jit_compile,
+        }
+        self.__dict__.update(  # Past the layer's __setattr__: the model's structure is the same.
+            _compiled=Compiled(arguments, getattr(self, "output_names", None)),
+            optimizer=optimizer,
             loss=loss,
             run_eagerly=run_eagerly,
             jit_compile=jit_compile is True and not run_eagerly,
             steps_per_execution=int(steps_per_execution),
             stop_training=False,
-            compiled=True,
-            _loss_tracker=LossTracker(name="loss"),
-            _compile_config={
-                "optimizer": made["optimizer"],
-                "loss": loss,
-                "loss_weights": loss_weights,
-                "metrics": metrics,
-                "weighted_metrics": weighted_metrics,
-                "run_eagerly": run_eagerly,
-                "steps_per_execution": int(steps_per_execution),
-                "jit_compile": jit_compile,
-            },
         )
+
+    @property
+    def compiled(self) -> bool:
+        """Whether `compile` was called."""
+        return self._compiled is not None
 
     def _made_optimizer(self, optimizer, auto_scale_loss):
         try:
@@ -110,7 +123,7 @@ class Steps:
 
     def get_compile_config(self) -> dict[str, Any]:
         """The arguments of `compile` as a file holds them; {} before it was called."""
-        return registry.serialize(self._compile_config) if self.compiled else {}
+        return registry.serialize(self._compiled.arguments) if self.compiled else {}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile with what `get_compile_config` gave.
@@ -135,18 +148,16 @@ class Steps:
     @property
     def metrics(self) -> list[Metric]:
         """The mean loss, the compiled metrics, single losses, and metrics of the layers."""
-        found = []
-        if self.compiled:
-            found.append(self._loss_tracker)
-            if self._compile_metrics is not None:
-                found.append(self._compile_metrics)
-            if self._compile_loss is not None:
-                found.extend(self._compile_loss.metrics)
-        found.extend(self._metrics)
-        for layer in self._flatten_layers(include_self=False):
-            if not isinstance(layer, Steps):  # A model inside has its own compiled metrics.
-                found.extend(layer.metrics)
-        return found
+        found = self._compiled.all_metrics() if self.compiled else []
+        for layer in self._flatten_layers():
+            if layer is self or not isinstance(layer, Steps):  # A model inside has its own loss.
+                found += parts(layer, Metric)
+        return unique(found)
+
+    @property
+    def metrics_variables(self) -> list:
+        """The variables of all `metrics`."""
+        return [variable for metric in self.metrics for variable in metric.variables]
 
     @property
     def metrics_names(self) -> list[str]:
@@ -175,13 +186,12 @@ class Steps:
         To be overridden for metrics of your own: call `super().compute_metrics(...)`, update
         yours, and add their results. Predictions may be recorded ones.
         """
-        self._update_metrics(y, y_pred, sample_weight)
+        self._update_metrics(x, y, y_pred, sample_weight)
         return self.get_metrics_result()
 
-    def _update_metrics(self, y, y_pred, sample_weight):
-        if self._compile_metrics is not None:
-            y_pred = tree.map_structure(_unrecorded, y_pred)
-            self._compile_metrics.update_state(y, y_pred, sample_weight)
+    def _update_metrics(self, x, y, y_pred, sample_weight) -> None:
+        if self.compiled and self._compiled.metrics is not None:
+            self._compiled.metrics.update_state(y, y_pred, sample_weight)
 
     # Losses.
 
@@ -199,8 +209,8 @@ class Steps:
         missing.
         """
         total = None
-        if self._compile_loss is not None:
-            total = self._compile_loss(y, y_pred, sample_weight)
+        if self.compiled and self._compiled.loss is not None:
+            total = self._compiled.loss(y, y_pred, sample_weight)
         for loss in self.losses:
             loss = _number(loss)
             total = loss if total is None else total + loss
@@ -234,24 +244,21 @@ class Steps:
         Args:
             data: (x,), (x, y) or (x, y, sample_weight).
         """
-        return self._train(data)
+        return self._learn(data, self.compute_metrics)
 
-    def _train(self, data, report: bool = True):
-        """`train_step`; without `report` its logs are not computed, as nobody reads them."""
+    def _learn(self, data, update):
+        """`train_step`, with `update` for the metrics; gives what that gives."""
         x, y, sample_weight = unpack(data)
         optimizer = self.optimizer
         with Tape() as tape:
             y_pred = self(x, training=True)
             loss = self._loss_of(x, y, y_pred, sample_weight, True)
             target = loss if optimizer is None else optimizer.scale_loss(loss)
-        self._loss_tracker.record(plain(loss), _samples(x))
+        self._compiled.loss_tracker.record(loss, _samples(x))
         variables = self.trainable_variables
         gradients = tape.gradient(target, variables) if is_recorded(target) else None
         # Before the weights change: what is wrong with y or a metric leaves them as they were.
-        if report or type(self).compute_metrics is not Steps.compute_metrics:
-            logs = self.compute_metrics(x, y, y_pred, sample_weight)
-        else:
-            logs = self._update_metrics(y, y_pred, sample_weight)
+        logs = update(x, y, y_pred, sample_weight)
         if gradients is None or not variables:
             warnings.warn(f"{self.name} has no trainable weights: nothing to learn.", stacklevel=2)
         elif optimizer is None:
@@ -265,7 +272,7 @@ class Steps:
         x, y, sample_weight = unpack(data)
         y_pred = self(x, training=False)
         loss = self._loss_of(x, y, y_pred, sample_weight, False)
-        self._loss_tracker.record(plain(loss), _samples(x))
+        self._compiled.loss_tracker.record(loss, _samples(x))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def predict_step(self, data):
@@ -277,9 +284,18 @@ class Steps:
 
         Undone is what a forward pass changes (moving statistics, seeds); the optimizer comes last.
         """
-        step = self.train_step
+        return self._undone_if_it_raises(self.train_step)
 
-        def undone_if_it_raises(data):
+    def _silent_train_function(self):
+        """`make_train_function` without logs, or None where a subclass has its own ways."""
+        own, base = type(self), Steps
+        ways = ("train_step", "make_train_function", "compute_metrics", "get_metrics_result")
+        if any(getattr(own, way) is not getattr(base, way) for way in ways):
+            return None
+        return self._undone_if_it_raises(lambda data: self._learn(data, self._update_metrics))
+
+    def _undone_if_it_raises(self, step):
+        def run(data):
             before = [(variable, variable.value) for variable in self.non_trainable_variables]
             try:
                 return step(data)
@@ -288,7 +304,7 @@ class Steps:
                     variable.replace(value)
                 raise
 
-        return undone_if_it_raises
+        return run
 
     def make_test_function(self, force: bool = False):
         """The function of a batch that `evaluate` calls: `test_step`."""
@@ -306,6 +322,7 @@ def _takes_training(function) -> bool:
 
 def _number(loss):
     """An added loss as a float array of shape ()."""
+    loss = as_array(loss)
     xp = namespace(loss)
     if not dtypes.is_floating(loss):
         loss = xp.astype(loss, dtypes.of(xp, config.floatx()))
@@ -317,13 +334,3 @@ def _samples(x) -> int:
     if not tree.is_nested(x):
         return x.shape[0]
     return next(leaf for leaf in tree.traverse(x) if leaf is not None).shape[0]
-
-
-def _unrecorded(y):
-    """A plain array of the same values, which carries the same mask."""
-    if not is_recorded(y):
-        return y
-    value, mask = plain(y), get_mask(y)
-    if mask is not None:
-        set_mask(value, plain(mask))
-    return value

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
-from .. import config, tree
-from ..arrays import Abstract, devices, dtypes, infer, namespace
+from .. import tree
+from ..arrays import namespace
+from ..callbacks import CallbackList, History, ProgbarLogger
+from ..callbacks.logs import Logs
 from .compiling import CompileMetrics
 from .data import Batches, kind_of, make_batches, to_kind, train_validation_split, unpack
 from .interruption import Interruption
+from .preparation import device_of, prepare
 from .steps import Steps
 
 BATCH_SIZE = 32
@@ -21,7 +23,7 @@ class Trainer(Steps):
     """What makes a layer a model that learns: mixin of `Model`."""
 
     history = None
-    _initial_epoch = None  # Where a callback's on_train_begin wants training to go on.
+    _initial_epoch, _initial_batch = None, 0  # Where BackupAndRestore lets training go on.
 
     def fit(
         self,
@@ -74,85 +76,88 @@ class Trainer(Steps):
             (x, y, sample_weight), validation_data = train_validation_split(
                 (x, y, sample_weight), validation_split
             )
-        batches = make_batches(
-            x,
-            y,
-            sample_weight,
-            batch_size=batch_size,
-            steps=steps_per_epoch,
-            shuffle=shuffle,
-            class_weight=class_weight,
-            device=self._device(),
+        batches = self._batches(
+            x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight
         )
         validation = None
         try:
-            self._build_with(batches)
+            prepare(self, batches, "train_step")
             if validation_data is not None:
-                validation = make_batches(
-                    *unpack(validation_data),
-                    batch_size=validation_batch_size or batch_size,
-                    steps=validation_steps,
-                    device=self._device(),
+                validation = self._batches(
+                    *unpack(validation_data), validation_batch_size or batch_size, validation_steps
                 )
-            self.__dict__["_initial_epoch"] = None
             callbacks = self._callbacks(callbacks, verbose, batches, epochs, add_history=True)
-            with Interruption() as interruption:
-                self._fit(
-                    batches,
-                    callbacks,
-                    range(initial_epoch, epochs),
-                    lambda epoch: validation if _is_due(epoch, validation_freq) else None,
-                    interruption,
-                )
+            self._fit(
+                batches,
+                callbacks,
+                range(initial_epoch, epochs),
+                lambda epoch: validation if _is_due(epoch, validation_freq) else None,
+            )
         finally:
             batches.close()
             if validation is not None:
                 validation.close()
         return self.history
 
-    def _fit(self, batches, callbacks, epochs, validation_of, interruption):
-        train = self.make_train_function()
+    def _fit(self, batches, callbacks, epochs, validation_of):
+        train, report = self._train_function(callbacks)
         logs: dict[str, Any] = {}
-        self.stop_training = False
+        self.__dict__.update(stop_training=False, _initial_epoch=None, _initial_batch=0)
         callbacks.on_train_begin()
-        for epoch in range(self._initial_epoch or epochs.start, epochs.stop):
-            self.reset_metrics()
-            callbacks.on_epoch_begin(epoch)
-            logs = self._run(
-                batches,
-                epoch,
-                lambda batch: interruption.whole(train, batch),
-                callbacks.on_train_batch_begin,
-                callbacks.on_train_batch_end,
-                "stop_training",
-            )
-            logs = as_numbers(self._final(logs))
-            validation = validation_of(epoch)
-            if validation is not None:
-                tested = self._evaluate(validation, callbacks)
-                logs |= {f"val_{name}": value for name, value in tested.items()}
-            callbacks.on_epoch_end(epoch, logs)
-            if self.stop_training:
-                break
-        if self.optimizer is not None and epochs:
-            self.optimizer.finalize_variable_values(self.trainable_variables)
-        callbacks.on_train_end(logs)
+        start, skip = self._initial_epoch or epochs.start, self._initial_batch
+        with Interruption() as interruption:
+            for epoch in range(start, epochs.stop):
+                if not skip:  # Else the metrics go on as well.
+                    self.reset_metrics()
+                callbacks.on_epoch_begin(epoch)
+                logs = self._run(
+                    batches,
+                    lambda batch: interruption.whole(train, batch),
+                    callbacks.on_train_batch_begin,
+                    callbacks.on_train_batch_end,
+                    "stop_training",
+                    epoch,
+                    skip,
+                    report,
+                )
+                skip, logs = 0, dict(Logs(self._final(logs)))
+                validation = validation_of(epoch)
+                if validation is not None:
+                    tested = self._evaluate(validation, callbacks)
+                    logs |= {f"val_{name}": value for name, value in tested.items()}
+                callbacks.on_epoch_end(epoch, logs)
+                if self.stop_training:
+                    break
+            if self.optimizer is not None and epochs:
+                self.optimizer.finalize_variable_values(self.trainable_variables)
+            callbacks.on_train_end(logs)
 
-    def _run(self, batches: Batches, epoch, step, on_begin, on_end, stop):
-        """One epoch of steps; gives the logs of the last one."""
-        size, logs = self.steps_per_execution, {}
+    def _train_function(self, callbacks):
+        """The function for one batch, and what gives its logs where they are not its result.
+
+        Only the progress bar looks at logs when it is drawn, and not at each batch: then a step
+        does not compute them. Other callbacks may keep them, and get those of their batch.
+        """
+        if all(type(callback) in (History, ProgbarLogger) for callback in callbacks.callbacks):
+            train = self._silent_train_function()
+            if train is not None:
+                return train, self.get_metrics_result
+        return self.make_train_function(), None
+
+    def _run(self, batches: Batches, step, on_begin, on_end, stop, epoch=0, start=0, report=None):
+        """One epoch of steps, callbacks around each; gives the logs of the last one."""
+        size, logs, number = self.steps_per_execution, {}, start - 1
         batches.on_epoch_begin()
-        number = -1
-        for number, batch in enumerate(batches.epoch(epoch)):
+        for number, batch in enumerate(batches.epoch(epoch, start), start):
             if number % size == 0:
                 on_begin(number)
             logs = step(batch)
             if (number + 1) % size == 0:
-                on_end(number, logs)
+                on_end(number, report or logs)
                 if getattr(self, stop):
                     break
         if (number + 1) % size:
-            on_end(number, logs)
+            on_end(number, report or logs)
         batches.on_epoch_end()
         return logs
 
@@ -181,11 +186,9 @@ class Trainer(Steps):
         Raises ValueError before `compile`, for empty data, and for data that does not fit.
         """
         self._require_compiled("evaluate")
-        batches = make_batches(
-            x, y, sample_weight, batch_size=batch_size, steps=steps, device=self._device()
-        )
+        batches = self._batches(x, y, sample_weight, batch_size, steps)
         try:
-            self._build_with(batches)
+            prepare(self, batches, "test_step")
             callbacks = self._callbacks(callbacks, verbose, batches)
             logs = self._evaluate(batches, callbacks)
         finally:
@@ -193,18 +196,17 @@ class Trainer(Steps):
         return logs if return_dict else self._in_order(logs)
 
     def _evaluate(self, batches, callbacks) -> dict[str, Any]:
-        self.stop_evaluating = False
+        self.__dict__["stop_evaluating"] = False
         callbacks.on_test_begin()
         self.reset_metrics()
         logs = self._run(
             batches,
-            0,
             self.make_test_function(),
             callbacks.on_test_batch_begin,
             callbacks.on_test_batch_end,
             "stop_evaluating",
         )
-        logs = as_numbers(self._final(logs))
+        logs = dict(Logs(self._final(logs)))
         callbacks.on_test_end(logs)
         return logs
 
@@ -228,24 +230,23 @@ class Trainer(Steps):
         Returns arrays (samples, ...) in the structure of the model's outputs.
         Raises ValueError for empty data.
         """
-        if type(x) is np.ndarray and callbacks is None and steps is None and x.ndim:
-            if 0 < len(x) <= (batch_size or BATCH_SIZE):
-                plan = self._plan(x)
-                if plan is not None:
-                    return _owned(plan(x), x)
-        batches = make_batches(x, batch_size=batch_size, steps=steps, device=self._device())
+        if type(x) is np.ndarray and callbacks is None and steps is None:
+            plan = self._short_way(x, batch_size or BATCH_SIZE)
+            if plan is not None:
+                return _owned(plan(x), x)
+        batches = self._batches(x, None, None, batch_size, steps)
         try:
-            self._build_with(batches)
+            prepare(self, batches, "predict_step")
             callbacks = self._callbacks(callbacks, verbose, batches)
             return self._predict(batches, callbacks, kind_of(x))
         finally:
             batches.close()
 
-    def _plan(self, x):
-        """A shorter way from an array to the outputs, where nothing of it is overridden."""
-        if type(self).predict_step is not Steps.predict_step:
+    def _short_way(self, x, batch_size):
+        """The function from an array of one batch to the outputs; None for the usual way."""
+        if type(self).predict_step is not Steps.predict_step or not x.ndim:
             return None
-        return self._inference_plan(x)
+        return self._inference_plan(x) if 0 < len(x) <= batch_size else None
 
     def _predict(self, batches, callbacks, kind):
         parts, structure, last = [], None, None
@@ -262,11 +263,10 @@ class Trainer(Steps):
             structure = last = predict(batch)
             return {"outputs": last}
 
-        self.stop_predicting = False
+        self.__dict__["stop_predicting"] = False
         callbacks.on_predict_begin()
         self._run(
             batches,
-            0,
             step,
             callbacks.on_predict_batch_begin,
             callbacks.on_predict_batch_end,
@@ -288,24 +288,23 @@ class Trainer(Steps):
         Returns the loss alone if there are no metrics, else a list in the order of `metrics`.
         Raises ValueError before `compile`, and for data that does not fit.
         """
-        batch = self._one_batch("train_on_batch", x, y, sample_weight, class_weight)
+        batch = self._one_batch("train", x, y, sample_weight, class_weight)
         self.reset_metrics()
         with Interruption() as interruption:
-            logs = as_numbers(interruption.whole(self.make_train_function(), batch))
+            logs = dict(Logs(interruption.whole(self.make_train_function(), batch)))
         return logs if return_dict else self._in_order(logs)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict: bool = False):
         """The loss and the metrics of one batch: `evaluate` for arrays of one batch."""
-        batch = self._one_batch("test_on_batch", x, y, sample_weight)
+        batch = self._one_batch("test", x, y, sample_weight)
         self.reset_metrics()
-        logs = as_numbers(self.make_test_function()(batch))
+        logs = dict(Logs(self.make_test_function()(batch)))
         return logs if return_dict else self._in_order(logs)
 
     def predict_on_batch(self, x):
         """The outputs for one batch, as arrays of the kind that `x` has."""
-        batch = self._one_batch("predict_on_batch", x)
         kind = kind_of(x)
-        outputs = self.make_predict_function()(batch)
+        outputs = self.make_predict_function()(self._one_batch("predict", x))
         return tree.map_structure(lambda leaf: to_kind(leaf, kind), outputs)
 
     # What the loops share.
@@ -317,14 +316,30 @@ class Trainer(Steps):
                 "model.compile(optimizer='adam', loss='mse')."
             )
 
-    def _device(self) -> str | None:
-        """Where batches must be; None while there are no weights that live somewhere."""
-        variables = self.variables
-        return devices.name(variables[0].home) if variables else None
+    def _batches(self, x, y, sample_weight, batch_size, steps, shuffle=False, class_weight=None):
+        return make_batches(
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            steps=steps,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            device=device_of(self),
+        )
+
+    def _one_batch(self, verb, x, y=None, sample_weight=None, class_weight=None):
+        """The arguments of `train_on_batch` and the like as a batch on the model's device."""
+        method = f"{verb}_on_batch"
+        if verb != "predict":
+            self._require_compiled(method)
+        batches = Batches(device=device_of(self), class_weight=class_weight)
+        batch = batches.as_batch((x, y, sample_weight), method)
+        batches.one_pass = lambda: iter([batch])
+        prepare(self, batches, f"{verb}_step")
+        return next(batches.epoch())
 
     def _callbacks(self, callbacks, verbose, batches, epochs=1, add_history=False):
-        from ..callbacks import CallbackList
-
         if isinstance(callbacks, CallbackList):
             return callbacks
         return CallbackList(
@@ -337,43 +352,10 @@ class Trainer(Steps):
             model=self,
         )
 
-    def _one_batch(self, method, x, y=None, sample_weight=None, class_weight=None):
-        if method != "predict_on_batch":
-            self._require_compiled(method)
-        if class_weight is not None and sample_weight is not None:
-            raise ValueError(
-                f"{method}: sample_weight and class_weight exclude each other: pass one."
-            )
-        source = Batches(device=self._device(), class_weight=class_weight)
-        source.one_pass = lambda: iter([source.as_batch((x, y, sample_weight), method)])
-        self._build_with(source)
-        return next(source.epoch())
-
-    def _build_with(self, batches: Batches) -> None:
-        """Make the weights, of the model and of the optimizer, for batches like these."""
-        if not (self.built and all(layer.built for layer in self._flatten_layers())):
-            self._build_like(unpack(batches.first())[0])
-            batches.device = self._device()
-        if self.compiled and self.optimizer is not None and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
-
-    def _build_like(self, x) -> None:
-        def abstract(leaf):
-            return None if leaf is None else Abstract(leaf.shape, dtypes.name(leaf.dtype))
-
-        kind = kind_of(x)
-        try:
-            with devices.scope(devices.default() if kind is devices.CPU else kind):
-                infer(lambda inputs: self(inputs, training=False), tree.map_structure(abstract, x))
-        except Exception:  # A `call` that looks at values; a mistake in it is raised here again.
-            self(x, training=False)
-
     def _final(self, logs) -> dict[str, Any]:
         """The metrics of the whole epoch, or the last step's logs if those are something else."""
-        if not isinstance(logs, dict):
-            return self.get_metrics_result()
         results = self.get_metrics_result()
-        return results if results.keys() == logs.keys() else logs
+        return logs if isinstance(logs, dict) and logs.keys() != results.keys() else results
 
     def _in_order(self, logs: dict[str, Any]):
         """Logs as a list: by the order of `metrics`, then by name; a single one by itself."""
@@ -385,20 +367,6 @@ class Trainer(Steps):
         ordered |= dict.fromkeys(sorted(logs))
         values = [logs[name] for name in ordered]
         return values[0] if len(values) == 1 else values
-
-
-def as_numbers(logs: dict[str, Any] | None) -> dict[str, Any]:
-    """Logs sorted by name, dicts in them laid open, arrays of shape () as Python numbers."""
-    numbers = {}
-    for name, value in sorted((logs or {}).items()):
-        if isinstance(value, dict):
-            numbers |= as_numbers(value)
-        else:
-            try:
-                numbers[name] = float(value)
-            except (TypeError, ValueError):
-                numbers[name] = value
-    return numbers
 
 
 def _check_frequency(validation_freq) -> None:
@@ -419,7 +387,9 @@ def _owned(outputs, x):
     """Outputs that are no views of `x`, so that a caller may change them."""
     if type(outputs) is np.ndarray:
         return outputs.copy() if outputs is x or outputs.base is not None else outputs
-    return tree.map_structure(lambda leaf: _owned(leaf, x) if leaf is not outputs else leaf, outputs)
+    return tree.map_structure(
+        lambda leaf: _owned(leaf, x) if leaf is not outputs else leaf, outputs
+    )
 
 
 def _joined(parts):

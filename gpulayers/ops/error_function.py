@@ -116,7 +116,7 @@ def erfinv(x):
         miss = xp.where(size < 0.5, size - erf(y), erfc(y) - rest)
         step = miss / (TWO_BY_ROOT_PI * xp.exp(-y * y))
         y = y + step / (1 - y * step)
-    y = xp.where(inside, y, xp.where(xp.abs(x) == 1, math.inf, math.nan))
+    y = xp.where(inside, y, xp.where(xp.abs(x) == 1, math.inf, x * math.nan))
     return xp.where(x < 0, -y, y)
 
 

@@ -53,8 +53,16 @@ def _smaller(a, b):
 
 
 @elementwise
+def shrink(weight, gradient, *, rate):
+    """w - rate w."""
+    return (weight - weight * rate,)
+
+
+@elementwise
 def moving_average(average, value, *, momentum):
     """momentum * average + (1 - momentum) * value."""
+    if isinstance(momentum, float):
+        momentum = rounded(momentum, average)
     return (average * momentum + value * (1 - momentum),)
 
 

@@ -92,7 +92,7 @@ def relu6(x):
 
 @relu6.vjp
 def _(xp, out, x):
-    return (lambda g: xp.where((x > 0) & (x < 6), g, 0.0),)
+    return (lambda g: g * xp.astype((x > 0) & (x < 6), x.dtype),)
 
 
 @primitive
@@ -107,7 +107,7 @@ def hard_sigmoid(x):
 
 @hard_sigmoid.vjp
 def _(xp, out, x):
-    return (lambda g: xp.where((x > -3) & (x < 3), g / 6, 0.0),)
+    return (lambda g: g * xp.astype((x > -3) & (x < 3), x.dtype) / 6,)
 
 
 @primitive
@@ -131,7 +131,7 @@ def hard_tanh(x):
 
 @hard_tanh.vjp
 def _(xp, out, x):
-    return (lambda g: xp.where((x > -1) & (x < 1), g, 0.0),)
+    return (lambda g: g * xp.astype((x > -1) & (x < 1), x.dtype),)
 
 
 @primitive
@@ -143,7 +143,7 @@ def hard_shrink(x, threshold=0.5):
 
 @hard_shrink.vjp
 def _(xp, out, x, threshold=0.5):
-    return (lambda g: xp.where(xp.abs(x) > threshold, g, 0.0), None)
+    return (lambda g: g * xp.astype(xp.abs(x) > threshold, x.dtype), None)
 
 
 @primitive
@@ -155,7 +155,7 @@ def soft_shrink(x, threshold=0.5):
 
 @soft_shrink.vjp
 def _(xp, out, x, threshold=0.5):
-    return (lambda g: xp.where(xp.abs(x) > threshold, g, 0.0), None)
+    return (lambda g: g * xp.astype(xp.abs(x) > threshold, x.dtype), None)
 
 
 @primitive
@@ -180,7 +180,7 @@ def sparse_sigmoid(x):
 
 @sparse_sigmoid.vjp
 def _(xp, out, x):
-    return (lambda g: xp.where((x > -1) & (x < 1), g / 2, 0.0),)
+    return (lambda g: g * xp.astype((x > -1) & (x < 1), x.dtype) / 2,)
 
 
 @primitive
@@ -192,4 +192,4 @@ def threshold(x, threshold, default_value):
 
 @threshold.vjp
 def _(xp, out, x, threshold, default_value):
-    return (lambda g: xp.where(x > threshold, g, 0.0), None, None)
+    return (lambda g: g * xp.astype(x > threshold, x.dtype), None, None)

@@ -65,8 +65,7 @@ class Optimizer(WeightDecay, Averages):
         """Make the slots for `variables`, the weights that this optimizer will change."""
         variables = list(variables)
         if variables:
-            for own in self._variables:
-                own.move(variables[0].home)
+            self._move(variables[0].home)
         if self.use_ema:
             self._averages = self.add_optimizer_variables(variables, "average")
         if self.gradient_accumulation_steps:
@@ -123,6 +122,7 @@ class Optimizer(WeightDecay, Averages):
         if not grads:
             return
         variables = self._variables_for(grads, trainable_variables)
+        self._move(variables[0].home)
         grads, variables = self._present(grads, variables)
         if any(v.overwrite_with_gradient for v in variables):
             grads, variables = self._overwrite(grads, variables)
@@ -297,7 +297,7 @@ class Optimizer(WeightDecay, Averages):
         rate = self._learning_rate
         rate = float(rate) if type(rate) is Variable else registry.serialize(rate)
         shared = {setting: getattr(self, setting) for setting in SHARED}
-        return {"learning_rate": rate, **shared, **own_settings(self)}
+        return {"name": self.name, "learning_rate": rate, **shared, **own_settings(self)}
 
     @classmethod
     def from_config(cls, config: dict, custom_objects=None) -> Optimizer:

@@ -48,7 +48,7 @@ def with_shared_settings(init):
         init(**given, **rest)
 
     complete.__signature__ = signature
-    complete.own_settings = tuple(names - {"learning_rate", *SHARED})
+    complete.own_settings = [p.name for p in own if p.name not in ("learning_rate", *SHARED)]
     return complete
 
 

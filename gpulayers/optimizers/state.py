@@ -15,6 +15,7 @@ class OptimizerState:
     def __init__(self, name: str):
         self.name = name
         self.built = False
+        self._home = None
         self._variables: list[Variable] = []
         self._trainable_variables: list[Variable] = []
         self._trainable_variables_indices: dict[int, int] = {}
@@ -46,6 +47,13 @@ class OptimizerState:
         """The slots of one weight from lists of slots (None for a list that is empty)."""
         index = self._trainable_variables_indices[id(variable)]
         return [slots[index] if slots else None for slots in lists]
+
+    def _move(self, home: devices.Home) -> None:
+        """Take all Variables to where the weights live, if that is elsewhere."""
+        if home is not self._home and home != self._home:
+            self._home = home
+            for variable in self._variables:
+                variable.move(home)
 
     def _check_known(self, variables) -> None:
         known = self._trainable_variables_indices
@@ -153,14 +161,14 @@ class OptimizerState:
         """Give a weight and its slots the values that a rule of `ops.optimizer` gives them."""
         held = (variable, *slots)
         values = [None if s is None else s._value for s in held]
-        dtype, gradient = values[0].dtype, plain(gradient)
+        values.insert(1, plain(gradient))
+        dtype = values[0].dtype
         short = dtypes.name(dtype) in dtypes.SHORT_FLOATS
-        if short or gradient.dtype != dtype:
+        if short or (gradient is not None and values[1].dtype != dtype):
             xp = namespace(values[0])
             wide = dtypes.of(xp, "float32") if short else dtype
             values = [None if v is None else xp.astype(v, wide) for v in values]
-            gradient = xp.astype(gradient, wide)
-        made = rule(values[0], gradient, *values[1:], **numbers)
+        made = rule(*values, **numbers)
         for one, value in zip(held, made, strict=True):
             if one is None:
                 continue

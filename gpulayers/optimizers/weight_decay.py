@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ..ops import optimizer as rules
+
 
 class WeightDecay:
     """Decoupled weight decay: w - learning_rate * weight_decay * w before each update.
@@ -40,4 +42,4 @@ class WeightDecay:
         for variable in variables:
             decay = self._weight_decay_of(variable)
             if decay is not None and self._use_weight_decay(variable):
-                self._shrink(variable, decay * learning_rate)
+                self._follow(rules.shrink, None, variable, (), rate=decay * learning_rate)

@@ -65,7 +65,7 @@ define(
         lambda g: g * y / (x * x + y * y),
         lambda g: -g * x / (x * x + y * y),
     ),
-    copysign=lambda xp, out, x, y: (lambda g: xp.copysign(g, g) * _same_sign(xp, x, out, g), None),
+    copysign=lambda xp, out, x, y: (lambda g: xp.where(out == x, g, -g), None),
     remainder=lambda xp, out, x, y: (lambda g: g, lambda g: -g * xp.floor(x / y)),
     where=lambda xp, out, c, x, y: (
         None,
@@ -92,11 +92,6 @@ def _share(xp, x, out, other):
     """1 where x was chosen, 0 where it was not, and a half where both were."""
     chosen = xp.astype(x == out, out.dtype)
     return chosen / (chosen + xp.astype(other == out, out.dtype))
-
-
-def _same_sign(xp, x, out, g):
-    same = xp.where(out == x, xp.ones_like(out), -xp.ones_like(out))
-    return same * xp.where(g < 0, -xp.ones_like(g), xp.ones_like(g))
 
 
 def _clip(xp, out, x, min=None, max=None):
@@ -130,16 +125,3 @@ without_gradient(
     bitwise_and bitwise_or bitwise_xor bitwise_invert bitwise_left_shift bitwise_right_shift
     """,
 )
-
-
-# Complex numbers: a gradient is the conjugate's convention-free pair (d/d re) + i (d/d im).
-define(
-    shapes.elementwise,
-    real=lambda xp, out, x: (lambda g: _as_complex(xp, g, x),),
-    imag=lambda xp, out, x: (lambda g: 1j * _as_complex(xp, g, x),),
-    conj=lambda xp, out, x: (lambda g: xp.conj(g),),
-)
-
-
-def _as_complex(xp, g, x):
-    return xp.astype(g, x.dtype)

@@ -196,7 +196,7 @@ define(
 )  # fmt: skip
 define(shapes.view, linalg__diagonal=_diagonal)
 define(shapes.solve, linalg__solve=_solve)
-define(shapes.elementwise, linalg__cross=_cross)
+define(shapes.broadcast, linalg__cross=_cross)
 define(shapes.norm, linalg__vector_norm=_vector_norm)
 define(shapes.matrix_norm, linalg__matrix_norm=_matrix_norm)
 without_gradient(

@@ -78,7 +78,7 @@ def _reversed_total(xp, g, axis):
 
 
 def _part(axis, start, stop):
-    return (slice(None),) * axis + (slice(start, stop),)
+    return (*(slice(None),) * axis, slice(start, stop), ...)
 
 
 def _cumulative_sum(xp, out, x, /, *, axis=None, dtype=None, include_initial=False):

@@ -72,7 +72,7 @@ def _concat(xp, out, *arrays, axis=0):
     sizes = [a.shape[axis] for a in arrays]
     before = (slice(None),) * (axis % out.ndim)
     return tuple(
-        (lambda g, i=i, n=n: g[(*before, slice(i, i + n))])
+        (lambda g, i=i, n=n: g[(*before, slice(i, i + n), ...)])
         for i, n in zip(_starts(sizes), sizes, strict=True)
     )
 

@@ -20,19 +20,22 @@ class GeneratorBatches(Batches):
 
     def __init__(self, iterator: Iterator, **options):
         super().__init__(**options)
-        self._iterator = iterator
+        self._iterator = self.numbered(iterator)
+        self._count = 0
 
     def one_pass(self) -> Iterator[tuple]:
-        return self.numbered(self._iterator)
+        for batch in self._iterator:
+            self._count += 1
+            yield batch
 
     def _raise_dry(self, index):
-        if index == 0:
+        if self._count == 0:
             raise ValueError("x: expected a generator that yields batches; it yielded none.")
-        wanted = f"{self.steps} batches" if self.steps else "batches"
+        wanted = f"{self.steps} more batches" if self.steps else "more batches"
         raise ValueError(
-            f"x: the generator ran dry: epoch {index + 1} needs {wanted}, and none is left. A "
-            f"generator can be run through once: give one that yields steps_per_epoch * epochs "
-            f"batches together with steps_per_epoch, or a PyDataset, or arrays."
+            f"x: the generator ran dry: epoch {index + 1} needs {wanted}, but it has yielded all "
+            f"its {self._count}. A generator can be run through once: give one that yields "
+            f"steps * epochs batches, and the number of steps, or a PyDataset, or arrays."
         )
 
 

@@ -1,0 +1,60 @@
+"""The affine map of NumPy arrays: bias and activation are applied to the product in place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..ops import dense as ops
+from ..ops.dense import require_sizes
+from .activation import LARGEST, ONE, ZERO, sigmoid_of
+
+
+@ops.dense.on("numpy")
+def _(x, kernel, bias=None, *, activation=None, needs=None):
+    kind = x.dtype.char
+    if kind not in LARGEST or kernel.dtype.char != kind or x.ndim < 2:
+        return NotImplemented
+    if x.shape[-1] != kernel.shape[0]:
+        require_sizes(x, kernel)
+    lead, rows = x.shape[:-1], x
+    if x.ndim > 2:  # One product instead of a batch of small ones.
+        rows = x.reshape(-1, x.shape[-1])
+    y = rows.dot(kernel)
+    if bias is not None:
+        y += bias
+    if activation is not None:
+        y = _activate(y, activation)
+    out = y if x.ndim == 2 else y.reshape(*lead, y.shape[1])
+    if needs is None:
+        return out
+
+    def pullback(g):
+        g = g.reshape(y.shape)
+        if activation is not None:
+            g = _through(g, y, activation)
+        return (
+            g.dot(kernel.T).reshape(x.shape) if needs[0] else None,
+            rows.T.dot(g) if needs[1] else None,
+            np.add.reduce(g, 0) if bias is not None and needs[2] else None,
+        )
+
+    return out, pullback
+
+
+def _activate(y, name):
+    if name == "relu":
+        return np.maximum(y, ZERO, out=y)
+    return np.tanh(y, y) if name == "tanh" else sigmoid_of(y)
+
+
+def _through(g, y, name):
+    """The gradient before the activation `name`, whose result is `y`."""
+    if name == "relu":
+        return g * (y > ZERO)
+    d = np.square(y) if name == "tanh" else np.subtract(ONE, y)
+    if name == "tanh":
+        np.subtract(ONE, d, d)
+    else:
+        d *= y
+    d *= g
+    return d

@@ -1,0 +1,176 @@
+"""Layers that join arrays along an axis or over one, each also as a function: Concatenate, Dot."""
+
+from __future__ import annotations
+
+import math
+
+from .. import config
+from ..arrays import Abstract, namespace
+from .merging import Merge, check_masks, of_one_dtype, spread, written
+from .unknown_sizes import is_guessed, of_equal_sizes
+
+__all__ = ["Concatenate", "Dot", "concatenate", "dot"]
+
+
+class Concatenate(Merge):
+    """A list of arrays, joined along an axis.
+
+    Args:
+        axis: the axis; -1 by default.
+
+    The output has a mask if an input has one: an input without counts as unmasked.
+
+    Raises ValueError if it is not called on a list, or if the shapes differ elsewhere.
+    """
+
+    def __init__(self, axis=-1, **kwargs):
+        super().__init__(**kwargs)
+        self.axis = axis
+
+    def call(self, inputs):
+        self._check_list(inputs)
+        inputs = of_one_dtype(inputs)
+        if any(map(is_guessed, inputs)):
+            inputs = of_equal_sizes(inputs, except_axis=self.axis % inputs[0].ndim)
+        return namespace(*inputs).concat(inputs, axis=self.axis)
+
+    def compute_output_shape(self, input_shape):
+        self._check_list(input_shape)
+        rank, joined = len(input_shape[0]), []
+        if not -rank <= self.axis < rank:
+            raise ValueError(
+                f"{self._who}: inputs of shapes {written(input_shape)} have no axis {self.axis}."
+            )
+        same_rank = all(len(shape) == rank for shape in input_shape)
+        for axis, sizes in enumerate(zip(*input_shape, strict=False)):
+            known = set(sizes) - {None}
+            if axis == self.axis % rank:
+                joined.append(None if None in sizes else sum(sizes))
+            elif len(known) > 1 or not same_rank:
+                raise ValueError(
+                    f"{self._who}: inputs must have the same shape except along axis "
+                    f"{self.axis}, got {written(input_shape)}."
+                )
+            else:
+                joined.append(known.pop() if known else None)
+        return tuple(joined)
+
+    def compute_mask(self, inputs, mask=None):
+        if mask is None:
+            return None
+        check_masks(self._who, inputs, mask)
+        if all(m is None for m in mask):
+            return None
+        xp = namespace(*inputs, *mask)
+        # One entry along the last axis stands for all, unless a mask tells them apart.
+        short = all(m is None or m.ndim < x.ndim for m, x in zip(mask, inputs, strict=True))
+        masks = []
+        for m, x in zip(mask, inputs, strict=True):
+            shape = (*x.shape[:-1], 1 if short else x.shape[-1])
+            if m is None:
+                masks.append(xp.ones(shape, dtype=xp.bool, device=x.device))
+            else:
+                masks.append(xp.broadcast_to(spread(m, x), shape))
+        return xp.any(xp.concat(masks, axis=self.axis), axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "axis": self.axis}
+
+
+class Dot(Merge):
+    """Products of two arrays, summed over one axis of each, sample by sample.
+
+    Args:
+        axes: the axis of both, or one for each; not 0, the batch axis.
+        normalize: whether to bring the vectors along these axes to length 1 first, which gives
+            the cosine of their angles.
+
+    The output has the batch axis, then the other axes of the first input, then those of the
+    second; (batch, 1) if there are none. It has no mask.
+
+    Raises TypeError or ValueError for other axes, ValueError if it is not called on a list of two
+    or if the axes' sizes differ.
+    """
+
+    def __init__(self, axes, normalize=False, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(axes, (int, list, tuple)):
+            raise TypeError(
+                f"Dot: axes must be an integer or two of them, got {type(axes).__name__}."
+            )
+        pair = (axes, axes) if isinstance(axes, int) else tuple(axes)
+        if len(pair) != 2 or not all(isinstance(axis, int) for axis in pair):
+            raise ValueError(f"Dot: axes must be an integer or two of them, got {axes}.")
+        self.axes, self.normalize = axes, normalize
+
+    def _check_list(self, inputs):
+        super()._check_list(inputs)
+        if len(inputs) != 2:
+            raise ValueError(f"{self._who}: expected 2 inputs, got {len(inputs)}.")
+
+    def _places(self, shapes):
+        """The two axes, counted from the front."""
+        pair = (self.axes,) * 2 if isinstance(self.axes, int) else self.axes
+        places = [
+            axis + len(shape) if axis < 0 else axis
+            for axis, shape in zip(pair, shapes, strict=True)
+        ]
+        for place, shape in zip(places, shapes, strict=True):
+            if not 0 < place < len(shape):
+                raise ValueError(
+                    f"{self._who}: axes must be among those after the batch axis 0, got "
+                    f"{self.axes} for inputs of shapes {written(shapes)}."
+                )
+        return places
+
+    def call(self, inputs):
+        self._check_list(inputs)
+        inputs = of_one_dtype(inputs)
+        shapes = [tuple(x.shape) for x in inputs]
+        places = self._places(shapes)
+        others = [n for s, at in zip(shapes, places, strict=True) for n in s[1:at] + s[at + 1 :]]
+        if any(map(is_guessed, inputs)):
+            return Abstract((shapes[0][0], *(others or [1])), inputs[0].dtype)
+        self.compute_output_shape(shapes)
+        xp = namespace(*inputs)
+        one, other = map(self._rows, inputs, places)
+        product = xp.matmul(one, xp.matrix_transpose(other))
+        return xp.reshape(product, (product.shape[0], *(others or [1])))
+
+    def _rows(self, x, axis):
+        """`x` as (batch, rows, size of the axis)."""
+        xp = namespace(x)
+        if self.normalize:
+            squares = xp.sum(x * x, axis=axis, keepdims=True)
+            x = x / xp.sqrt(xp.clip(squares, config.epsilon() ** 2))
+        if axis != x.ndim - 1:
+            x = xp.moveaxis(x, axis, -1)
+        return xp.reshape(x, (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1]))
+
+    def compute_output_shape(self, input_shape):
+        self._check_list(input_shape)
+        places = self._places(input_shape)
+        one, other = map(list, input_shape)
+        sizes = one.pop(places[0]), other.pop(places[1])
+        if None not in sizes and sizes[0] != sizes[1]:
+            raise ValueError(
+                f"{self._who}: axes {places} of inputs of shapes {written(input_shape)} must "
+                "have the same size."
+            )
+        return (self._batch_size(input_shape), *(one[1:] + other[1:] or [1]))
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+    def get_config(self):
+        return {**super().get_config(), "axes": self.axes, "normalize": self.normalize}
+
+
+def concatenate(inputs, axis=-1, **kwargs):
+    """A list of arrays joined along `axis`: `Concatenate(axis, **kwargs)(inputs)`."""
+    return Concatenate(axis=axis, **kwargs)(inputs)
+
+
+def dot(inputs, axes=-1, **kwargs):
+    """Products of two arrays summed over `axes`: `Dot(axes, **kwargs)(inputs)`."""
+    return Dot(axes=axes, **kwargs)(inputs)

@@ -1,0 +1,115 @@
+"""What users of models need beside them.  Names of `keras.utils`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .arrays import get_mask, set_mask
+from .arrays.seeds import set_random_seed
+from .layers import naming
+from .models.data import PyDataset
+from .models.progress import Progbar
+from .registry import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
+from .registry import deserialize as deserialize_keras_object
+from .registry import serialize as serialize_keras_object
+
+Sequence = PyDataset
+
+__all__ = [
+    "CustomObjectScope",
+    "Progbar",
+    "PyDataset",
+    "Sequence",
+    "clear_session",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "get_custom_objects",
+    "get_mask",
+    "get_registered_name",
+    "get_registered_object",
+    "normalize",
+    "pad_sequences",
+    "register_keras_serializable",
+    "serialize_keras_object",
+    "set_mask",
+    "set_random_seed",
+    "to_categorical",
+]
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Forget automatic names: the next layer is called "dense" again."""
+    naming.reset()
+
+
+def to_categorical(x, num_classes: int | None = None) -> np.ndarray:
+    """Class numbers as rows of zeros with a one.
+
+    Args:
+        x: integers of shape (...) or (..., 1).
+        num_classes: the length of the rows; the largest number plus one by default.
+
+    Returns float arrays of shape (..., num_classes).  Raises ValueError for numbers out of range.
+    """
+    x = np.asarray(x, dtype="int64")
+    shape = x.shape[:-1] if x.ndim > 1 and x.shape[-1] == 1 else x.shape
+    flat = x.reshape(-1)
+    count = num_classes or (int(flat.max()) + 1 if flat.size else 0)
+    if flat.size and (flat.min() < 0 or flat.max() >= count):
+        raise ValueError(
+            f"to_categorical: classes must be in [0, {count}), got {flat.min()} to {flat.max()}."
+        )
+    out = np.zeros((flat.size, count))
+    out[np.arange(flat.size), flat] = 1
+    return out.reshape(*shape, count)
+
+
+def normalize(x, axis: int = -1, order: int = 2) -> np.ndarray:
+    """`x` divided by its norm of that order along `axis`; zeros stay zeros."""
+    x = np.asarray(x)
+    norm = np.atleast_1d(np.linalg.norm(x, order, axis))
+    norm[norm == 0] = 1
+    return x / np.expand_dims(norm, axis)
+
+
+def pad_sequences(
+    sequences,
+    maxlen: int | None = None,
+    dtype="int32",
+    padding: str = "pre",
+    truncating: str = "pre",
+    value=0.0,
+) -> np.ndarray:
+    """Sequences of several lengths as one array (samples, maxlen, ...).
+
+    Args:
+        sequences: lists or arrays, equal but for their lengths.
+        maxlen: the common length; that of the longest by default.
+        dtype: of the array.
+        padding, truncating: "pre" or "post": where short ones are filled, long ones cut.
+        value: the filling.
+
+    Raises ValueError for another `padding` or `truncating`, and for samples of different shapes.
+    """
+    for what, given in (("padding", padding), ("truncating", truncating)):
+        if given not in ("pre", "post"):
+            raise ValueError(f"pad_sequences: {what} must be 'pre' or 'post', got {given!r}.")
+    arrays = [np.asarray(s) for s in sequences]
+    inner = {a.shape[1:] for a in arrays if len(a)}
+    if len(inner) > 1:
+        raise ValueError(f"pad_sequences: steps of different shapes: {sorted(inner)}.")
+    length = maxlen if maxlen is not None else max(map(len, arrays), default=0)
+    out = np.full((len(arrays), length, *(inner.pop() if inner else ())), value, dtype=dtype)
+    for row, a in zip(out, arrays, strict=True):
+        a = (a[-length:] if truncating == "pre" else a[:length]) if length else a[:0]
+        if len(a):
+            at = slice(length - len(a), None) if padding == "pre" else slice(0, len(a))
+            row[at] = a
+    return out

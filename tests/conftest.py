@@ -1,0 +1,35 @@
+"""Fixtures: every array library that the tests run over."""
+
+from __future__ import annotations
+
+import pytest
+from backends import BACKENDS, OPTIONAL
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--libraries",
+        default="",
+        help="further array libraries for the xp fixture, e.g. torch,jax,dask; or all",
+    )
+
+
+def pytest_generate_tests(metafunc):
+    if "xp" in metafunc.fixturenames:
+        wanted = metafunc.config.getoption("--libraries")
+        names = list(OPTIONAL) if wanted == "all" else [n for n in wanted.split(",") if n]
+        chosen = [make() for make in (*BACKENDS, *(OPTIONAL[name] for name in names))]
+        chosen = [backend for backend in chosen if backend is not None]
+        metafunc.parametrize("xp", chosen, ids=[backend.name for backend in chosen])
+
+
+@pytest.fixture(autouse=True)
+def _fresh_names():
+    """Automatic names and seeds do not depend on the tests before."""
+    import gpulayers
+
+    gpulayers.utils.clear_session()
+    gpulayers.utils.set_random_seed(1234)
+    yield
+    gpulayers.config.set_dtype_policy(None)
+    gpulayers.config.set_floatx("float32")
