@@ -160,7 +160,7 @@ class Tape:
         wanted = variable.trainable if self._wanted is None else id(variable) in self._wanted
         if wanted and dtypes.is_floating(variable._value):
             return self._record_variable(variable)
-        return self.constant(variable._value)
+        return self._kind(self._below(variable), self)
 
     def forget(self, variable: Variable) -> None:
         """A Variable was assigned: its next reading starts anew."""
@@ -280,11 +280,13 @@ class Tape:
         ]
 
     def _record_variable(self, variable):
-        found = self._new(
-            variable._value if self._outer is None else self._outer.read(variable)
-        )
+        found = self._new(self._below(variable))
         self._read[id(variable)] = found
         return found
+
+    def _below(self, variable):
+        """A Variable's value as the tape around this one sees it."""
+        return variable._value if self._outer is None else self._outer.read(variable)
 
     def _new(self, value):
         self._specs.append((value.shape, value.dtype))

@@ -28,9 +28,8 @@ def _(x, *, widths, mode, value, needs=None):
     def pullback(g):
         g = g.copy()
         for to, of in reversed(copies):
-            spread = g[of].shape != g[to].shape  # One value went to many places.
-            axis = next(i for i, part in enumerate(to) if part != slice(None))
-            g[of] += g[to].sum(axis=axis, keepdims=True) if spread else g[to]
+            one = of[-1].step is None  # That went to many places.
+            g[of] += g[to].sum(axis=len(to) - 1, keepdims=True) if one else g[to]
         return (g[inside],)
 
     return out, pullback
@@ -39,16 +38,12 @@ def _(x, *, widths, mode, value, needs=None):
 def _copies(shape, widths, mode):
     """(to, of) index pairs: what to copy within the result, axis after axis."""
     for axis, (size, (before, after)) in enumerate(zip(shape, widths, strict=True)):
-        place, end = 0, before + size
+        place, end, lead = 0, before + size, (slice(None),) * axis
         for start, count, step in repeating_runs(size, before, after, mode):
-            to, place = slice(place, place + count), place + count
-            if before <= to.start < end and step == 1:
-                continue  # The array itself.
-            first = before + start
-            if step == 0:
-                of = slice(first, first + 1)
-            else:
-                stop = first + step * count
-                of = slice(first, stop if stop >= 0 else None, step)
-            lead = (slice(None),) * axis
-            yield (*lead, to), (*lead, of)
+            there = min(count, end - place) if before <= place < end else 0  # The array itself.
+            first, stop = (before + start + step * n for n in (there, count))
+            of = slice(first, stop if stop >= 0 else None, step) if step else slice(first, first + 1)
+            to = slice(place + there, place + count)
+            if there < count:
+                yield (*lead, to), (*lead, of)
+            place += count

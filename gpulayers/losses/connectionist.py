@@ -39,7 +39,7 @@ def ctc_loss(target, output, target_length, output_length, mask_index=0):
     place = xp.arange(2 * labels + 1, dtype=target.dtype)
     last = 2 * xp.expand_dims(target_length, axis=-1)
     ends = _log_of((place == last) | (place == last - 1), output)
-    skips = _log_of(_skippable(xp, states, mask_index), output)
+    skips = _log_of(_skippable(xp, states), output)
     counts = xp.expand_dims(output_length, axis=-1)
     live = xp.arange(steps, dtype=counts.dtype) < counts
     top = xp.max(output, axis=-1, keepdims=True)
@@ -58,9 +58,9 @@ def _with_blanks(xp, target, blank):
     return xp.concat([pairs, xp.full_like(target[:, :1], blank)], axis=1)
 
 
-def _skippable(xp, states, blank):
-    """Whether each state may be entered from two states before it."""
-    far = (states[:, 2:] != states[:, :-2]) & (states[:, 2:] != blank)
+def _skippable(xp, states):
+    """Whether each state may be entered from two states before it: never from blank to blank."""
+    far = states[:, 2:] != states[:, :-2]
     return xp.concat([xp.zeros_like(states[:, :2], dtype=far.dtype), far], axis=1)
 
 

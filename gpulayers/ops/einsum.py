@@ -57,9 +57,11 @@ def parse(subscripts: str, ranks: tuple[int, ...]):
         output = _expand(result, range(unnamed, 0) if "..." in result else ())
     else:
         output = (*range(unnamed, 0), *sorted(c for c, n in counts.items() if n == 1))
-    repeated = len(set(output)) < len(output)
-    if repeated or any(isinstance(c, str) and c not in counts for c in output):
+    named = {c for c in output if isinstance(c, str)}
+    if len(set(output)) < len(output) or not named.issubset(counts):
         raise ValueError(f"einsum: the result of {subscripts!r} must name letters of the inputs.")
+    if unnamed and len(output) == len(named):
+        raise ValueError(f"einsum: the result of {subscripts!r} lacks the axes under '...'.")
     return read, output
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-import gpulayers
-from gpulayers import callbacks, layers, metrics, ops, optimizers, regularizers
+from gpulayers import callbacks, layers, ops, optimizers, regularizers
 from gpulayers.models import Model, Sequential
 
 X = np.sin(np.arange(160.0)).reshape(40, 4).astype("float32")
@@ -325,8 +324,3 @@ def test_a_compiled_model_that_looks_at_values_is_built_by_a_call():
     model.compile("sgd", "mse", run_eagerly=True)
     model.fit(X, X[:, :1], verbose=0)
     assert model.dense.built
-
-
-def test_gpulayers_is_named_in_the_package():
-    assert gpulayers.Tape is not None
-    assert metrics.Mean is not None

@@ -237,7 +237,7 @@ def functional_runs():
     reshaped = keras.Sequential(
         [
             keras.Input((4, 6)),
-            layers.EinsumDense("abc,cd->abd", (None, 5), "relu", bias_axes="d"),
+            layers.EinsumDense("abc,cd->abd", (4, 5), "relu", bias_axes="d"),
             layers.Permute((2, 1)),
             layers.PReLU(),
             layers.Flatten(),

@@ -191,7 +191,8 @@ def train_validation_split(arrays, validation_split: float):
     if not 0 < validation_split < 1:
         raise ValueError(f"validation_split: expected 0 < split < 1, got {validation_split!r}.")
     if not are_arrays(*arrays):
-        kinds = {type(x).__name__ for x in tree.traverse(arrays) if not leaves.is_array(x)}
+        others = (x for x in tree.traverse(arrays) if not (x is None or leaves.is_array(x)))
+        kinds = {type(x).__name__ for x in others}
         raise ValueError(
             f"validation_split: only arrays can be split, got {', '.join(sorted(kinds))}. "
             f"Pass validation_data instead."
