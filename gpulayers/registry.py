@@ -26,14 +26,12 @@ MODULES = (
     "layers",
     "losses",
     "metrics",
-    "models",
     "optimizers",
     "optimizers.schedules",
     "quantizers",
     "random",
     "regularizers",
 )
-TOP_LEVEL = ("Sequential", "Model", "DTypePolicy", "FloatDTypePolicy", "Variable", "KerasTensor")
 _CLASS_NAMES = {"GroupedQueryAttention": "GroupQueryAttention"}  # Exported under another name.
 _SKIPPED = frozenset({"get", "serialize", "deserialize", "Input"})
 
@@ -125,7 +123,7 @@ def _canonical() -> dict[Any, tuple[str, str]]:
         for name, obj in names.items():
             own = _CLASS_NAMES.get(getattr(obj, "__name__", name), getattr(obj, "__name__", name))
             if own == name or obj not in table:
-                table[obj] = ("keras" if name in TOP_LEVEL else f"keras.{kind}", name)
+                table[obj] = (f"keras.{kind}", name)
     from .arrays.policy import DTypePolicy
 
     table[DTypePolicy] = ("keras", "DTypePolicy")

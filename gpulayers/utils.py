@@ -6,7 +6,7 @@ import numpy as np
 
 from .arrays import get_mask, set_mask
 from .arrays.seeds import set_random_seed
-from .layers import naming
+from . import naming
 from .models.data import PyDataset
 from .models.progress import Progbar
 from .registry import (

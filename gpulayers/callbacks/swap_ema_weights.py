@@ -67,6 +67,6 @@ class SwapEMAWeights(Callback):
                 "optimizer that has use_ema=True."
             )
         for one in averaging:
-            yield from zip(
-                one._trainable_variables, one._model_variables_moving_average, strict=True
-            )
+            for weight, average in zip(one._trainable_variables, one._averages, strict=True):
+                if average is not None:
+                    yield weight, average

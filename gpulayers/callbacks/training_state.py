@@ -2,8 +2,8 @@
 
 The file is a NumPy archive (.npz). Its arrays are, in this order, the values of the model's
 weights, the optimizer's variables, the seeds of its random layers, and the running metrics; the
-member "state" is JSON: for each array its group, path and dtype, then the states of Python's and
-NumPy's random numbers, and what the caller adds, such as epoch and batch. It is written beside its
+member "state" is JSON: for each array its group, path and dtype, then the states of all global
+random numbers, and what the caller adds, such as epoch and batch. It is written beside its
 place and moved there when complete, so that there is always a whole one.
 """
 
@@ -18,21 +18,28 @@ import zipfile
 import numpy as np
 
 from ..arrays import devices, dtypes
+from ..arrays.seeds import global_seed_generator
 
 
 def random_states() -> dict:
-    """The states of Python's and NumPy's global random numbers, fit for JSON."""
-    kind, keys, *rest = np.random.get_state()
+    """The states of Python's, NumPy's and our global random numbers, fit for JSON."""
     version, numbers, gauss = random.getstate()
-    return {"python": [version, list(numbers), gauss], "numpy": [kind, keys.tolist(), *rest]}
+    kind, keys, *rest = np.random.get_state()
+    return {
+        "python": [version, list(numbers), gauss],
+        "numpy": [kind, keys.tolist(), *rest],
+        "gpulayers": global_seed_generator().state.numpy().tolist(),
+    }
 
 
 def set_random_states(states: dict) -> None:
     """Go back to what `random_states` gave."""
+    ours = global_seed_generator()  # May draw from Python's when it is made.
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
     kind, keys, *rest = states["numpy"]
     np.random.set_state((kind, np.asarray(keys, np.uint32), *rest))
+    ours.state.assign(np.asarray(states["gpulayers"], np.int64))
 
 
 def save(model, path: str, randoms: dict, **progress) -> None:

@@ -1,7 +1,10 @@
 """The layers.  The names of `keras.layers`."""
 
 from .. import registry
-from .activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+try:
+    from .activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+except ModuleNotFoundError:
+    ELU = Activation = LeakyReLU = PReLU = ReLU = Softmax = None
 from .core import Identity, Lambda, Masking, Wrapper
 from .cropping import Cropping1D, Cropping2D, Cropping3D
 from .dense import Dense

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .. import naming
 from ..arrays import KerasTensor, dtypes
 from ..arrays.symbolic import Node
-from . import naming
 from .layer import Layer
 
 

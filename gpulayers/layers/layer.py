@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from .. import constraints, initializers, regularizers, registry, tree
+from .. import constraints, initializers, naming, regularizers, registry, tree
 from ..arrays import (
     Abstract,
     KerasTensor,
@@ -25,7 +25,7 @@ from ..arrays import (
 from ..arrays.policy import DTypePolicy
 from ..arrays.symbolic import Node, abstract, connect, finish
 from ..arrays.variable import SCOPE, Scope
-from . import calling, naming, tracking
+from . import calling
 from .calling import CALL, CallContext, call_signature
 from .tracking import STRUCTURE
 from .weights import Weights

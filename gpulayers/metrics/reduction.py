@@ -62,6 +62,9 @@ class Mean(Metric):
             if values.ndim > 1:
                 total = total / max(1, math.prod(values.shape[1:]))
             count = values.shape[0] if values.ndim else 1
+        elif type(sample_weight) in (int, float) and getattr(values, "shape", None) == ():
+            values = as_array(values, self.dtype)  # A batch's loss, weighed by the batch's size.
+            total, count = values * sample_weight, sample_weight
         else:
             values, weight = weighted(values, sample_weight, "mean", self.dtype)
             xp = namespace(values)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from .. import tree
+from .. import naming, tree
 from ..arrays import Abstract, KerasTensor, infer
 from ..arrays.variable import SCOPE
-from ..layers import naming
+
 from ..layers.calling import CALL
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .. import registry, tree
+from .. import naming, registry, tree
 from ..arrays import KerasTensor, set_mask
-from ..layers import naming
+
 from ..layers.input_layer import Input, InputLayer
 from ..layers.layer import Layer
 from ..layers.plan import step
@@ -23,6 +23,8 @@ class Sequential(Model):
     when the model meets its first data.  Raises TypeError for what is no layer, ValueError for
     names that are taken and for layers that do not give a single array.
     """
+
+    keras_identity = ("keras", "Sequential", None)
 
     def __init__(self, layers=None, trainable=True, name=None, **kwargs):
         super().__init__(trainable=trainable, name=name or naming.auto_name("sequential"), **kwargs)

@@ -123,7 +123,7 @@ def test_stop_gradient():
 def test_numpy_functions_of_recorded_arrays_are_refused():
     v = Variable(np.ones(3))
     with Tape():
-        with pytest.raises(TypeError, match="TapeArray"):
+        with pytest.raises(TypeError):
             np.sum(v.value)
         with pytest.raises(TypeError, match="the array's own namespace"):
             np.asarray(v.value)

@@ -69,7 +69,7 @@ class Cases:
 
     def decode(self, value, leaf, keras_object=None, spec=None):
         """`value` with its markers replaced: arrays by leaf(array, mask, marker), and so on."""
-        again = lambda part: self.decode(part, leaf, keras_object, spec)  # noqa: E731
+        again = lambda part: self.decode(part, leaf, keras_object, spec)
         if isinstance(value, list):
             return [again(part) for part in value]
         if not isinstance(value, dict):

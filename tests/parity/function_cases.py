@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-import presence
-from decoding import Cases, Recorded, asserted, flatten, too_far
-from layer_cases import numpy
+from parity import presence
+from parity.decoding import Cases, Recorded, asserted, flatten, too_far
+from parity.layer_cases import numpy
 
 # Arguments that Keras's tests gave and that the recorded configs (by id, or all of a test) lack.
 LOST_ARGUMENTS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import presence
-from decoding import Cases, Recorded, flatten, too_far
+from parity import presence
+from parity.decoding import Cases, Recorded, flatten, too_far
 
 # The first of these that a config names decides.
 LOOSE = (("bfloat16", 3e-2), ("float16", 5e-3), ("int8", 2e-2), ("int4", 2e-2), ("float8", 2e-2))
@@ -48,9 +48,11 @@ def cotangent(shape, i: int) -> np.ndarray:
 class LayerCase:
     """One case: `run` gives None, or what is wrong."""
 
-    def __init__(self, cases: Cases, case: dict, base: float, gradients: bool):
-        self.cases, self.case, self.gradients = cases, case, gradients
+    def __init__(self, cases: Cases, case: dict, base: float, gradients: float | None):
+        """`base` is the tolerance; `gradients` that of gradients, None not to compare them."""
+        self.cases, self.case = cases, case
         self.tolerance = tolerance(case, base)
+        self.gradients = gradients
 
     def run(self) -> str | None:
         case = self.case
@@ -168,7 +170,7 @@ class LayerCase:
             other = got if expected is None else expected
             missing = "Keras has none" if expected is None else "missing"
             return missing if other is not None and np.abs(other).max(initial=0) > 1e-6 else None
-        return too_far(got, expected, max(2e-4, 10 * self.tolerance))
+        return too_far(got, expected, self.gradients)
 
     def _gradients(self):
         """Of sum(output_i * cotangent_i) + sum(losses): by float inputs, by trainable weights."""

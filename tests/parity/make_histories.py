@@ -1,7 +1,7 @@
 """Records training histories of real Keras 3.15 into tests/parity/golden/histories.
 
     pip install keras==3.15.1 torch
-    KERAS_BACKEND=torch python tests/parity/make_histories.py
+    PYTHONPATH=tests python -m parity.make_histories
 
 Each run is a model's config with its initial weights, the arguments of `compile` and of `fit`
 (four epochs, no shuffling), the data, the history, and the trained model's predictions.
@@ -14,9 +14,9 @@ from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-from packing import Pack  # noqa: E402
+import keras
+import numpy as np
+from parity.packing import Pack
 
 GOLDEN = Path(__file__).parent / "golden"
 EPOCHS, BATCH, SAMPLES = 4, 16, 48

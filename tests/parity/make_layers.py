@@ -1,7 +1,7 @@
 """Records what layers of real Keras 3.15 give, and their gradients, into tests/parity/golden.
 
     pip install keras==3.15.1 torch
-    KERAS_BACKEND=torch python tests/parity/make_layers.py
+    PYTHONPATH=tests python -m parity.make_layers
 
 Each case has random weights and inputs (seeded), the outputs with their masks, the losses, and the
 gradients of sum(output_i * cotangent_i) + sum(losses).
@@ -16,11 +16,11 @@ from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from layer_cases import cotangent  # noqa: E402
-from packing import Pack  # noqa: E402
+import keras
+import numpy as np
+import torch
+from parity.layer_cases import cotangent
+from parity.packing import Pack
 
 GOLDEN = Path(__file__).parent / "golden"
 ACTIVATIONS = """

@@ -86,9 +86,7 @@ def cases(keras):
         {"infinite": [0, 6, 7]},
     )
     made["several"] = (
-        kinds.MultiOptimizer(
-            kinds.OptimizerMap(kinds.SGD(0.1), {"dense/.*": kinds.Adam(0.02)})
-        ),
+        kinds.MultiOptimizer(kinds.OptimizerMap(kinds.SGD(0.1), {"dense/.*": kinds.Adam(0.02)})),
         {},
     )
     return made

@@ -15,14 +15,14 @@ import traceback
 import warnings
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+sys.path[:0] = [str(parent) for parent in Path(__file__).parents[1:3]]
 
-from decoding import Cases, Opaque  # noqa: E402
-from function_cases import FunctionCase  # noqa: E402
-from layer_cases import LayerCase  # noqa: E402
-from presence import Absent  # noqa: E402
+from parity.decoding import Cases, Opaque  # noqa: E402
+from parity.function_cases import FunctionCase  # noqa: E402
+from parity.layer_cases import LayerCase  # noqa: E402
+from parity.presence import Absent  # noqa: E402
 
-TOLERANCE = 2e-5  # On max |a - b| / max(1, |b|).
+TOLERANCE, GRADIENTS = 2e-5, 2e-4  # On max |a - b| / max(1, |b|).
 LAYERS, FUNCTIONS = "keras_golden", "function_cases"
 
 
@@ -100,13 +100,17 @@ def run_folder(folder, only=(), kinds=(), gradients=True, suspect=False, trace=F
                 if case.get("suspect") and not suspect:
                     continue
                 if stem == LAYERS:
-                    name, item = case["class_name"], LayerCase(cases, case, TOLERANCE, gradients)
+                    name, item = case["class_name"], _layer_case(cases, case, gradients)
                 else:
                     item = FunctionCase(cases, kind, case, TOLERANCE)
                     name = item.name()
                 if not only or name in only or case.get("id") in only:
                     table.add(kind, name, case, item.run, trace)
     return table
+
+
+def _layer_case(cases, case, gradients) -> LayerCase:
+    return LayerCase(cases, case, TOLERANCE, GRADIENTS if gradients else None)
 
 
 def main(arguments=None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ..registry import to_snake_case
+from .registry import to_snake_case
 
 _counts: Counter[str] = Counter()
 
