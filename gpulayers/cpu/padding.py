@@ -15,9 +15,10 @@ def _(x, *, widths, mode, value, needs=None):
         return NotImplemented
     shape = [before + n + after for n, (before, after) in zip(x.shape, widths, strict=True)]
     inside = tuple(slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True))
-    out = np.full(shape, value, x.dtype) if value else np.zeros(shape, x.dtype)
+    out = np.empty(shape, x.dtype)
     out[inside] = x
     if mode == "constant":
+        _fill(out, inside, value)
         return out if needs is None else (out, lambda g: (g[inside],))
     copies = list(_copies(x.shape, widths, mode))
     for to, of in copies:
@@ -33,6 +34,16 @@ def _(x, *, widths, mode, value, needs=None):
         return (g[inside],)
 
     return out, pullback
+
+
+def _fill(out, inside, value):
+    """Put `value` everywhere but inside: writing all of it first costs a third more."""
+    for axis, part in enumerate(inside):
+        lead = inside[:axis]
+        if part.start:
+            out[(*lead, slice(part.start))] = value
+        if part.stop < out.shape[axis]:
+            out[(*lead, slice(part.stop, None))] = value
 
 
 def _copies(shape, widths, mode):

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..arrays import Variable, devices
 from ..arrays.policy import DTypePolicy
-from .tracking import own_variables, parts, unique
+from .tracking import own_variables, parts, remembered, unique
 
 
 class Weights:
@@ -18,23 +18,22 @@ class Weights:
         return parts(self, Weights)
 
     def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> list:
-        found = [self] if include_self else []
-        for layer in self._layers:
-            found += layer._flatten_layers() if recursive else [layer]
-        return unique(found)
+        if not recursive:
+            return [self, *self._layers] if include_self else list(self._layers)
+        found = _all_layers(self)
+        return list(found) if include_self else found[1:]
 
     @property
     def weights(self) -> list[Variable]:
         """All weights: own trainable ones, own others, then each inner layer's."""
-        inner = [v for layer in self._layers for v in layer.weights]
-        return unique([*own_variables(self), *inner])
+        return list(_all_weights(self))
 
     @property
     def variables(self) -> list[Variable]:
         """All weights, and the states of random generators and metrics."""
         from ..arrays.seeds import SeedGenerator
 
-        found = own_variables(self)
+        found = list(own_variables(self))
         found += [generator.state for generator in parts(self, SeedGenerator)]
         for layer in self._layers:
             found += layer.variables
@@ -43,7 +42,7 @@ class Weights:
     @property
     def trainable_weights(self) -> list[Variable]:
         """The weights that training changes; none of a frozen layer."""
-        return [v for v in self.weights if v.trainable] if self.trainable else []
+        return [v for v in _all_weights(self) if v.trainable] if self.trainable else []
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
@@ -215,3 +214,15 @@ class Weights:
                 f"layer {self.name!r} has no {what}: it was never called on a KerasTensor."
             )
         return self._inbound_nodes[0]
+
+
+@remembered
+def _all_layers(layer) -> list:
+    """The layer and all layers inside it, each once."""
+    return unique([layer, *(inner for part in layer._layers for inner in _all_layers(part))])
+
+
+@remembered
+def _all_weights(layer) -> list:
+    inner = [v for part in layer._layers for v in _all_weights(part)]
+    return unique([*own_variables(layer), *inner])
