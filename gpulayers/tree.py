@@ -70,7 +70,10 @@ def map_structure(func: Callable, *structures: Any, none_is_leaf: bool = True) -
     columns = [[part for _, part in _children(s)] for s in structures]
     return _rebuild(
         first,
-        [map_structure(func, *row, none_is_leaf=none_is_leaf) for row in zip(*columns, strict=True)],
+        [
+            map_structure(func, *row, none_is_leaf=none_is_leaf)
+            for row in zip(*columns, strict=True)
+        ],
     )
 
 

@@ -243,7 +243,9 @@ def _check_policy(make, policy, call, inputs, expected, values):
         if dtypes.is_floating(e.dtype):
             assert dtypes.name(y.dtype) == name
             scale = max(1.0, float(np.max(np.abs(e), initial=0)))
-            np.testing.assert_allclose(y.astype(np.float32), e, rtol=tolerance, atol=tolerance * scale)
+            np.testing.assert_allclose(
+                y.astype(np.float32), e, rtol=tolerance, atol=tolerance * scale
+            )
 
 
 def _check_layer_gradient(make, call, inputs, values, rtol, atol, mask):

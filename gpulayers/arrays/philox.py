@@ -32,7 +32,7 @@ Numbers.  Element e (in C order) of a draw takes half[e], or word w[e] for float
     centred in (-1/2, 1/2)       (int32(half) + 1/2) * 2**-32    ((int64(w) >> 11) + 1/2) * 2**-53
 
 All of these are exact.  float16 and bfloat16 numbers are float32 numbers, rounded.  `quantile`
-makes centred numbers normal.  `dropout_mask` in `random` says how dropout takes quarters.
+makes centred numbers normal.  `keep` in `random` says how dropout takes quarters.
 """
 
 from __future__ import annotations

@@ -105,7 +105,9 @@ class primitive:
         else:
             xp = plain_namespace(first)
             if xp is None:
-                first = as_array(first, like=next((a for a in args[1:] if hasattr(a, "shape")), None))
+                first = as_array(
+                    first, like=next((a for a in args[1:] if hasattr(a, "shape")), None)
+                )
                 args = (first, *args[1:])
                 xp = plain_namespace(first)
             name = "numpy" if xp is NUMPY else library(xp)

@@ -269,7 +269,9 @@ class Tape:
 
     def _collect(self, grads, first, count, keep):
         """Gradients of several outputs, zeros where there is none; None if there is none at all."""
-        take = [grads.get(i) if i in keep else grads.pop(i, None) for i in range(first, first + count)]
+        take = [
+            grads.get(i) if i in keep else grads.pop(i, None) for i in range(first, first + count)
+        ]
         some = next((g for g in take if g is not None), None)
         if some is None:
             return None

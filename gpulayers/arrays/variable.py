@@ -263,7 +263,5 @@ for _name in "add sub mul truediv floordiv mod pow matmul and_ or_ xor".split():
 for _name in "lt le gt ge eq ne".split():  # noqa: SIM905
     setattr(Variable, f"__{_name}__", _operators(getattr(operator, _name))[0])
 for _name in "neg pos abs invert".split():  # noqa: SIM905
-    setattr(
-        Variable, f"__{_name}__", lambda self, _f=getattr(operator, _name): _f(self.value)
-    )
+    setattr(Variable, f"__{_name}__", lambda self, _f=getattr(operator, _name): _f(self.value))
 Variable.__hash__ = object.__hash__

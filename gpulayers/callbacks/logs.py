@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 
 
 class Logs(dict):
@@ -20,13 +21,15 @@ class Logs(dict):
 
     def __init__(self, source: Mapping | Callable[[], Mapping] | None = None):
         super().__init__()
-        self._source, self._are_floats = source, False
+        self._source, self._are_floats = source or {}, False
+        if not callable(source):
+            self._names()
 
     def _names(self):
         source, self._source = self._source, None
         if callable(source):
             source = source()
-        for name, value in sorted(_flat(source or {})):
+        for name, value in sorted(_flat(source), key=itemgetter(0)):
             dict.__setitem__(self, name, value)
 
     def _floats(self):

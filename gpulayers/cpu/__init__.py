@@ -4,6 +4,28 @@ Each gives what its reference in `ops` gives, with fewer passes over memory.  Wi
 everything works, only slower.
 """
 
-from . import activation, cross_entropy, dense, embedding, error_function, softmax
+from . import (
+    activation,
+    cross_entropy,
+    dense,
+    dropout,
+    embedding,
+    error_function,
+    optimizer,
+    padding,
+    resize,
+    softmax,
+)
 
-__all__ = ["activation", "cross_entropy", "dense", "embedding", "error_function", "softmax"]
+__all__ = [
+    "activation",
+    "cross_entropy",
+    "dense",
+    "dropout",
+    "embedding",
+    "error_function",
+    "optimizer",
+    "padding",
+    "resize",
+    "softmax",
+]

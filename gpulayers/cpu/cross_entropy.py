@@ -7,7 +7,7 @@ import numpy as np
 from .. import config
 from ..ops import cross_entropy as ops
 from ..ops.cross_entropy import class_labels, require_axis, require_equal_shapes
-from .activation import ONE, ZERO, fits, sigmoid_of, softplus_of
+from .activation import ONE, fits, sigmoid_of, softplus_of
 
 
 def _are_arrays(target, output):

@@ -18,8 +18,8 @@ def _(x, *, rate, noise_shape=None, seed, needs=None):
 
 
 def _apply(x, rate, sizes, seed):
-    # 1.3 ns an element at 2**20 of them, against 5.7 with `where`; a product with the mask is as
-    # fast, but would leave NaN and infinity where elements are dropped.
+    # 1.8 ns an element at 2**20 of them (0.9 of it for the bits), against 5.8 with `where`; a
+    # product with the mask is as fast, but would leave NaN where such elements are dropped.
     kept = random.keep(sizes, rate, *seed)
     integer = np.dtype(f"i{x.dtype.itemsize}")
     out = x * (1.0 / (1.0 - rate))

@@ -1,6 +1,7 @@
 """The layers.  The names of `keras.layers`."""
 
 from .. import registry
+
 try:
     from .activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 except ModuleNotFoundError:

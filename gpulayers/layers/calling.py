@@ -8,7 +8,10 @@ from contextvars import ContextVar
 from functools import cache
 
 from .. import tree
-from ..arrays import get_mask, is_array, set_mask
+from ..arrays import Abstract, dtypes, get_mask, is_array, plain, set_mask
+from ..arrays.masks import any_masks
+from ..arrays.tape import TapeArray
+from .tracking import STRUCTURE
 
 CALL: ContextVar[CallContext | None] = ContextVar("call", default=None)
 
@@ -63,13 +66,56 @@ def build_parameters(cls) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.kind not in kinds)
 
 
+class Usual:
+    """What a layer was last called on: one array, without a mask, that needed no conversion.
+
+    It holds until an attribute of some layer is set.  Calls on arrays like it skip all checks.
+    """
+
+    __slots__ = ("dtype", "kind", "shape", "version")
+
+    @classmethod
+    def of(cls, layer, x, signature):
+        """The usual call of `layer`, or None if its calls need more than `call`."""
+        from .layer import Layer
+
+        compute = layer.compute_dtype
+        if (
+            layer.activity_regularizer is not None
+            or type(layer).compute_mask is not Layer.compute_mask
+            or compute in dtypes.SHORT_FLOATS
+            or isinstance(x, Abstract)
+            or (dtypes.is_floating(x.dtype) and dtypes.name(x.dtype) != compute and layer.autocast)
+        ):
+            return None
+        usual = cls()
+        usual.dtype, usual.shape, usual.version = x.dtype, tuple(x.shape[1:]), STRUCTURE[0]
+        usual.kind = type(plain(x))
+        return usual
+
+    def fits(self, x, kwargs) -> bool:
+        """Whether a call on `x` is such a call."""
+        if self.version != STRUCTURE[0] or any_masks():
+            return False
+        if kwargs and (len(kwargs) > 1 or "training" not in kwargs):
+            return False
+        if type(x) is TapeArray:
+            if getattr(x, "_mask", None) is not None or type(x.value) is not self.kind:
+                return False
+        elif type(x) is not self.kind:
+            return False
+        return x.dtype is self.dtype and x.shape[1:] == self.shape
+
+
 def array_arguments(signature: CallSignature, args, kwargs) -> dict:
     """The arguments that hold arrays, by name, in the order of the signature."""
     given = dict(zip(signature.names, args, strict=False)) | kwargs
     extra = args[len(signature.names) :]
     given |= {f"*{i}": value for i, value in enumerate(extra)}
     masks = {n for n in given if n == "mask" or n.endswith("_mask")}
-    order = [n for n in signature.names if n in given] + [n for n in given if n not in signature.names]
+    order = [n for n in signature.names if n in given] + [
+        n for n in given if n not in signature.names
+    ]
     found = {}
     for name in order:
         if name in masks or name == "training":

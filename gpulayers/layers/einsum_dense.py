@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from .. import activations, constraints, initializers, regularizers
+from ..arrays import KerasTensor
 from ..initializers import VarianceScaling
 from ..ops.einsum import einsum
 from .input_spec import InputSpec
@@ -124,6 +125,10 @@ class EinsumDense(LowRankAdaptation, Layer):
 
     def compute_output_shape(self, input_shape):
         return self._shapes(input_shape).output
+
+    def compute_output_spec(self, inputs):
+        """The outputs for KerasTensors: sizes that `output_shape` leaves open stay unknown."""
+        return KerasTensor(self.compute_output_shape(inputs.shape), self.compute_dtype)
 
     def get_config(self):
         config = {

@@ -43,7 +43,9 @@ class InputLayer(Layer):
         if kwargs:
             raise TypeError(f"InputLayer: unexpected arguments: {', '.join(sorted(kwargs))}.")
         if sparse or ragged:
-            raise ValueError(f"InputLayer {self.name!r}: sparse and ragged inputs are not supported.")
+            raise ValueError(
+                f"InputLayer {self.name!r}: sparse and ragged inputs are not supported."
+            )
         if input_tensor is not None:
             if not isinstance(input_tensor, KerasTensor):
                 raise ValueError(

@@ -142,7 +142,7 @@ class Dot(Merge):
         xp = namespace(x)
         if self.normalize:
             squares = xp.sum(x * x, axis=axis, keepdims=True)
-            x = x / xp.sqrt(xp.clip(squares, config.epsilon() ** 2))
+            x = x / xp.sqrt(xp.maximum(squares, config.epsilon() ** 2))
         if axis != x.ndim - 1:
             x = xp.moveaxis(x, axis, -1)
         return xp.reshape(x, (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1]))

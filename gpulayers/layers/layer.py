@@ -67,6 +67,7 @@ class Layer(Weights):
             _inbound_nodes=[],
             _init_arguments=(args, kwargs),
             _plan=None,
+            _usual=None,
             _built=False,
             _building=False,
             _build_shapes=None,
@@ -158,6 +159,9 @@ class Layer(Weights):
         return self._call(args, kwargs)
 
     def _call(self, args, kwargs):
+        usual = self._usual
+        if usual is not None and len(args) == 1 and usual.fits(args[0], kwargs):
+            return self._call_as_usual(lift(args[0]), kwargs.get("training"))
         args, kwargs = self._arrays_of(args, kwargs)
         signature = call_signature(type(self))
         arrays = calling.array_arguments(signature, args, kwargs)
@@ -190,9 +194,28 @@ class Layer(Weights):
         finally:
             CALL.reset(token)
         calling.pass_masks_on(self, inputs, previous, outputs)
-        if not self._plan and parent is None and SCOPE.get() is None and not training:
-            self._make_plan(leaves)
+        if len(leaves) == 1 and inputs is leaves[0]:
+            self.__dict__["_usual"] = calling.Usual.of(self, inputs, signature)
+            if not self._plan and parent is None and SCOPE.get() is None and not training:
+                self._make_plan(leaves)
         return outputs
+
+    def _call_as_usual(self, x, training):
+        """The same for one array like the last one, of which nothing needs to be checked again."""
+        parent = CALL.get()
+        if parent is None:
+            if self._loss_owners:
+                self._clear_losses()
+        elif training is None:
+            training = parent.training
+        signature = call_signature(type(self))
+        if training is None:
+            training = signature.training_default
+        token = CALL.set(CallContext(self, training, parent))
+        try:
+            return self.call(x, training=training) if signature.takes_training else self.call(x)
+        finally:
+            CALL.reset(token)
 
     def _compute(self, args, kwargs, arrays):
         """`call`, with weights in the dtype of the policy, and results rounded to it."""
@@ -542,5 +565,3 @@ def _all_numbers(value) -> bool:
 def _number_dtype(value):
     whole = all(isinstance(x, int) for x in tree.traverse(value))
     return np.int32 if whole else dtypes.numpy_dtype(dtypes.standardize(None))
-
-

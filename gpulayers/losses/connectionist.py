@@ -44,9 +44,7 @@ def ctc_loss(target, output, target_length, output_length, mask_index=0):
     live = xp.arange(steps, dtype=counts.dtype) < counts
     top = xp.max(output, axis=-1, keepdims=True)
     log_sum = xp.log(xp.sum(xp.exp(output - top), axis=-1, keepdims=True)) + top
-    wanted = xp.broadcast_to(
-        xp.expand_dims(states, axis=1), (batch, steps, 2 * labels + 1)
-    )
+    wanted = xp.broadcast_to(xp.expand_dims(states, axis=1), (batch, steps, 2 * labels + 1))
     chosen = xp.take_along_axis(output, wanted, axis=-1) - log_sum
     return _surprise(chosen, skips, ends, live)
 
@@ -105,9 +103,7 @@ def _forward(xp, chosen, skips, live):
     start = xp.full_like(skips, NEVER)
     start = xp.concat([0.0 * skips[:, :2], start[:, 2:]], axis=1)
     now, found = None, []
-    for here, counts in zip(
-        xp.unstack(chosen, axis=1), xp.unstack(live, axis=1), strict=True
-    ):
+    for here, counts in zip(xp.unstack(chosen, axis=1), xp.unstack(live, axis=1), strict=True):
         if now is None:
             now = start + here
         else:

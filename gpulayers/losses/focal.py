@@ -109,7 +109,14 @@ categorical_generalized_cross_entropy.keeps_integers = True
 class BinaryFocalCrossentropy(StandardLoss):
     """The binary crossentropy with its eye on hard samples; see `binary_focal_crossentropy`."""
 
-    in_config = ("from_logits", "label_smoothing", "axis", "apply_class_balancing", "alpha", "gamma")
+    in_config = (
+        "from_logits",
+        "label_smoothing",
+        "axis",
+        "apply_class_balancing",
+        "alpha",
+        "gamma",
+    )
 
     def __init__(
         self,

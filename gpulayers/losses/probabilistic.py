@@ -78,7 +78,9 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=
     y_true, y_pred = classes_together(
         "categorical_crossentropy", y_true, y_pred, label_smoothing, axis
     )
-    return cross_entropy.categorical_crossentropy(y_true, y_pred, from_logits=from_logits, axis=axis)
+    return cross_entropy.categorical_crossentropy(
+        y_true, y_pred, from_logits=from_logits, axis=axis
+    )
 
 
 def classes_together(who, y_true, y_pred, label_smoothing, axis):
@@ -99,9 +101,7 @@ def classes_together(who, y_true, y_pred, label_smoothing, axis):
     return y_true, y_pred
 
 
-def sparse_categorical_crossentropy(
-    y_true, y_pred, from_logits=False, ignore_class=None, axis=-1
-):
+def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_class=None, axis=-1):
     """-log of the probability that was given to the true class.
 
     Args:

@@ -172,9 +172,7 @@ class CosineSimilarity(StandardLoss):
 class Huber(StandardLoss):
     """Squared for small, linear for large errors; see `huber` and `Loss` for the arguments."""
 
-    def __init__(
-        self, delta=1.0, reduction="sum_over_batch_size", name="huber_loss", dtype=None
-    ):
+    def __init__(self, delta=1.0, reduction="sum_over_batch_size", name="huber_loss", dtype=None):
         super().__init__(huber, reduction, name, dtype, delta=delta)
 
 

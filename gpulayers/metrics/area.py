@@ -62,9 +62,7 @@ class AUC(Metric):
         else:
             raise ValueError(f"AUC: num_thresholds must be above 1, got {num_thresholds}.")
         self.num_thresholds = len(inner) + 2
-        self._limits = Thresholds(
-            [-config.epsilon(), *inner, 1.0 + config.epsilon()], padded=True
-        )
+        self._limits = Thresholds([-config.epsilon(), *inner, 1.0 + config.epsilon()], padded=True)
         self.multi_label, self.num_labels = multi_label, num_labels
         self.label_weights = None if label_weights is None else list(label_weights)
         self.from_logits = from_logits

@@ -101,9 +101,7 @@ class IoU(_Confusion):
         sparse_y_pred=True,
         axis=-1,
     ):
-        super().__init__(
-            num_classes, name, dtype, ignore_class, sparse_y_true, sparse_y_pred, axis
-        )
+        super().__init__(num_classes, name, dtype, ignore_class, sparse_y_true, sparse_y_pred, axis)
         self.target_class_ids = list(target_class_ids)
         if max(self.target_class_ids) >= num_classes or min(self.target_class_ids) < 0:
             raise ValueError(
@@ -118,9 +116,7 @@ class IoU(_Confusion):
         union = xp.sum(counts, axis=0, dtype=counts.dtype) - right
         union = union + xp.sum(counts, axis=1, dtype=counts.dtype)
         chosen = as_array(self.target_class_ids, "int64", like=counts)
-        right, union = (
-            xp.astype(xp.take(x, chosen, axis=0), xp.float32) for x in (right, union)
-        )
+        right, union = (xp.astype(xp.take(x, chosen, axis=0), xp.float32) for x in (right, union))
         occurs = union > 1e-9
         scores = xp.where(occurs, right / (union + config.epsilon()), xp.zeros_like(right))
         return xp.sum(scores) / (xp.sum(xp.astype(occurs, xp.float32)) + config.epsilon())

@@ -58,9 +58,7 @@ def _clone_graph(model, input_tensors, clone, call_function, copies):
         if isinstance(operation, Layer):
             if id(operation) not in copies:
                 inner = isinstance(operation, Model) and operation._graph is not None
-                copies[id(operation)] = (
-                    clone_model(operation) if inner else clone(operation)
-                )
+                copies[id(operation)] = clone_model(operation) if inner else clone(operation)
             operation = copies[id(operation)]
 
         def given(x, values=values):

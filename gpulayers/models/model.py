@@ -48,7 +48,9 @@ class Model(Trainer, Layer):
                 )
             super().__init__(**kwargs)
             return
-        inputs, outputs = (*args, *(kwargs.pop(k) for k in ("inputs", "outputs") if k in kwargs))[:2]
+        inputs, outputs = (*args, *(kwargs.pop(k) for k in ("inputs", "outputs") if k in kwargs))[
+            :2
+        ]
         name = args[2] if len(args) > 2 else kwargs.pop("name", None)
         super().__init__(name=name or naming.auto_name("functional"), **kwargs)
         self._set_graph(inputs, outputs)
@@ -71,9 +73,7 @@ class Model(Trainer, Layer):
         self._graph = graph
         self._members = [op for op in graph.operations() if isinstance(op, Layer)]
         self._built = True
-        self._build_shapes = {
-            "inputs": tree.map_structure(lambda t: t.shape, graph.inputs)
-        }
+        self._build_shapes = {"inputs": tree.map_structure(lambda t: t.shape, graph.inputs)}
 
     @property
     def inputs(self) -> list[KerasTensor]:
@@ -346,5 +346,3 @@ def _is_functional(args, kwargs) -> bool:
         or (len(args) == 1 and "outputs" in kwargs)
         or ("inputs" in kwargs and "outputs" in kwargs)
     )
-
-

@@ -39,7 +39,9 @@ class Sequential(Model):
         if isinstance(layer, KerasTensor) and isinstance(layer.node.operation, InputLayer):
             layer = layer.node.operation
         if not isinstance(layer, Layer):
-            raise TypeError(f"Sequential.add: expected a layer, got {type(layer).__name__}: {layer}.")
+            raise TypeError(
+                f"Sequential.add: expected a layer, got {type(layer).__name__}: {layer}."
+            )
         if isinstance(layer, InputLayer):
             if self._stack or self._input_layer is not None:
                 raise ValueError(f"Sequential {self.name!r}: the Input must come first, and once.")

@@ -246,7 +246,7 @@ def glu(x, axis=-1):
 
     Raises ValueError if the axis has an odd size.
     """
-    xp, x = floating(x)
+    x = floating(x)[1]
     axis %= x.ndim
     if x.shape[axis] % 2:
         raise ValueError(

@@ -40,9 +40,8 @@ def require_axis(who: str, output, axis: int) -> int:
 
 def _pair(target, output):
     """Both as arrays of one library, the labels in the dtype of the predictions."""
-    output = as_array(output)
+    output = floating(as_array(output))[1]
     target = as_array(target, like=output)
-    xp, output = floating(output)
     if target.dtype != output.dtype:
         target = namespace(target).astype(target, output.dtype)
     return namespace(target, output), target, output

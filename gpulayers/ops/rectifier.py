@@ -40,7 +40,9 @@ def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
             return relu6(x)
     xp, x = floating(x)
     kept = x if max_value is None else xp.clip(x, 0.0, float(max_value))
-    return xp.where(x > threshold, kept, negative_slope * (x - threshold) if negative_slope else 0.0)
+    return xp.where(
+        x > threshold, kept, negative_slope * (x - threshold) if negative_slope else 0.0
+    )
 
 
 @relu.vjp

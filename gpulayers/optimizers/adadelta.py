@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..ops import optimizer as rules
-from .optimizer import Optimizer
+from .rule_optimizer import RuleOptimizer
 from .settings import check_number, with_shared_settings
 
 
-class Adadelta(Optimizer):
+class Adadelta(RuleOptimizer):
     """w - lr d, d = rms(past d) / rms(g) g, where rms(x) = sqrt(mean of x^2 + epsilon).
 
     Args:
@@ -35,15 +35,6 @@ class Adadelta(Optimizer):
             variables, ["accumulated_grad", "accumulated_delta_var"]
         )
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Change one weight by its gradient."""
-        lists = (self._accumulated_grads, self._accumulated_delta_vars)
-        self._follow(
-            rules.adadelta,
-            gradient,
-            variable,
-            self._slots(lists, variable),
-            learning_rate=learning_rate,
-            rho=self.rho,
-            epsilon=self.epsilon,
-        )
+    def _rule(self, kind, learning_rate):
+        numbers = {"learning_rate": learning_rate, "rho": self.rho, "epsilon": self.epsilon}
+        return rules.adadelta, (self._accumulated_grads, self._accumulated_delta_vars), numbers

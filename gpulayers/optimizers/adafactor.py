@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ..arrays import Variable
 from ..ops import optimizer as rules
-from .optimizer import Optimizer
+from .rule_optimizer import RuleOptimizer
 from .settings import check_number, with_shared_settings
 
 
-class Adafactor(Optimizer):
+class Adafactor(RuleOptimizer):
     """w - max(epsilon_2, rms(w)) rate u, u = g / sqrt(v) scaled down to an rms of clip_threshold.
 
     v is the mean of g^2 with weights 1 - t^beta_2_decay; of a matrix it is kept as the product of
@@ -78,18 +78,14 @@ class Adafactor(Optimizer):
             return *sides, None
         return *sides, self.add_variable_from_reference(variable, "velocity")
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Change one weight by its gradient."""
-        self._follow(
-            rules.adafactor,
-            gradient,
-            variable,
-            self._slots((self._r, self._c, self._v), variable),
-            learning_rate=learning_rate,
-            step=self._updates_made() + 1,
-            relative_step=self.relative_step and not callable(self._learning_rate),
-            decay=self.beta_2_decay,
-            epsilon_1=self.epsilon_1,
-            epsilon_2=self.epsilon_2,
-            clip_threshold=self.clip_threshold,
-        )
+    def _rule(self, kind, learning_rate):
+        numbers = {
+            "learning_rate": learning_rate,
+            "step": self._updates_made() + 1,
+            "relative_step": self.relative_step and not callable(self._learning_rate),
+            "decay": self.beta_2_decay,
+            "epsilon_1": self.epsilon_1,
+            "epsilon_2": self.epsilon_2,
+            "clip_threshold": self.clip_threshold,
+        }
+        return rules.adafactor, (self._r, self._c, self._v), numbers

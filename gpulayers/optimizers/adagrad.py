@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..ops import optimizer as rules
-from .optimizer import Optimizer
+from .rule_optimizer import RuleOptimizer
 from .settings import check_number, with_shared_settings
 
 
-class Adagrad(Optimizer):
+class Adagrad(RuleOptimizer):
     """s = s + g^2;  w - lr g / sqrt(s + epsilon).
 
     Args:
@@ -20,9 +20,7 @@ class Adagrad(Optimizer):
     """
 
     @with_shared_settings
-    def __init__(
-        self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7, **kwargs
-    ):
+    def __init__(self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7, **kwargs):
         super().__init__(learning_rate, **kwargs)
         check_number("Adagrad", "initial_accumulator_value", initial_accumulator_value)
         self.initial_accumulator_value = initial_accumulator_value
@@ -39,13 +37,6 @@ class Adagrad(Optimizer):
             variables, "accumulator", Constant(self.initial_accumulator_value)
         )
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Change one weight by its gradient."""
-        self._follow(
-            rules.adagrad,
-            gradient,
-            variable,
-            self._slots((self._accumulators,), variable),
-            learning_rate=learning_rate,
-            epsilon=self.epsilon,
-        )
+    def _rule(self, kind, learning_rate):
+        numbers = {"learning_rate": learning_rate, "epsilon": self.epsilon}
+        return rules.adagrad, (self._accumulators,), numbers

@@ -5,11 +5,11 @@ from __future__ import annotations
 from .. import config
 from ..arrays import Variable, devices, dtypes
 from ..ops import optimizer as rules
-from .optimizer import Optimizer
+from .rule_optimizer import RuleOptimizer
 from .settings import check_number, with_shared_settings
 
 
-class Moments(Optimizer):
+class Moments(RuleOptimizer):
     """What Adam's kin share: two slots for each weight, and how they are named."""
 
     slot_names = ("momentum", "velocity")
@@ -30,20 +30,20 @@ class Moments(Optimizer):
         made = self.add_optimizer_variables(variables, self.slot_names)
         self._momentums, self._velocities = made
 
-    def _step_with(self, rule, gradient, variable, learning_rate, *more, **numbers) -> None:
-        """Follow a rule that takes both moments, the step and this class's settings."""
-        self._follow(
-            rule,
-            gradient,
-            variable,
-            self._slots((self._momentums, self._velocities, *more), variable),
-            learning_rate=learning_rate,
-            step=self._updates_made() + 1,
-            beta_1=self.beta_1,
-            beta_2=self.beta_2,
-            epsilon=self.epsilon,
-            **numbers,
-        )
+    @property
+    def _moments(self):
+        return self._momentums, self._velocities
+
+    def _numbers(self, learning_rate, **more) -> dict:
+        """What all rules with two moments take."""
+        return {
+            "learning_rate": learning_rate,
+            "step": self._updates_made() + 1,
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+            **more,
+        }
 
 
 class Adam(Moments):
@@ -75,9 +75,8 @@ class Adam(Moments):
         named = "velocity_hat"
         self._velocity_hats = self.add_optimizer_variables(variables, named) if self.amsgrad else []
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Change one weight by its gradient."""
-        self._step_with(rules.adam, gradient, variable, learning_rate, self._velocity_hats)
+    def _rule(self, kind, learning_rate):
+        return rules.adam, (*self._moments, self._velocity_hats), self._numbers(learning_rate)
 
 
 class AdamW(Adam):
@@ -130,9 +129,8 @@ class Adamax(Moments):
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **kwargs):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Change one weight by its gradient."""
-        self._step_with(rules.adamax, gradient, variable, learning_rate)
+    def _rule(self, kind, learning_rate):
+        return rules.adamax, self._moments, self._numbers(learning_rate)
 
 
 class Nadam(Moments):
@@ -159,7 +157,9 @@ class Nadam(Moments):
         super().build(variables)
         dtype = dtypes.name(variables[0].dtype) if variables else config.floatx()
         with devices.scope(self._home or devices.current()):
-            self._u_product = Variable(1.0, dtype=dtype, trainable=False, path=f"{self.name}/product")
+            self._u_product = Variable(
+                1.0, dtype=dtype, trainable=False, path=f"{self.name}/product"
+            )
 
     def _update_all(self, grads, variables, learning_rate) -> None:
         product = self._u_product
@@ -167,7 +167,6 @@ class Nadam(Moments):
         product.assign(product * factor)
         super()._update_all(grads, variables, learning_rate)
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Change one weight by its gradient."""
+    def _rule(self, kind, learning_rate):
         product = self._u_product._value
-        self._step_with(rules.nadam, gradient, variable, learning_rate, product=product)
+        return rules.nadam, self._moments, self._numbers(learning_rate, product=product)

@@ -27,11 +27,10 @@ class Averages(Clock):
         else:
             xp = namespace(made)
             momentum = xp.astype(made != 0, xp.float32) * momentum
-        for variable, average in zip(self._trainable_variables, self._averages, strict=True):
-            if average is not None:
-                self._follow(
-                    rules.moving_average, variable._value, average, (), momentum=momentum
-                )
+        pairs = zip(self._trainable_variables, self._averages, strict=True)
+        pairs = [(v._value, average) for v, average in pairs if average is not None]
+        values, averages = zip(*pairs, strict=True)
+        self._follow_all(rules.moving_average, values, averages, (), momentum=momentum)
         every = self.ema_overwrite_frequency
         if every:
             self._choose((made + 1) % every == 0, self._take_averages, lambda: None)

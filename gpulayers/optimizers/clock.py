@@ -8,13 +8,13 @@ import numpy as np
 
 from .. import config
 from ..arrays import Variable, plain
+from .following import Follower
 from .host_number import HostNumber
 from .schedules import LearningRateSchedule
 from .settings import check_number
-from .state import OptimizerState
 
 
-class Clock(OptimizerState):
+class Clock(Follower):
     """The count of steps and the learning rate of an optimizer."""
 
     counts_on_device = False

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..ops import optimizer as rules
-from .optimizer import Optimizer
+from .rule_optimizer import RuleOptimizer
 from .settings import check_number, with_shared_settings
 
 
-class Ftrl(Optimizer):
+class Ftrl(RuleOptimizer):
     """The weight that minimises past linearised losses plus l1 |w| + l2 w^2.
 
     n = n + g^2;  z = z + g + 2 l2_shrinkage w - (n^p - n_before^p) / lr w;
@@ -64,16 +64,12 @@ class Ftrl(Optimizer):
             [Constant(self.initial_accumulator_value), "zeros"],
         )
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Change one weight by its gradient."""
-        self._follow(
-            rules.ftrl,
-            gradient,
-            variable,
-            self._slots((self._accumulators, self._linears), variable),
-            learning_rate=learning_rate,
-            exponent=-self.learning_rate_power,
-            l1=self.l1_regularization_strength,
-            l2=self.l2_regularization_strength + self.beta / (2 * learning_rate),
-            shrinkage=self.l2_shrinkage_regularization_strength,
-        )
+    def _rule(self, kind, learning_rate):
+        numbers = {
+            "learning_rate": learning_rate,
+            "exponent": -self.learning_rate_power,
+            "l1": self.l1_regularization_strength,
+            "l2": self.l2_regularization_strength + self.beta / (2 * learning_rate),
+            "shrinkage": self.l2_shrinkage_regularization_strength,
+        }
+        return rules.ftrl, (self._accumulators, self._linears), numbers

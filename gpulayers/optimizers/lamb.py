@@ -25,6 +25,5 @@ class Lamb(Moments):
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **kwargs):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Change one weight by its gradient."""
-        self._step_with(rules.lamb, gradient, variable, learning_rate)
+    def _rule(self, kind, learning_rate):
+        return rules.lamb, self._moments, self._numbers(learning_rate)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..ops import optimizer as rules
-from .optimizer import Optimizer
+from .rule_optimizer import RuleOptimizer
 from .settings import check_number, with_shared_settings
 
 
-class Lion(Optimizer):
+class Lion(RuleOptimizer):
     """w - lr sign(beta_1 m + (1 - beta_1) g);  then m = beta_2 m + (1 - beta_2) g.
 
     Args:
@@ -37,14 +37,10 @@ class Lion(Optimizer):
         super().build(variables)
         self._momentums = self.add_optimizer_variables(variables, "momentum")
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Change one weight by its gradient."""
-        self._follow(
-            rules.lion,
-            gradient,
-            variable,
-            self._slots((self._momentums,), variable),
-            learning_rate=learning_rate,
-            beta_1=self.beta_1,
-            beta_2=self.beta_2,
-        )
+    def _rule(self, kind, learning_rate):
+        numbers = {
+            "learning_rate": learning_rate,
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+        }
+        return rules.lion, (self._momentums,), numbers

@@ -196,9 +196,7 @@ class MultiOptimizer(Optimizer):
     def finalize_variable_values(self, var_list) -> None:
         """As each optimizer does with its weights."""
         self._check_known(var_list)
-        for optimizer, (own, _) in zip(
-            self._inner_optimizers, self._shares(var_list), strict=True
-        ):
+        for optimizer, (own, _) in zip(self._inner_optimizers, self._shares(var_list), strict=True):
             if own:
                 optimizer.finalize_variable_values(own)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from ..ops import optimizer as rules
-from .optimizer import Optimizer
+from .rule_optimizer import RuleOptimizer
 from .settings import with_shared_settings
 
 
-class Muon(Optimizer):
+class Muon(RuleOptimizer):
     """w - lr rms_rate sqrt(max(rows, columns)) O, O the orthogonal matrix nearest to the momentum.
 
     O comes from `ns_steps` Newton-Schulz iterations x = a x + (b X + c X^2) x, X = x x^T.
@@ -97,31 +97,26 @@ class Muon(Optimizer):
             self.momentums.append(momentum)
             self.adam_velocities.append(velocity)
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Change one weight by its gradient."""
-        m, v = self._slots((self.momentums, self.adam_velocities), variable)
-        if v is not None:
-            self._follow(
-                rules.adam,
-                gradient,
-                variable,
-                (m, v, None),
-                learning_rate=learning_rate * self.adam_lr_ratio,
-                step=self._updates_made() + 1,
-                beta_1=self.adam_beta_1,
-                beta_2=self.adam_beta_2,
-                epsilon=self.epsilon,
-            )
-            return
-        self._follow(
-            rules.muon,
-            gradient,
-            variable,
-            (m,),
-            learning_rate=learning_rate,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            coefficients=(self.muon_a, self.muon_b, self.muon_c),
-            iterations=self.ns_steps,
-            rms_rate=self.rms_rate,
-        )
+    def _kind(self, variable):
+        velocity = self.adam_velocities[self._get_variable_index(variable)]
+        return "muon" if velocity is None else "adam"
+
+    def _rule(self, kind, learning_rate):
+        if kind == "adam":
+            numbers = {
+                "learning_rate": learning_rate * self.adam_lr_ratio,
+                "step": self._updates_made() + 1,
+                "beta_1": self.adam_beta_1,
+                "beta_2": self.adam_beta_2,
+                "epsilon": self.epsilon,
+            }
+            return rules.adam, (self.momentums, self.adam_velocities, ()), numbers
+        numbers = {
+            "learning_rate": learning_rate,
+            "momentum": self.momentum,
+            "nesterov": self.nesterov,
+            "coefficients": (self.muon_a, self.muon_b, self.muon_c),
+            "iterations": self.ns_steps,
+            "rms_rate": self.rms_rate,
+        }
+        return rules.muon, (self.momentums,), numbers

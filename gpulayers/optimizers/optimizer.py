@@ -250,9 +250,7 @@ class Optimizer(WeightDecay, Averages):
             variable.assign(new)
             largest.replace(xp.zeros_like(largest._value))
 
-        self._choose(
-            (self._steps_made() + 1) % steps == 0, overwrite, lambda: largest.assign(new)
-        )
+        self._choose((self._steps_made() + 1) % steps == 0, overwrite, lambda: largest.assign(new))
 
     def scale_loss(self, loss):
         """The loss times `loss_scale_factor`; `apply` divides the gradients by it again."""
@@ -270,7 +268,9 @@ class Optimizer(WeightDecay, Averages):
         Raises ValueError if it is not built, or for another number of arrays.
         """
         if not self.built:
-            raise ValueError(f"{self.name}: stateless_apply needs build(trainable_variables) first.")
+            raise ValueError(
+                f"{self.name}: stateless_apply needs build(trainable_variables) first."
+            )
         state, weights = self.variables, self._trainable_variables
         for what, given, own in (
             ("optimizer_variables", optimizer_variables, state),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..ops import optimizer as rules
-from .optimizer import Optimizer
+from .rule_optimizer import RuleOptimizer
 from .settings import check_number, with_shared_settings
 
 
-class RMSprop(Optimizer):
+class RMSprop(RuleOptimizer):
     """v = rho v + (1 - rho) g^2;  w - lr g / sqrt(v + epsilon).
 
     Args:
@@ -52,16 +52,15 @@ class RMSprop(Optimizer):
         if self.centered:
             self._average_gradients = self.add_optimizer_variables(variables, "average_gradient")
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Change one weight by its gradient."""
-        lists = (self._velocities, self._momentums, self._average_gradients)
-        self._follow(
+    def _rule(self, kind, learning_rate):
+        numbers = {
+            "learning_rate": learning_rate,
+            "rho": self.rho,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+        }
+        return (
             rules.rmsprop,
-            gradient,
-            variable,
-            self._slots(lists, variable),
-            learning_rate=learning_rate,
-            rho=self.rho,
-            momentum=self.momentum,
-            epsilon=self.epsilon,
+            (self._velocities, self._momentums, self._average_gradients),
+            numbers,
         )

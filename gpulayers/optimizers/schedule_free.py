@@ -46,12 +46,6 @@ class ScheduleFreeAdamW(Moments):
             if z is not None:
                 z.assign(variable)
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Change one weight by its gradient."""
-        self._step_with(
-            rules.schedule_free_adamw,
-            gradient,
-            variable,
-            learning_rate,
-            warmup_steps=self.warmup_steps,
-        )
+    def _rule(self, kind, learning_rate):
+        numbers = self._numbers(learning_rate, warmup_steps=self.warmup_steps)
+        return rules.schedule_free_adamw, self._moments, numbers

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..ops import optimizer as rules
-from .optimizer import Optimizer
+from .rule_optimizer import RuleOptimizer
 from .settings import check_number, with_shared_settings
 
 
-class SGD(Optimizer):
+class SGD(RuleOptimizer):
     """Gradient descent: w - learning_rate * g, or with momentum w + m, m = momentum * m - lr * g.
 
     Args:
@@ -32,21 +32,16 @@ class SGD(Optimizer):
         if self.built:
             return
         super().build(variables)
-        self.momentums = self.add_optimizer_variables(variables, "momentum") if self.momentum else []
-
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Change one weight by its gradient."""
-        if not self.momentum:
-            self._follow(
-                rules.gradient_descent, gradient, variable, (), learning_rate=learning_rate
-            )
-            return
-        self._follow(
-            rules.momentum,
-            gradient,
-            variable,
-            self._slots((self.momentums,), variable),
-            learning_rate=learning_rate,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
+        self.momentums = (
+            self.add_optimizer_variables(variables, "momentum") if self.momentum else []
         )
+
+    def _rule(self, kind, learning_rate):
+        if not self.momentum:
+            return rules.gradient_descent, (), {"learning_rate": learning_rate}
+        numbers = {
+            "learning_rate": learning_rate,
+            "momentum": self.momentum,
+            "nesterov": self.nesterov,
+        }
+        return rules.momentum, (self.momentums,), numbers

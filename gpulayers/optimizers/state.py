@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from ..arrays import Variable, devices, dtypes, namespace, plain
+from ..arrays import Variable, devices, namespace, plain
 
 
 class OptimizerState:
@@ -19,6 +19,8 @@ class OptimizerState:
         self._variables: list[Variable] = []
         self._trainable_variables: list[Variable] = []
         self._trainable_variables_indices: dict[int, int] = {}
+        self._plans: dict[tuple, tuple] = {}
+        self._joined: dict[tuple, object] = {}
 
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
@@ -156,27 +158,6 @@ class OptimizerState:
             return
         for i, variable in enumerate(variables):
             variable.assign(store[str(i)])
-
-    def _follow(self, rule, gradient, variable, slots, **numbers) -> None:
-        """Give a weight and its slots the values that a rule of `ops.optimizer` gives them."""
-        held = (variable, *slots)
-        values = [None if s is None else s._value for s in held]
-        values.insert(1, plain(gradient))
-        dtype = values[0].dtype
-        short = dtypes.name(dtype) in dtypes.SHORT_FLOATS
-        if short or (gradient is not None and values[1].dtype != dtype):
-            xp = namespace(values[0])
-            wide = dtypes.of(xp, "float32") if short else dtype
-            values = [None if v is None else xp.astype(v, wide) for v in values]
-        made = rule(*values, **numbers)
-        for one, value in zip(held, made, strict=True):
-            if one is None:
-                continue
-            if type(one._value) is np.ndarray:
-                value = np.asarray(value, dtype)  # Without axes, it was a scalar.
-            elif short:
-                value = xp.astype(value, dtype)
-            one.replace(value)
 
     def _choose(self, condition, then, otherwise) -> None:
         """Do `then` if the condition holds, else `otherwise`.

@@ -39,7 +39,10 @@ class WeightDecay:
         return self.weight_decay
 
     def _apply_weight_decay(self, variables, learning_rate) -> None:
+        groups = {}
         for variable in variables:
             decay = self._weight_decay_of(variable)
             if decay is not None and self._use_weight_decay(variable):
-                self._follow(rules.shrink, None, variable, (), rate=decay * learning_rate)
+                groups.setdefault(decay, []).append(variable)
+        for decay, group in groups.items():
+            self._follow_all(rules.shrink, None, group, (), rate=decay * learning_rate)

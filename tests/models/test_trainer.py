@@ -99,7 +99,9 @@ def test_averaged_weights_are_taken_at_the_end():
     model = classifier()
     model.compile(optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5), SPARSE)
     seen = []
-    keep = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(model.get_weights()))
+    keep = callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(model.get_weights())
+    )
     model.fit(X, YB, 20, 1, 0, callbacks=[keep], shuffle=False)
     start = [KB, np.zeros(5, "float32")]
     averages = [(w0 + w1) / 2 for w0, w1 in zip(start, seen[0], strict=True)]
@@ -201,7 +203,9 @@ def test_callbacks_stop_endless_data(verb):
     assert stop.count == 5
 
 
-@pytest.mark.parametrize(("frequency", "epochs"), [(1, [1, 2, 3, 4]), (2, [2, 4]), ([1, 4], [1, 4])])
+@pytest.mark.parametrize(
+    ("frequency", "epochs"), [(1, [1, 2, 3, 4]), (2, [2, 4]), ([1, 4], [1, 4])]
+)
 def test_validation_frequency(frequency, epochs):
     model = classifier()
     model.compile("sgd", SPARSE)

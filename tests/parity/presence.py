@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import importlib
+import inspect
 import re
 import sys
 
 HOMES = (
-    "layers", "models", "optimizers", "optimizers.schedules", "losses", "metrics", "activations",
+    "layers", "models", "models.functional", "optimizers", "optimizers.schedules", "losses", "metrics", "activations",
     "initializers", "regularizers", "constraints", "ops", "random", "dtype_policies", "quantizers",
 )  # fmt: skip
 
@@ -42,7 +43,7 @@ def find(name: str, homes=HOMES):
         except Absent:
             continue
         found = getattr(place, name, None)
-        if found is not None:
+        if found is not None and not inspect.ismodule(found):
             return found
     raise Absent(name)
 
@@ -52,7 +53,7 @@ def function(path: str):
     home, *inner, name = path.split(".")
     for part in inner:
         found = getattr(getattr(module(home), part, None), name, None)
-        if found is not None:
+        if found is not None and not inspect.ismodule(found):
             return found
     return find(name, (home,))
 

@@ -6,4 +6,12 @@ Both the recording and the abstract namespace are generated from `TABLE`, so the
 from . import creation, elementwise, linear_algebra, reductions, shaping
 from .table import TABLE, Function
 
-__all__ = ["TABLE", "Function", "creation", "elementwise", "linear_algebra", "reductions", "shaping"]
+__all__ = [
+    "TABLE",
+    "Function",
+    "creation",
+    "elementwise",
+    "linear_algebra",
+    "reductions",
+    "shaping",
+]

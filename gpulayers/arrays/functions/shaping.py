@@ -93,9 +93,7 @@ TABLE["unstack"] = Function(
     lambda xp, outs, x, *, axis=0: (lambda gs: xp.stack(gs, axis=axis),),
     many=True,
 )
-TABLE["broadcast_arrays"] = Function(
-    shapes.views, lambda xp, outs, *xs: lambda gs: gs, many=True
-)
+TABLE["broadcast_arrays"] = Function(shapes.views, lambda xp, outs, *xs: lambda gs: gs, many=True)
 TABLE["meshgrid"] = Function(shapes.views, many=True)
 
 

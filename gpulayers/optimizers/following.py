@@ -1,0 +1,117 @@
+"""How weights and slots take the values that a rule gives them: large ones singly, small ones as one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..arrays import Variable, dtypes, namespace, plain
+from ..ops.optimizer import ELEMENTWISE
+from .state import OptimizerState
+
+SMALL = 1 << 14  # Elements. Below, calls cost more than the arithmetic; above, copies do.
+PLANS = 8  # Kept at a time. Steps differ only if gradients are missing now and then.
+
+
+class EndToEnd:
+    """Small Variables of one dtype as a single flat array.
+
+    Its parts are the Variables' values, so the array serves the next step again, as long as nobody
+    assigned to one of them.
+    """
+
+    def __init__(self, variables: list[Variable], owned: bool):
+        self.variables = variables
+        self.owned = owned  # Slots: nobody else holds their arrays.
+        self._flat, self._parts, self._places, start = None, [], [], 0
+        for variable in variables:
+            end = start + variable.size
+            self._places.append((start, end, variable.shape))
+            start = end
+
+    @property
+    def _value(self):
+        values = [v._value for v in self.variables]
+        if not self._parts or any(a is not b for a, b in zip(values, self._parts, strict=True)):
+            self.replace(namespace(values[0]).concat(values, axis=None))
+        return self._flat
+
+    def replace(self, flat) -> None:
+        """Give each Variable its part of `flat`."""
+        if self.owned and self._parts and type(flat) is np.ndarray:
+            if flat is not self._flat:
+                self._flat[...] = flat
+            return
+        self._flat = flat
+        if type(flat) is np.ndarray:
+            self._parts = [flat[a:b].reshape(shape) for a, b, shape in self._places]
+        else:
+            reshape = namespace(flat).reshape
+            self._parts = [reshape(flat[a:b], shape) for a, b, shape in self._places]
+        for variable, part in zip(self.variables, self._parts, strict=True):
+            variable.replace(part)
+
+
+class Follower(OptimizerState):
+    """Weights and slots that follow rules of `ops.optimizer`."""
+
+    def _follow(self, rule, gradient, variable, slots, **numbers) -> None:
+        """Give a weight and its slots their next values.
+
+        A rule computes 16-bit weights in float32.
+        """
+        held = (variable, *slots)
+        values = [None if s is None else s._value for s in held]
+        values.insert(1, plain(gradient))
+        dtype = values[0].dtype
+        short = dtypes.name(dtype) in dtypes.SHORT_FLOATS
+        if short or (gradient is not None and values[1].dtype != dtype):
+            xp = namespace(values[0])
+            wide = dtypes.of(xp, "float32") if short else dtype
+            values = [None if v is None else xp.astype(v, wide) for v in values]
+        made = rule(*values, **numbers)
+        for one, value in zip(held, made, strict=True):
+            if one is None:
+                continue
+            if short:
+                value = xp.astype(value, dtype)
+            elif type(value) is not type(values[0]):
+                value = np.asarray(value)  # NumPy makes scalars of arrays without axes.
+            one.replace(value)
+
+    def _follow_all(self, rule, gradients, variables, lists, **numbers) -> None:
+        """`_follow` for several weights; slots come from `lists`, each empty or one per weight."""
+        key = (rule, *map(id, variables))
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) == PLANS:
+                self._plans.clear()
+                self._joined.clear()
+            plan = self._plans[key] = self._plan(rule, variables, lists)
+        small, joined, rest = plan
+        if small:
+            pulls = gradients and [gradients[i] for i in small]
+            pulls = pulls and namespace(pulls[0]).concat(pulls, axis=None)
+            self._follow(rule, pulls, *joined, **numbers)
+        for i, slots in rest:
+            self._follow(rule, gradients and gradients[i], variables[i], slots, **numbers)
+
+    def _plan(self, rule, variables, lists):
+        """Which weights go together, with their Variables and slots end to end; and all others."""
+        slots = [self._slots(lists, v) for v in variables]
+        small = []
+        if rule in ELEMENTWISE:
+            small = [i for i, v in enumerate(variables) if v.size <= SMALL]
+            small = [i for i in small if variables[i].dtype == variables[small[0]].dtype]
+        if len(small) < 2:
+            return [], None, list(enumerate(slots))
+        own = self._join([variables[i] for i in small], owned=False)
+        columns = zip(*(slots[i] for i in small), strict=True)
+        joined = [None if c[0] is None else self._join(list(c), owned=True) for c in columns]
+        rest = [(i, one) for i, one in enumerate(slots) if i not in small]
+        return small, (own, joined), rest
+
+    def _join(self, variables, owned: bool) -> EndToEnd:
+        key = tuple(map(id, variables))
+        if key not in self._joined:
+            self._joined[key] = EndToEnd(variables, owned)
+        return self._joined[key]
