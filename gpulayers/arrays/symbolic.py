@@ -68,6 +68,7 @@ class Node:
 
     def __init__(self, operation, args, kwargs, outputs=None):
         self.operation, self.args, self.kwargs, self.outputs = operation, args, kwargs, outputs
+        self.name = None  # Of a function's node, where a file gave it one.
         self.inputs = [x for x in tree.flatten([args, kwargs]) if type(x) is KerasTensor]
 
     def run(self, values: dict):

@@ -13,12 +13,12 @@ import numpy as np
 
 from ..ops import optimizer
 
-PIECE = 1 << 14  # Elements. 64 KiB of float32: a weight, its slots and temporaries fit a L2 cache.
+PIECE = 1 << 15  # Elements. 128 KiB of float32: with slots and temporaries, what an L2 cache holds.
 
 
 def in_pieces(rule, weight, gradient, *slots, **numbers):
     """`rule` on consecutive pieces of a weight: a fresh weight, and the same slots, rewritten."""
-    if weight.size < 2 * PIECE or not all(_is_ours(s) for s in slots):
+    if weight.size < 4 * PIECE or not all(_is_ours(s) for s in slots):
         return NotImplemented
     new = np.empty(weight.shape, weight.dtype)
     out = new.reshape(-1)

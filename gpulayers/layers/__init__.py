@@ -2,10 +2,7 @@
 
 from .. import registry
 
-try:
-    from .activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
-except ModuleNotFoundError:
-    ELU = Activation = LeakyReLU = PReLU = ReLU = Softmax = None
+from .activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from .core import Identity, Lambda, Masking, Wrapper
 from .cropping import Cropping1D, Cropping2D, Cropping3D
 from .dense import Dense

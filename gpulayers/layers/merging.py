@@ -128,7 +128,7 @@ def of_one_dtype(inputs):
     dtype = inputs[0].dtype
     if all(x.dtype == dtype for x in inputs):
         return inputs
-    common = dtypes.promote(*inputs)
+    common = dtypes.promote(*(dtypes.name(x.dtype) for x in inputs))
     spaces = ((x, namespace(x)) for x in inputs)
     return [xp.astype(x, dtypes.of(xp, common)) for x, xp in spaces]
 

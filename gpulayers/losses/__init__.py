@@ -5,8 +5,7 @@ adds weights, masks and the reduction to one number.
 """
 
 from .. import registry
-from .base import Loss
-from .base import LossFunctionWrapper as LossFunctionWrapper
+from .base import Loss, LossFunctionWrapper
 from .focal import (
     BinaryFocalCrossentropy,
     CategoricalFocalCrossentropy,
@@ -86,6 +85,7 @@ __all__ = [
     "KLDivergence",
     "LogCosh",
     "Loss",
+    "LossFunctionWrapper",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
     "MeanSquaredError",

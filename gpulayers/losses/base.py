@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import config, registry, tree
-from ..arrays import as_array, dtypes, get_mask, is_array, namespace
+from ..arrays import as_array, dtypes, get_mask, is_array, lift, namespace
 from ..naming import auto_name
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
@@ -25,6 +25,7 @@ class Loss:
     Raises ValueError for an unknown reduction.
     """
 
+    keras_identity = ("keras", "Loss", None)
     keeps_integers = False  # Whether `call` wants class numbers as they are.
 
     def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None):
@@ -78,6 +79,8 @@ class LossFunctionWrapper(Loss):
         reduction, name, dtype: see `Loss`.
         kwargs: passed to `fn`.
     """
+
+    keras_identity = ("keras.src.losses.losses", "LossFunctionWrapper", "LossFunctionWrapper")
 
     def __init__(self, fn, reduction="sum_over_batch_size", name=None, dtype=None, **kwargs):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
@@ -162,6 +165,7 @@ def together(who: str, y_true, y_pred, same_rank: bool = False):
     y_true = as_array(y_true, like=y_pred)
     if y_true.dtype != y_pred.dtype:
         y_true = namespace(y_true, y_pred).astype(y_true, y_pred.dtype)
+    y_true = lift(y_true)  # Some libraries' operators do not leave recorded arrays to us.
     if same_rank:
         y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
     if y_true.shape != y_pred.shape:
@@ -221,7 +225,7 @@ def apply_mask(sample_weight, mask, dtype: str, reduction):
         return weight
     sample_weight = as_array(sample_weight, dtype, like=weight)
     weight, sample_weight = squeeze_or_expand_to_same_rank(weight, sample_weight)
-    return sample_weight * weight
+    return weight * sample_weight
 
 
 def reduce_weighted_values(
@@ -264,4 +268,4 @@ def reduce_weighted_values(
 def _both(one, other):
     if one is None or other is None:
         return other if one is None else one
-    return one & other
+    return namespace(one, other).logical_and(one, other)

@@ -123,7 +123,7 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
     if ignore_class is not None:
         valid = y_true != ignore_class
         y_true = xp.where(valid, y_true, xp.zeros_like(y_true))
-        y_pred = xp.where(xp.expand_dims(valid, axis=axis), y_pred, xp.zeros_like(y_pred))
+        y_pred = xp.where(xp.expand_dims(valid, axis=axis), y_pred, xp.ones_like(y_pred))
     check_classes(who, y_true, y_pred.shape[axis])
     losses = cross_entropy.sparse_categorical_crossentropy(
         y_true, y_pred, from_logits=from_logits, axis=axis

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..arrays import as_array, dtypes, namespace, set_mask, stop_gradient
+from ..arrays import as_array, dtypes, lift, namespace, set_mask, stop_gradient
 from .base import StandardLoss
 
 
@@ -39,6 +39,7 @@ def circle(
         y_true = as_array(y_true, "int32")
     others = y_pred if ref_embeddings is None else as_array(ref_embeddings, like=y_pred)
     labels = y_true if ref_labels is None else as_array(ref_labels, y_true.dtype, like=y_pred)
+    y_true, labels = lift(y_true), lift(labels)
     xp = namespace(y_pred, others)
     same = xp.reshape(y_true, (-1, 1)) == xp.reshape(labels, (1, -1))
     different = ~same

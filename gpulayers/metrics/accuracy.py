@@ -56,18 +56,13 @@ def sparse_categorical_accuracy(y_true, y_pred):
 
     Returns an array of shape (batch, d0, ...), without a last axis of size 1.
     """
-    y_pred = as_array(y_pred)
-    y_true = as_array(y_true, like=y_pred)
+    y_true, y_pred = _one_for_each_row("sparse_categorical_accuracy", y_true, y_pred)
     xp = namespace(y_pred)
-    if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
-        y_true = xp.squeeze(y_true, axis=-1)
     found = xp.argmax(y_pred, axis=-1)
     if dtypes.is_floating(y_true):
         found = xp.astype(found, y_true.dtype)
     elif y_true.dtype != found.dtype:
         y_true = xp.astype(y_true, found.dtype)
-    if y_true.shape != found.shape:
-        check_shapes("sparse_categorical_accuracy", y_true, found)
     right = _as_numbers(y_true == found)
     if right.ndim > 1 and right.shape[-1] == 1:
         right = xp.squeeze(right, axis=-1)
@@ -102,12 +97,8 @@ def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5, from_sorted_ids=False
 
     Returns an array of shape (batch, d0, ...).
     """
-    y_pred = as_array(y_pred)
-    y_true = as_array(y_true, like=y_pred)
+    y_true, y_pred = _one_for_each_row("sparse_top_k_categorical_accuracy", y_true, y_pred)
     xp = namespace(y_pred)
-    if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
-        y_true = xp.squeeze(y_true, axis=-1)
-    check_shapes("sparse_top_k_categorical_accuracy", y_true, y_pred[..., 0])
     if not from_sorted_ids:
         return _in_top_k(xp.astype(y_true, xp.int64), y_pred, k)
     ids = xp.expand_dims(xp.astype(y_true, y_pred.dtype), axis=-1)
@@ -125,6 +116,21 @@ def _in_top_k(classes, scores, k):
         own = xp.where(xp.isnan(own), xp.full_like(own, -float("inf")), own)
     above = xp.count_nonzero(scores > own, axis=-1)
     return _as_numbers((above < k) & known)
+
+
+def _one_for_each_row(who, y_true, y_pred):
+    """Class numbers of the shape of `y_pred` without its last axis."""
+    y_pred = as_array(y_pred)
+    y_true = as_array(y_true, like=y_pred)
+    given = y_true.shape
+    if y_true.ndim == y_pred.ndim and given[-1] == 1:
+        y_true = namespace(y_true).squeeze(y_true, axis=-1)
+    if y_true.shape != y_pred.shape[:-1]:
+        raise ValueError(
+            f"{who}: y_true of shape {tuple(given)} does not fit y_pred of shape "
+            f"{tuple(y_pred.shape)}: expected one class number for each row."
+        )
+    return y_true, y_pred
 
 
 def _pair(who, y_true, y_pred):

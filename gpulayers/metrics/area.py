@@ -128,13 +128,13 @@ class AUC(Metric):
                 x, y = divide_no_nan(xp, fp, fp + tn), recall
             else:
                 x, y = recall, divide_no_nan(xp, tp, tp + fp)
-        left, right = y[:-1], y[1:]
+        left, right = y[:-1, ...], y[1:, ...]
         heights = {
             "interpolation": lambda: (left + right) / 2.0,
             "minoring": lambda: xp.minimum(left, right),
             "majoring": lambda: xp.maximum(left, right),
         }[self.summation_method]()
-        return self._over_labels(xp, (x[:-1] - x[1:]) * heights)
+        return self._over_labels(xp, (x[:-1, ...] - x[1:, ...]) * heights)
 
     def _over_labels(self, xp, terms):
         """The sum over thresholds, averaged over the labels."""
@@ -173,14 +173,14 @@ def _interpolated(xp, tp, fp, fn):
     Between two of them the positives found grow in a line with all that is called positive, p:
     tp = slope p + intercept; the integral of tp / p has a logarithm in it.
     """
-    found = tp[:-1] - tp[1:]
     p = tp + fp
-    slope = divide_no_nan(xp, found, xp.maximum(p[:-1] - p[1:], xp.zeros_like(found)))
-    intercept = tp[1:] - slope * p[1:]
-    both = (p[:-1] > 0) & (p[1:] > 0)
-    ones = xp.ones_like(found)
-    ratio = xp.where(both, p[:-1], ones) / xp.where(both, p[1:], ones)
-    positives = xp.maximum(tp[1:] + fn[1:], xp.zeros_like(found))
+    tp, tp_next, p, p_next = tp[:-1, ...], tp[1:, ...], p[:-1, ...], p[1:, ...]
+    found, zeros, ones = tp - tp_next, xp.zeros_like(tp_next), xp.ones_like(tp_next)
+    slope = divide_no_nan(xp, found, xp.maximum(p - p_next, zeros))
+    intercept = tp_next - slope * p_next
+    both = (p > 0) & (p_next > 0)
+    ratio = xp.where(both, p, ones) / xp.where(both, p_next, ones)
+    positives = xp.maximum(tp_next + fn[1:, ...], zeros)
     return divide_no_nan(xp, slope * (found + intercept * xp.log(ratio)), positives)
 
 

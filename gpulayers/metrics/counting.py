@@ -56,7 +56,7 @@ class Thresholds:
         """Counts of sorted thresholds, in the order in which these were given."""
         if self._sorted:
             return counts
-        back = as_array(np.argsort(self._order), like=counts)
+        back = as_array(np.argsort(self._order).tolist(), like=counts)
         return namespace(counts).take(counts, back, axis=0)
 
 

@@ -25,12 +25,15 @@ class Metric:
         name: the class's name in snake case by default.
     """
 
+    keras_identity = ("keras", "Metric", None)
     _direction: str | None = None  # "up" if more is better, "down" if less is.
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         if "update_state" in cls.__dict__:
             cls.update_state = _on_plain_arrays(cls.__dict__["update_state"])
+        if "result" in cls.__dict__:
+            cls.result = _as_plain_arrays(cls.__dict__["result"])
 
     def __init__(self, dtype=None, name=None):
         self.name = name or auto_name(type(self).__name__)
@@ -180,12 +183,22 @@ def _on_plain_arrays(update_state):
     return update
 
 
+def _as_plain_arrays(result):
+    """`result` with arrays for Variables, which would change with the next batch."""
+
+    @wraps(result)
+    def plain_result(self):
+        return _plain(result(self))
+
+    return plain_result
+
+
 def _plain(x):
     """`x` without the tape that it was recorded on, but with its mask."""
     if is_structure(x):
         return tree.map_structure(_plain, x)
     if not is_recorded(x):
-        return x.value if type(x) is Variable else x
+        return plain(x)
     value, mask = plain(x), get_mask(x)
     if mask is not None:
         set_mask(value, plain(mask))

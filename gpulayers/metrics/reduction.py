@@ -27,12 +27,12 @@ class Sum(Metric):
     def update_state(self, values, sample_weight=None):
         """Add `values` of any shape, times `sample_weight` of one that broadcasts to it."""
         if sample_weight is not None:
-            values, _ = weighted(values, sample_weight, "sum", self.dtype)
+            values, _ = weighted(self.name, values, sample_weight, "sum", self.dtype)
         values = as_array(values, self.dtype)
         add(self.total, namespace(values).sum(values))
 
     def result(self):
-        return plain(self.total)
+        return self.total
 
 
 class Mean(Metric):
@@ -66,7 +66,7 @@ class Mean(Metric):
             values = as_array(values, self.dtype)  # A batch's loss, weighed by the batch's size.
             total, count = values * sample_weight, sample_weight
         else:
-            values, weight = weighted(values, sample_weight, "mean", self.dtype)
+            values, weight = weighted(self.name, values, sample_weight, "mean", self.dtype)
             xp = namespace(values)
             total, count = xp.sum(values), xp.sum(weight)
         add(self.total, total)
@@ -143,7 +143,7 @@ def add(variable, amount) -> None:
         variable.assign(value)
 
 
-def weighted(values, sample_weight, reduction: str, dtype: str):
+def weighted(who: str, values, sample_weight, reduction: str, dtype: str):
     """Values times weights, and the weights, both reduced to one for each sample.
 
     Axes that the weights lack are reduced ("mean" or "sum") before, all but the first after.
@@ -164,7 +164,7 @@ def weighted(values, sample_weight, reduction: str, dtype: str):
         weight = xp.broadcast_to(weight, values.shape)
     except ValueError:
         raise ValueError(
-            f"sample_weight of shape {tuple(weight.shape)} does not fit values of shape "
+            f"{who}: sample_weight of shape {tuple(weight.shape)} does not fit values of shape "
             f"{tuple(values.shape)}."
         ) from None
     values = values * weight

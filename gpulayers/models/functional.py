@@ -27,6 +27,10 @@ class Functional(Model):
             **_graph_config(self),
         }
 
+    def get_build_config(self) -> dict:
+        """A graph needs no shapes to be built; Keras writes as much."""
+        return {"input_shape": None}
+
     @classmethod
     def from_config(cls, config: dict, custom_objects=None):
         return _from_graph_config(Model if cls is Functional else cls, config, custom_objects)
@@ -51,7 +55,7 @@ def arranged(model: Model, inputs, mask=None) -> list:
         x = x if x is None or is_array(x) else as_array(x)
         if x is not None and m is not None:
             set_mask(x, m)
-        out.append(_ranked(model, x, tensor))
+        out.append(ranked(model, x, tensor))
     return out
 
 
@@ -74,7 +78,7 @@ def _by_structure(model, inputs, expected):
     return tree.flatten(inputs)
 
 
-def _ranked(model, x, tensor):
+def ranked(model, x, tensor):
     """`x` with an axis of size 1 added or taken off at its end, if that is all that differs."""
     if x is None:
         if not tensor.optional:
@@ -132,8 +136,7 @@ def _name_nodes(graph):
     """Unique names of the operations, and (name, node, output) of every KerasTensor."""
     names, taken, counts, histories = {}, set(), {}, {}
     for operation in graph.operations():
-        layer = isinstance(operation, Layer)
-        name = base = operation.name if layer else _function_name(operation)
+        name = base = operation.name or _function_name(operation)
         i = 0
         while name in taken:
             i += 1
@@ -204,6 +207,7 @@ def _from_graph_config(cls, config, custom_objects):
     made: dict[str, object] = {}
     outputs: dict[tuple, KerasTensor] = {}
     pending = []
+    last = _last_nodes(config)
     for entry in config["layers"]:
         operation = _function_of(entry)
         if operation is None:
@@ -212,10 +216,11 @@ def _from_graph_config(cls, config, custom_objects):
             )
         name = entry.get("name") or entry["config"]["name"]
         made[name] = operation
-        first = 1 if isinstance(operation, Model) and operation._graph is not None else 0
         if isinstance(operation, InputLayer):
             outputs[name, 0, 0] = operation.output
             continue
+        # A model inside counts its own making as a node, in some files.
+        first = max(0, last.get(name, 0) - len(entry["inbound_nodes"]) + 1)
         for i, node in enumerate(entry["inbound_nodes"]):
             pending.append((name, first + i, node))
     while pending:
@@ -224,6 +229,8 @@ def _from_graph_config(cls, config, custom_objects):
             needed = list(_needed(node))
             if all(key in outputs for key in needed):
                 out = _call(made[name], node, outputs)
+                if not isinstance(made[name], Layer):
+                    tree.flatten(out)[0].node.name = name
                 for i, tensor in enumerate(tree.flatten(out)):
                     outputs[name, index, i] = tensor
             else:
@@ -237,11 +244,30 @@ def _from_graph_config(cls, config, custom_objects):
     return cls(*ends, **own)
 
 
+def _last_nodes(config) -> dict[str, int]:
+    """The highest number of a node of each layer that anything refers to."""
+    found: dict[str, int] = {}
+    histories = list(_needed(config["layers"]))
+    histories += _leaf_histories([config["input_layers"], config["output_layers"]])
+    for name, index, _ in histories:
+        found[name] = max(found.get(name, 0), index)
+    return found
+
+
+def _leaf_histories(value):
+    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
+        return [tuple(value)]
+    parts = value.values() if isinstance(value, dict) else value
+    return [history for part in parts for history in _leaf_histories(part)]
+
+
 def _needed(value):
     """The histories of all KerasTensors inside a node's description."""
     if isinstance(value, dict):
         if value.get("class_name") == "__keras_tensor__":
             yield tuple(value["config"]["keras_history"])
+        elif "inbound_nodes" in value:  # A layer: what its config holds is a graph of its own.
+            yield from _needed(value["inbound_nodes"])
         else:
             for part in value.values():
                 yield from _needed(part)

@@ -46,8 +46,6 @@ class Graph:
             self._visit(node)
             stack.append((tensor, True))
             stack.extend((t, False) for t in reversed(node.inputs))
-        for tensor in self.input_tensors:
-            self._visit(tensor.node)
         return order
 
     def _visit(self, node):

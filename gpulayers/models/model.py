@@ -287,9 +287,9 @@ def _graph_step(graph, x):
             values[id(out)] = run(values[id(node.args[0])])
             moves.append((run, id(node.args[0]), id(out), free))
     first, last = id(graph.input_tensors[0]), id(graph.output_tensors[0])
-    chain = [first, *(to for _, _, to, _ in moves)]
-    if all(a == source for a, (_, source, _, _) in zip(chain, moves, strict=False)):
-        return _chain([run for run, *_ in moves])
+    line = [first, *(to for _, _, to, _ in moves)]
+    if all(a == source for a, (_, source, _, _) in zip(line, moves, strict=False)):
+        return chain([run for run, *_ in moves])
 
     def run(x):
         values = {first: x}
@@ -314,7 +314,7 @@ def _is_stateless(layer) -> bool:
     return layer.activity_regularizer is None and type(layer).__module__.startswith("gpulayers.")
 
 
-def _chain(steps):
+def chain(steps):
     def run(x):
         for move in steps:
             x = move(x)

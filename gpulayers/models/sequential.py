@@ -8,8 +8,9 @@ from ..arrays import KerasTensor, set_mask
 from ..layers.input_layer import Input, InputLayer
 from ..layers.layer import Layer
 from ..layers.plan import step
+from .functional import ranked
 from .graph import Graph
-from .model import Model, _chain
+from .model import Model, chain
 
 
 class Sequential(Model):
@@ -136,6 +137,8 @@ class Sequential(Model):
         if mask is not None:
             set_mask(inputs, mask)
         x = inputs
+        if self._tensors and len(x.shape) != len(self._tensors[0].shape):
+            x = ranked(self, x, self._tensors[0])
         for layer in self._stack:
             x = layer(x)
         return x
@@ -168,6 +171,8 @@ class Sequential(Model):
     def _inference_step(self, x):
         if type(self).call is not Sequential.call:
             return None
+        if self._tensors and len(x.shape) != len(self._tensors[0].shape):
+            return None
         steps = []
         for layer in self._stack:
             run = step(layer, x)
@@ -175,7 +180,7 @@ class Sequential(Model):
                 return None
             x = run(x)
             steps.append(run)
-        return _chain(steps)
+        return chain(steps)
 
     def get_config(self) -> dict:
         layers = self._stack if self._input_layer is None else [self._input_layer, *self._stack]

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import config, registry, tree
 from ..arrays import Tape, as_array, dtypes, is_recorded, namespace
-from ..layers.tracking import parts, unique
+from ..layers.tracking import parts, remembered, unique
 from ..metrics import Metric
 from .compiling import CompileLoss, CompileMetrics, LossTracker
 from .data import unpack
@@ -148,11 +148,8 @@ class Steps:
     @property
     def metrics(self) -> list[Metric]:
         """The mean loss, the compiled metrics, single losses, and metrics of the layers."""
-        found = self._compiled.all_metrics() if self.compiled else []
-        for layer in self._flatten_layers():
-            if layer is self or not isinstance(layer, Steps):  # A model inside has its own loss.
-                found += parts(layer, Metric)
-        return unique(found)
+        compiled = self._compiled.all_metrics() if self.compiled else []
+        return unique([*compiled, *_metrics_of_layers(self)])
 
     @property
     def metrics_variables(self) -> list:
@@ -269,11 +266,15 @@ class Steps:
 
     def test_step(self, data) -> dict[str, Any]:
         """Loss and metrics of one batch; gives the logs.  To be overridden like `train_step`."""
+        return self._examine(data, self.compute_metrics)
+
+    def _examine(self, data, update):
+        """`test_step`, with `update` for the metrics; gives what that gives."""
         x, y, sample_weight = unpack(data)
         y_pred = self(x, training=False)
         loss = self._loss_of(x, y, y_pred, sample_weight, False)
         self._compiled.loss_tracker.record(loss, _samples(x))
-        return self.compute_metrics(x, y, y_pred, sample_weight)
+        return update(x, y, y_pred, sample_weight)
 
     def predict_step(self, data):
         """The model's outputs for one batch.  To be overridden like `train_step`."""
@@ -286,17 +287,21 @@ class Steps:
         """
         return self._undone_if_it_raises(self.train_step)
 
-    def _silent_train_function(self):
-        """`make_train_function` without logs, or None where a subclass has its own ways."""
-        own, base = type(self), Steps
-        ways = ("train_step", "make_train_function", "compute_metrics", "get_metrics_result")
-        if any(getattr(own, way) is not getattr(base, way) for way in ways):
+    def _silent_function(self, verb: str):
+        """`make_train_function` ("train") or the like without logs; None if a subclass has its own.
+
+        The results of the metrics are not computed then: whoever wants to see them asks for them.
+        """
+        ways = (f"{verb}_step", f"make_{verb}_function", "compute_metrics", "get_metrics_result")
+        if any(getattr(type(self), way) is not getattr(Steps, way) for way in ways):
             return None
+        if verb == "test":
+            return lambda data: self._examine(data, self._update_metrics)
         return self._undone_if_it_raises(lambda data: self._learn(data, self._update_metrics))
 
     def _undone_if_it_raises(self, step):
         def run(data):
-            before = [(variable, variable.value) for variable in self.non_trainable_variables]
+            before = [(variable, variable.value) for variable in _changed_by_calls(self)]
             try:
                 return step(data)
             except BaseException:
@@ -313,6 +318,21 @@ class Steps:
     def make_predict_function(self, force: bool = False):
         """The function of a batch that `predict` calls: `predict_step`."""
         return self.predict_step
+
+
+@remembered
+def _metrics_of_layers(model) -> list[Metric]:
+    found = []
+    for layer in model._flatten_layers():
+        if layer is model or not isinstance(layer, Steps):  # A model inside has its own loss.
+            found += parts(layer, Metric)
+    return found
+
+
+@remembered
+def _changed_by_calls(model) -> list:
+    """The variables that a forward pass may change: moving statistics, seeds."""
+    return [variable for variable in model.variables if not variable.created_trainable]
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import shutil
@@ -211,7 +212,7 @@ def _column_widths(has_connections, show_trainable, line_length, positions) -> l
         ends = [end * 0.9 for end in ends] + [1.0]
     edges = [0, *(int(end * (line_length - 1)) for end in ends)]
     # A column has a line at its left and a blank at either side.
-    widths = [right - left - 3 for left, right in zip(edges, edges[1:], strict=False)]
+    widths = [right - left - 3 for left, right in itertools.pairwise(edges)]
     if min(widths) < 1:
         raise ValueError(
             f"summary: {line_length} characters are too few for {len(widths)} columns; pass a "

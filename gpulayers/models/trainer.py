@@ -13,6 +13,7 @@ from ..callbacks.logs import Logs
 from .compiling import CompileMetrics
 from .data import Batches, kind_of, make_batches, to_kind, train_validation_split, unpack
 from .interruption import Interruption
+from .patient_bar import PatientBar
 from .preparation import device_of, prepare
 from .steps import Steps
 
@@ -86,7 +87,7 @@ class Trainer(Steps):
                 validation = self._batches(
                     *unpack(validation_data), validation_batch_size or batch_size, validation_steps
                 )
-            callbacks = self._callbacks(callbacks, verbose, batches, epochs, add_history=True)
+            callbacks = self._callbacks(callbacks, verbose, batches, epochs)
             self._fit(
                 batches,
                 callbacks,
@@ -100,7 +101,7 @@ class Trainer(Steps):
         return self.history
 
     def _fit(self, batches, callbacks, epochs, validation_of):
-        train, report = self._train_function(callbacks)
+        train, report = self._function("train", callbacks)
         logs: dict[str, Any] = {}
         self.__dict__.update(stop_training=False, _initial_epoch=None, _initial_batch=0)
         callbacks.on_train_begin()
@@ -132,17 +133,18 @@ class Trainer(Steps):
                 self.optimizer.finalize_variable_values(self.trainable_variables)
             callbacks.on_train_end(logs)
 
-    def _train_function(self, callbacks):
+    def _function(self, verb, callbacks):
         """The function for one batch, and what gives its logs where they are not its result.
 
-        Only the progress bar looks at logs when it is drawn, and not at each batch: then a step
-        does not compute them. Other callbacks may keep them, and get those of their batch.
+        Progress bars look at logs when they are drawn, and not at each batch: then a step does
+        not compute them. Other callbacks may keep them, and get those of their batch.
         """
-        if all(type(callback) in (History, ProgbarLogger) for callback in callbacks.callbacks):
-            train = self._silent_train_function()
-            if train is not None:
-                return train, self.get_metrics_result
-        return self.make_train_function(), None
+        bars = (History, ProgbarLogger, PatientBar)
+        if all(type(callback) in bars for callback in callbacks.callbacks):
+            function = self._silent_function(verb)
+            if function is not None:
+                return function, self.get_metrics_result
+        return getattr(self, f"make_{verb}_function")(), None
 
     def _run(self, batches: Batches, step, on_begin, on_end, stop, epoch=0, start=0, report=None):
         """One epoch of steps, callbacks around each; gives the logs of the last one."""
@@ -197,14 +199,16 @@ class Trainer(Steps):
 
     def _evaluate(self, batches, callbacks) -> dict[str, Any]:
         self.__dict__["stop_evaluating"] = False
+        test, report = self._function("test", callbacks)
         callbacks.on_test_begin()
         self.reset_metrics()
         logs = self._run(
             batches,
-            self.make_test_function(),
+            test,
             callbacks.on_test_batch_begin,
             callbacks.on_test_batch_end,
             "stop_evaluating",
+            report=report,
         )
         logs = dict(Logs(self._final(logs)))
         callbacks.on_test_end(logs)
@@ -339,15 +343,17 @@ class Trainer(Steps):
         prepare(self, batches, f"{verb}_step")
         return next(batches.epoch())
 
-    def _callbacks(self, callbacks, verbose, batches, epochs=1, add_history=False):
+    def _callbacks(self, callbacks, verbose, batches, epochs=None):
+        """The callbacks of one run, as one; `epochs` only for `fit`."""
         if isinstance(callbacks, CallbackList):
             return callbacks
+        patient = verbose == "auto" and epochs is None
         return CallbackList(
-            callbacks,
-            add_history=add_history,
-            add_progbar=verbose != 0,
+            [callbacks or [], PatientBar()] if patient else callbacks,
+            add_history=epochs is not None,
+            add_progbar=verbose != 0 and not patient,
             verbose=verbose,
-            epochs=epochs,
+            epochs=epochs or 1,
             steps=batches.num_batches,
             model=self,
         )

@@ -57,28 +57,21 @@ def _(xp, out, x, axis=-1):
 
 @primitive
 def sparsemax(x, axis=-1):
-    """The nearest point to `x` among the probabilities along an axis: most of them are 0.
+    """max(x - tau, 0) along an axis, with one threshold tau for all: many results are 0.
 
-    max(x - tau, 0), with tau such that the sum is 1 (Martins and Astudillo, "From softmax to
-    sparsemax", 2016).
+    With z the values in falling order, t their running totals, and k the number of places i where
+    z[i] > (t[i] - 1) / i, the threshold is (t[1] + ... + t[k] - 1) / k, as Keras 3.15 has it, so
+    that its models give the same here. In the paper (Martins and Astudillo, "From softmax to
+    sparsemax", 2016) it is (t[k] - 1) / k, by which the results would sum to 1; the two agree
+    where k is 1.
     """
     xp, x = floating(x)
     axis %= x.ndim
     ordered = xp.flip(xp.sort(x, axis=axis), axis=axis)
-    total = xp.cumulative_sum(ordered, axis=axis) - 1
-    counts = xp.arange(1, x.shape[axis] + 1, dtype=x.dtype)
-    counts = xp.reshape(counts, (-1,) + (1,) * (x.ndim - axis - 1))
-    # Of all candidates total / counts for tau, the right one is the largest.
-    tau = xp.max(total / counts, axis=axis, keepdims=True)
+    totals = xp.cumulative_sum(ordered, axis=axis)
+    places = xp.arange(1, x.shape[axis] + 1, dtype=x.dtype)
+    places = xp.reshape(places, (-1,) + (1,) * (x.ndim - axis - 1))
+    support = xp.astype(ordered > (totals - 1) / places, x.dtype)
+    count = xp.sum(support, axis=axis, keepdims=True)
+    tau = (xp.sum(totals * support, axis=axis, keepdims=True) - 1) / count
     return xp.maximum(x - tau, 0.0)
-
-
-@sparsemax.vjp
-def _(xp, out, x, axis=-1):
-    def dx(g):
-        support = xp.astype(out > 0, g.dtype)
-        mean = xp.sum(g * support, axis=axis, keepdims=True)
-        mean = mean / xp.sum(support, axis=axis, keepdims=True)
-        return (g - mean) * support
-
-    return dx, None

@@ -47,7 +47,10 @@ class Moments(RuleOptimizer):
 
 
 class Adam(Moments):
-    """m = mean of g, v = mean of g^2;  w - lr sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon).
+    """w - lr m / (sqrt(v) + epsilon), with m the mean of g and v the mean of g^2.
+
+    Both means start at 0; lr is the learning rate times sqrt(1 - beta_2^t) / (1 - beta_1^t), t the
+    step, which makes up for that.
 
     Args:
         learning_rate: 0.001.

@@ -27,9 +27,9 @@ class Averages(Clock):
         else:
             xp = namespace(made)
             momentum = xp.astype(made != 0, xp.float32) * momentum
-        pairs = zip(self._trainable_variables, self._averages, strict=True)
-        pairs = [(v._value, average) for v, average in pairs if average is not None]
-        values, averages = zip(*pairs, strict=True)
+        kept = [v for v in self._trainable_variables if not v.overwrite_with_gradient]
+        averages = [self._averages[self._get_variable_index(v)] for v in kept]
+        values = [v._value for v in kept]
         self._follow_all(rules.moving_average, values, averages, (), momentum=momentum)
         every = self.ema_overwrite_frequency
         if every:

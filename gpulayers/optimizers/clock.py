@@ -102,7 +102,8 @@ class Clock(Follower):
         else:
             rate = rate()
         rate = plain(rate)
-        return rate if hasattr(rate, "shape") and type(rate) is not np.ndarray else float(rate)
+        on_host = isinstance(rate, (np.ndarray, np.generic)) or not hasattr(rate, "shape")
+        return float(rate) if on_host else rate
 
     def _known_rate(self, variable) -> HostNumber:
         mirror = self.__dict__.get("_rate_mirror")

@@ -1,4 +1,4 @@
-"""How weights and slots take the values that a rule gives them: large ones singly, small ones as one."""
+"""How weights and slots take the values that a rule gives them: small ones all at once."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class EndToEnd:
     def _value(self):
         values = [v._value for v in self.variables]
         if not self._parts or any(a is not b for a, b in zip(values, self._parts, strict=True)):
+            self._parts = []
             self.replace(namespace(values[0]).concat(values, axis=None))
         return self._flat
 

@@ -26,10 +26,9 @@ class HostNumber:
         """Add 1, on the Variable's device."""
         value = self.variable._value
         known = value is self._seen
-        if type(value) is np.ndarray:
-            value = np.asarray(value + 1, value.dtype)
-        else:
-            value = value + 1
+        dtype, value = value.dtype, value + 1
+        if isinstance(value, np.generic):  # What NumPy makes of arrays without axes.
+            value = np.asarray(value, dtype)
         self.variable.replace(value)
         if known:
             self._seen, self._number = value, self._number + 1

@@ -18,8 +18,8 @@ class OptimizerMap(MutableMapping):
         optimizer_map: a dict from paths or expressions to optimizers.
 
     Looking up a path gives its own entry, else the one expression that matches all of it, else the
-    default.  Raises TypeError for other kinds, and for optimizers that wrap others; ValueError for a
-    key set twice, and a path that several expressions match.
+    default.  Raises TypeError for other kinds, and for optimizers that wrap others; ValueError for
+    a key set twice, and a path that several expressions match.
     """
 
     def __init__(self, default_optimizer, optimizer_map=None):

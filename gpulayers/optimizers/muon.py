@@ -80,7 +80,7 @@ class Muon(RuleOptimizer):
         return any(re.search(word, variable.path) for word in self.exclude_layers)
 
     def _weight_decay_of(self, variable):
-        return self.adam_weight_decay if self._follows_adam(variable) else self.weight_decay
+        return self.adam_weight_decay if self._kind(variable) == "adam" else self.weight_decay
 
     def build(self, variables) -> None:
         """Make the slots: a momentum for each weight, a velocity for those that follow Adam."""

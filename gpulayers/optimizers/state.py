@@ -47,6 +47,8 @@ class OptimizerState:
 
     def _slots(self, lists, variable) -> list[Variable | None]:
         """The slots of one weight from lists of slots (None for a list that is empty)."""
+        if not lists:
+            return []
         index = self._trainable_variables_indices[id(variable)]
         return [slots[index] if slots else None for slots in lists]
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from fakes import FakeModel, fit, number
+from callbacks.fakes import FakeModel, fit, number
 
 from gpulayers import callbacks
 from gpulayers.callbacks.callback import HOOKS

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fakes import FakeModel, fit
+from callbacks.fakes import FakeModel, fit
 
 from gpulayers import callbacks
 from gpulayers.arrays import Variable

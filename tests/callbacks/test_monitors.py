@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fakes import FakeModel, fit, number
+from callbacks.fakes import FakeModel, fit, number
 
 from gpulayers import callbacks
 
@@ -80,7 +80,7 @@ def test_reduce_on_plateau(capsys):
     fit(model, [callback, watch], losses(*[1.0] * 9))
     assert rates == [0.1, 0.1, 0.05, 0.05, 0.03, 0.03, 0.03, 0.03, 0.03]
     assert "Epoch 3: learning rate reduced to 0.05" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="factor must be below 1, got 1.0"):
+    with pytest.raises(ValueError, match=r"factor must be below 1, got 1\.0"):
         callbacks.ReduceLROnPlateau(factor=1.0)
     with pytest.warns(UserWarning, match="no metric 'val_f1'"):
         fit(model, [callbacks.ReduceLROnPlateau("val_f1")], losses(1.0))
@@ -118,7 +118,7 @@ def test_schedules_of_several_optimizers():
 def test_bad_schedules():
     with pytest.raises(ValueError, match="must give a float, got 1"):
         fit(FakeModel(), [callbacks.LearningRateScheduler(lambda epoch: 1)], losses(1.0))
-    with pytest.raises(TypeError, match="schedule must be a function, got 0.1"):
+    with pytest.raises(TypeError, match=r"schedule must be a function, got 0\.1"):
         callbacks.LearningRateScheduler(0.1)
 
     def broken(epoch, rate):

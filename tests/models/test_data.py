@@ -92,7 +92,7 @@ def test_shuffling_within_batches_keeps_the_batches():
     x, y = samples(20)
     found = epoch(make_batches(x, y, batch_size=8, shuffle="batch"))
     assert [sorted(by) for _, by in found] == [
-        list(range(0, 8)),
+        list(range(8)),
         list(range(8, 16)),
         list(range(16, 20)),
     ]
@@ -278,7 +278,7 @@ def test_a_split_without_samples_is_refused(split):
 
 
 def test_only_arrays_can_be_split():
-    with pytest.raises(ValueError, match="got generator. Pass validation_data"):
+    with pytest.raises(ValueError, match=r"got generator\. Pass validation_data"):
         train_validation_split(((b for b in ()), None, None), 0.5)
 
 
@@ -351,7 +351,7 @@ def test_a_generator_without_steps_runs_until_it_ends():
     batches = make_batches(generated(3))
     assert batches.num_batches is None
     assert [bx[0, 0] for bx, _ in epoch(batches)] == [0, 1, 2]
-    with pytest.raises(ValueError, match="ran dry: epoch 2 needs more batches, but .* all its 3"):
+    with pytest.raises(ValueError, match=r"ran dry: epoch 2 needs more batches, but .* all its 3"):
         epoch(batches, 1)
 
 

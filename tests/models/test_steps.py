@@ -387,7 +387,10 @@ def test_a_step_that_fails_is_undone():
 def test_ctrl_c_ends_fit_after_a_whole_step(moment):
     model = dense_model()
     model.compile("adam", "mse", metrics=["mae"])
-    press = lambda: signal.raise_signal(signal.SIGINT)  # noqa: E731
+
+    def press():
+        signal.raise_signal(signal.SIGINT)
+
     apply, done = model.optimizer.apply, []
 
     def pressed_while_applying(gradients, variables):
@@ -468,3 +471,20 @@ def test_nothing_is_kept_between_steps():
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert after - before < 50_000
+
+
+def test_a_step_leaves_nothing_to_the_garbage_collector():
+    """Else the weights of many steps would fill a GPU before Python sees a reason to collect."""
+    model = dense_model()
+    model.compile("adam", "mse", metrics=["mae"])
+    model.train_on_batch(X, Y)
+    train = model._silent_function("train")
+    for _ in range(3):
+        train((X, Y))
+    gc.collect()
+    gc.disable()
+    try:
+        train((X, Y))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

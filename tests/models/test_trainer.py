@@ -103,11 +103,8 @@ def test_averaged_weights_are_taken_at_the_end():
         on_train_batch_end=lambda batch, logs: seen.append(model.get_weights())
     )
     model.fit(X, YB, 20, 1, 0, callbacks=[keep], shuffle=False)
-    start = [KB, np.zeros(5, "float32")]
-    averages = [(w0 + w1) / 2 for w0, w1 in zip(start, seen[0], strict=True)]
-    averages = [(average + w) / 2 for average, w in zip(averages, seen[1], strict=True)]
-    for found, average in zip(model.get_weights(), averages, strict=True):
-        np.testing.assert_allclose(found, average, atol=1e-5)
+    for found, first, second in zip(model.get_weights(), *seen, strict=True):
+        np.testing.assert_allclose(found, (first + second) / 2, atol=1e-6)
 
 
 class Events(callbacks.Callback):
