@@ -45,12 +45,15 @@ class primitive:
     short way to the result's shape, from Abstract arrays, for a long-winded reference.
     """
 
+    all: list[primitive] = []  # Every primitive that has been defined.
+
     def __init__(self, reference):
         self.reference, self._versions = reference, {}
         self._shape = self._vjp = None
         self.__name__, self.__doc__ = reference.__name__, reference.__doc__
         self.__module__, self.__wrapped__ = reference.__module__, reference
         self.__qualname__ = reference.__qualname__
+        primitive.all.append(self)
 
     def __repr__(self):
         return f"<primitive {self.__name__}>"
@@ -73,6 +76,11 @@ class primitive:
         """Register a shape rule."""
         self._shape = rule
         return rule
+
+    @property
+    def versions(self) -> frozenset[str]:
+        """The libraries for which faster versions are registered."""
+        return frozenset(self._versions)
 
     def version(self, name: str):
         """The faster version for a library's arrays, or None."""

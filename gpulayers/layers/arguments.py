@@ -6,12 +6,10 @@ import operator
 
 
 def whole(who: str, name: str, value, least: int = 1) -> int:
-    """`value` as an integer of at least `least`.
+    """`value` as an integer of at least `least`, 0 or 1.
 
     Raises TypeError for what is no integer, ValueError for one that is too small.
     """
-    if isinstance(value, bool):
-        value = None
     try:
         number = operator.index(value)
     except TypeError:
@@ -19,13 +17,13 @@ def whole(who: str, name: str, value, least: int = 1) -> int:
     if number is None or isinstance(value, bool):
         raise TypeError(f"{who}: {name} must be an integer, got {type(value).__name__}.")
     if number < least:
-        wanted = {0: "a non-negative integer", 1: "a positive integer"}.get(least)
-        raise ValueError(f"{who}: {name} must be {wanted or f'at least {least}'}, got {value}.")
+        wanted = "positive" if least else "non-negative"
+        raise ValueError(f"{who}: {name} must be a {wanted} integer, got {value}.")
     return number
 
 
 def sizes(who: str, name: str, value, count: int, least: int = 1) -> tuple[int, ...]:
-    """`value` as `count` integers of at least `least`: one integer stands for all of them.
+    """`value` as `count` integers of at least `least`, 0 or 1: one integer stands for all of them.
 
     Raises ValueError for anything else.
     """

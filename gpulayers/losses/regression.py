@@ -143,7 +143,7 @@ class MeanAbsoluteError(StandardLoss):
 
 
 class MeanAbsolutePercentageError(StandardLoss):
-    """The mean of errors in percent of the targets; see `mean_absolute_percentage_error`, `Loss`."""
+    """The mean of errors in percent of targets; see `mean_absolute_percentage_error`, `Loss`."""
 
     def __init__(
         self, reduction="sum_over_batch_size", name="mean_absolute_percentage_error", dtype=None

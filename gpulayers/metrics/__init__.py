@@ -52,8 +52,8 @@ from .correlation import (
     pearson_correlation,
 )
 from .f_score import F1Score, FBetaScore
-from .margin import CategoricalHinge, Hinge, SquaredHinge
 from .iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
+from .margin import CategoricalHinge, Hinge, SquaredHinge
 from .metric import Metric
 from .probabilistic import (
     BinaryCrossentropy,

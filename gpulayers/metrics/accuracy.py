@@ -166,7 +166,7 @@ class BinaryAccuracy(StandardMetric):
 
 
 class CategoricalAccuracy(StandardMetric):
-    """How often the highest prediction is that of the one-hot target; see `categorical_accuracy`."""
+    """How often the highest prediction is the one-hot target's; see `categorical_accuracy`."""
 
     _direction = "up"
 

@@ -2,14 +2,16 @@
 
 Operands are contracted two at a time, the pair with the smallest result first.  Of a pair, axes
 are sorted into four groups: those of both that the result keeps (batch), those of both that it
-lacks (summed), and those of one operand alone (left, right); one matmul then does the work.
+lacks (summed), and those of one operand alone (left, right); one matmul then does the work.  The
+steps for given shapes are planned once.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from functools import cache
+from functools import cache, lru_cache
+from itertools import combinations
 
 from ..arrays import as_array, dtypes, is_array, namespace, primitive
 
@@ -84,108 +86,160 @@ def _expand(term, unnamed):
 def contract(*operands, terms, output):
     """`einsum` of parsed subscripts: one tuple of letters for each operand, one for the result."""
     xp = namespace(*operands)
-    names = {dtypes.name(x.dtype) for x in operands}
-    if len(names) > 1:
-        dtype = dtypes.of(xp, dtypes.promote(*names))
+    if any(x.dtype != operands[0].dtype for x in operands):
+        dtype = dtypes.of(xp, dtypes.promote(*(dtypes.name(x.dtype) for x in operands)))
         operands = [xp.astype(x, dtype) for x in operands]
-    sizes = _sizes(operands, terms)
-    parts = [_single(xp, x, t, sizes) for x, t in zip(operands, terms, strict=True)]
-    while len(parts) > 1:
-        i, j = _cheapest(parts, output, sizes)
-        second, first = parts.pop(j), parts.pop(i)
-        kept = set(output).union(*(letters for _, letters in parts))
-        last = output[-1] if output else None
-        if last in first[1] and last not in second[1]:  # So that the result needs no reordering.
-            first, second = second, first
-        parts.insert(i, _product(xp, first, second, kept, sizes))
-    x, letters = _total(xp, *parts[0], output)
-    return _order(xp, x, letters, output)
+    steps = plan(terms, output, tuple(tuple(x.shape) for x in operands))
+    parts = dict(enumerate(operands))
+    for do, i, how in steps:
+        parts[i] = do(xp, parts[i], parts.pop(how)) if do in PRODUCTS else do(xp, parts[i], how)
+    return parts[i] if steps else parts[0]
 
 
-def _sizes(operands, terms):
+@lru_cache(4096)
+def plan(terms, output, shapes):
+    """What to do with arrays of given shapes: (step, place, its argument or the other place)."""
+    return tuple(_Planner(terms, output, shapes).steps)
+
+
+# The steps.  Those of one array.
+def _squeeze(xp, x, axis):
+    return xp.squeeze(x, axis=axis)
+
+
+def _diagonal(xp, x, axes):
+    return xp.linalg.diagonal(xp.moveaxis(x, axes, (-2, -1)))
+
+
+def _total(xp, x, axes):
+    return xp.sum(x, axis=axes, dtype=x.dtype)
+
+
+def _permute(xp, x, axes):
+    return xp.permute_dims(x, axes)
+
+
+def _reshape(xp, x, shape):
+    return xp.reshape(x, shape)
+
+
+# And those of two.
+def _multiply(xp, x, y):
+    return x * y
+
+
+def _matmul(xp, x, y):
+    return xp.matmul(x, y)
+
+
+def _vecdot(xp, x, y):
+    return xp.vecdot(x, y)
+
+
+PRODUCTS = frozenset({_multiply, _matmul, _vecdot})
+
+
+class _Planner:
+    """Goes through a contraction with letters and sizes alone, writing down the steps."""
+
+    def __init__(self, terms, output, shapes):
+        self.steps: list[tuple] = []
+        self.sizes = _sizes(terms, shapes)
+        self.letters: dict[int, tuple] = {}  # Of each operand, or product of some, that is left.
+        for i, (term, shape) in enumerate(zip(terms, shapes, strict=True)):
+            self._take(i, list(term), list(shape))
+        while len(self.letters) > 1:
+            i, j = self._cheapest(output)
+            if output and output[-1] in self.letters[i] and output[-1] not in self.letters[j]:
+                i, j = j, i  # So that the result needs no reordering.
+            self._product(i, j, output)
+        (last,) = self.letters
+        self._sum_out(last, output)
+        self._order(last, output)
+
+    def _take(self, i, term, shape):
+        """Each letter once, and no axes of size 1 that would be broadcast."""
+        for k in reversed(range(len(term))):
+            if shape[k] == 1 and (self.sizes[term[k]] > 1 or term.count(term[k]) > 1):
+                self.steps.append((_squeeze, i, k))
+                del term[k], shape[k]
+        for letter in [c for c, n in Counter(term).items() if n > 1]:
+            while term.count(letter) > 1:
+                first = term.index(letter)
+                second = term.index(letter, first + 1)
+                self.steps.append((_diagonal, i, (first, second)))
+                term = [c for k, c in enumerate(term) if k not in (first, second)] + [letter]
+        self.letters[i] = tuple(term)
+
+    def _kept(self, output, *places):
+        """The letters that are still needed when the operands at `places` have become one."""
+        others = (letters for i, letters in self.letters.items() if i not in places)
+        return set(output).union(*others)
+
+    def _cheapest(self, output):
+        """The pair whose product has the fewest elements; of equals, the leftmost."""
+
+        def size(pair):
+            both = set(self.letters[pair[0]]) | set(self.letters[pair[1]])
+            return math.prod(self.sizes[c] for c in both & self._kept(output, *pair))
+
+        return min(combinations(self.letters, 2), key=size)
+
+    def _sum_out(self, i, kept):
+        gone = tuple(k for k, c in enumerate(self.letters[i]) if c not in kept)
+        if gone:
+            self.steps.append((_total, i, gone))
+            self.letters[i] = tuple(c for c in self.letters[i] if c in kept)
+
+    def _order(self, i, wanted):
+        if self.letters[i] != wanted:
+            self.steps.append((_permute, i, tuple(map(self.letters[i].index, wanted))))
+            self.letters[i] = wanted
+
+    def _product(self, i, j, output):
+        """The sum of products of two arrays over what is not kept, in the place of the first."""
+        kept = self._kept(output, i, j)
+        self._sum_out(i, kept.union(self.letters[j]))
+        self._sum_out(j, kept.union(self.letters[i]))
+        a, b = self.letters[i], self.letters[j]
+        batch = tuple(c for c in a if c in b and c in kept)
+        summed = tuple(c for c in a if c in b and c not in kept)
+        left = tuple(c for c in a if c not in b)
+        right = tuple(c for c in b if c not in a)
+        if not summed:
+            do, first, second = _multiply, (left, ()), ((), right)
+        elif left or right:
+            do, first, second = _matmul, (left, summed), (summed, right)
+        else:
+            do, first, second = _vecdot, (summed,), (summed,)
+        self._arrange(i, batch, first)
+        self._arrange(j, batch, second)
+        self.steps.append((do, i, j))
+        del self.letters[j]
+        self.letters[i] = (*batch, *left, *right)
+        if do is not _vecdot and not len(left) == len(right) == 1:
+            self.steps.append((_reshape, i, tuple(self.sizes[c] for c in self.letters[i])))
+
+    def _arrange(self, i, batch, groups):
+        """Axes in groups: the batch's as they are, each other group as one."""
+        self._order(i, (*batch, *(c for group in groups for c in group)))
+        if not all(len(group) == 1 for group in groups):
+            shape = [self.sizes[c] for c in batch]
+            shape += [math.prod(self.sizes[c] for c in group) for group in groups]
+            self.steps.append((_reshape, i, tuple(shape)))
+
+
+def _sizes(terms, shapes):
+    """The size of each letter.  Raises ValueError if the shapes do not agree."""
     sizes: dict = {}
-    for x, term in zip(operands, terms, strict=True):
+    for term, shape in zip(terms, shapes, strict=True):
         own: dict = {}
-        for letter, n in zip(term, x.shape, strict=True):
+        for letter, n in zip(term, shape, strict=True):
             known = sizes.setdefault(letter, n)
             if (n != known and 1 not in (n, known)) or own.setdefault(letter, n) != n:
                 raise ValueError(f"einsum: axis {letter!r} has the sizes {known} and {n}.")
             sizes[letter] = n if known == 1 else known
     return sizes
-
-
-def _single(xp, x, term, sizes):
-    """An operand with each letter once, without the axes of size 1 that would be broadcast."""
-    term = list(term)
-    for i in reversed(range(len(term))):
-        if x.shape[i] == 1 and (sizes[term[i]] > 1 or term.count(term[i]) > 1):
-            x = xp.squeeze(x, axis=i)
-            del term[i]
-    for letter in [c for c, n in Counter(term).items() if n > 1]:
-        while term.count(letter) > 1:
-            i = term.index(letter)
-            j = term.index(letter, i + 1)
-            x = xp.linalg.diagonal(xp.moveaxis(x, (i, j), (-2, -1)))
-            term = [c for k, c in enumerate(term) if k not in (i, j)] + [letter]
-    return x, tuple(term)
-
-
-def _cheapest(parts, output, sizes):
-    """The pair whose product has the fewest elements; of equals, the leftmost."""
-    if len(parts) == 2:
-        return 0, 1
-
-    def size(pair):
-        others = (letters for k, (_, letters) in enumerate(parts) if k not in pair)
-        kept = set(output).union(*others)
-        both = set(parts[pair[0]][1]) | set(parts[pair[1]][1])
-        return math.prod(sizes[c] for c in both & kept)
-
-    pairs = [(i, j) for i in range(len(parts)) for j in range(i + 1, len(parts))]
-    return min(pairs, key=size)
-
-
-def _total(xp, x, letters, kept):
-    """Sum over the axes that are not kept."""
-    gone = tuple(i for i, c in enumerate(letters) if c not in kept)
-    if not gone:
-        return x, letters
-    return xp.sum(x, axis=gone, dtype=x.dtype), tuple(c for c in letters if c in kept)
-
-
-def _order(xp, x, letters, wanted):
-    if letters == wanted:
-        return x
-    return xp.permute_dims(x, tuple(letters.index(c) for c in wanted))
-
-
-def _product(xp, first, second, kept, sizes):
-    """The sum of products of two arrays over what is not kept, and the letters of its axes."""
-    (x, a), (y, b) = (
-        _total(xp, z, letters, kept.union(other))
-        for (z, letters), (_, other) in ((first, second), (second, first))
-    )
-    batch = tuple(c for c in a if c in b and c in kept)
-    summed = tuple(c for c in a if c in b and c not in kept)
-    left = tuple(c for c in a if c not in b)
-    right = tuple(c for c in b if c not in a)
-
-    def arranged(z, letters, *groups):
-        """Axes in groups: the batch's as they are, each other group as one."""
-        z = _order(xp, z, letters, (*batch, *(c for group in groups for c in group)))
-        shape = tuple(sizes[c] for c in batch)
-        shape += tuple(math.prod(sizes[c] for c in group) for group in groups)
-        return z if z.shape == shape else xp.reshape(z, shape)
-
-    if not summed:
-        out = arranged(x, a, left, ()) * arranged(y, b, (), right)
-    elif left or right:
-        out = xp.matmul(arranged(x, a, left, summed), arranged(y, b, summed, right))
-    else:
-        out = xp.vecdot(arranged(x, a, summed), arranged(y, b, summed))
-    letters = (*batch, *left, *right)
-    shape = tuple(sizes[c] for c in letters)
-    return (out if out.shape == shape else xp.reshape(out, shape)), letters
 
 
 @contract.vjp
@@ -214,7 +268,7 @@ def _spread(xp, g, known, own, shape):
         if shape[place] == 1 < g.shape[i]:  # This operand was broadcast.
             g = xp.sum(g, axis=i, keepdims=True, dtype=g.dtype)
     found = dict(zip(places, g.shape, strict=True))
-    g = _order(xp, g, places, tuple(sorted(places)))
+    g = xp.permute_dims(g, tuple(sorted(range(len(places)), key=places.__getitem__)))
     g = xp.reshape(g, tuple(found.get(i, 1) for i in range(len(own))))
     for i, letter in enumerate(own):
         if (j := own.index(letter)) < i:  # A diagonal: nothing beside it.

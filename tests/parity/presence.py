@@ -9,11 +9,10 @@ import re
 import sys
 
 HOMES = (
-    "layers", "models", "models.functional", "optimizers", "optimizers.schedules", "losses", "metrics", "activations",
-    "initializers", "regularizers", "constraints", "ops", "random", "dtype_policies", "quantizers",
+    "layers", "models", "models.functional", "optimizers", "optimizers.schedules", "losses",
+    "metrics", "activations", "initializers", "regularizers", "constraints", "ops", "random",
+    "dtype_policies", "quantizers",
 )  # fmt: skip
-
-
 CUSTOM_FUNCTIONS = {  # Local functions of Keras's tests, which cases name.
     "square": lambda x: x * x,
     "stacker": lambda x: x.__array_namespace__().concat([x, x], axis=1),

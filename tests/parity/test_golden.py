@@ -12,7 +12,8 @@ from parity.layer_cases import LayerCase, numpy
 
 GOLDEN = Path(__file__).parent / "golden"
 LAYERS = Cases(GOLDEN, "keras_golden")
-HISTORIES = Cases(GOLDEN, "histories")
+HISTORIES = [Cases(GOLDEN, stem) for stem in ("histories", "masked_histories")]
+RUNS = [(cases, case) for cases in HISTORIES for case in cases.cases]
 
 
 @pytest.mark.parametrize("case", LAYERS.cases, ids=lambda case: case["test"].split("::", 1)[1])
@@ -21,14 +22,15 @@ def test_layer(case):
     assert LayerCase(LAYERS, case, 1e-5, gradients=1e-5).run() is None
 
 
-@pytest.mark.parametrize("case", HISTORIES.cases, ids=lambda case: case["name"])
-def test_history(case):
+@pytest.mark.filterwarnings("ignore:.*ran out of batches")
+@pytest.mark.parametrize(("cases", "case"), RUNS, ids=[case["name"] for _, case in RUNS])
+def test_history(cases, case):
     """Four epochs from the same weights: every metric within 1e-3, and the predictions after."""
     arrays = {
-        key: HISTORIES.decode(case[key], lambda array, mask, _: array) for key in ("x", "y", "fit")
+        key: cases.decode(case[key], lambda array, mask, _: array) for key in ("x", "y", "fit")
     }
     model = presence.make(case["model"])
-    model.set_weights([HISTORIES.array(weight) for weight in case["weights"]])
+    model.set_weights([cases.array(weight) for weight in case["weights"]])
     model.compile(**{key: _made(value) for key, value in case["compile"].items()})
     history = model.fit(
         arrays["x"], arrays["y"], 16, 4, verbose=0, shuffle=False, **arrays["fit"]
@@ -37,7 +39,7 @@ def test_history(case):
     for key, expected in case["history"].items():
         np.testing.assert_allclose(history[key], expected, rtol=1e-3, atol=1e-3, err_msg=key)
     predictions = flatten(model.predict(arrays["x"], verbose=0))
-    expected = HISTORIES.expected(case["predictions"])
+    expected = cases.expected(case["predictions"])
     for got, recorded in zip(predictions, expected, strict=True):
         assert difference(numpy(got), recorded.array) < 2e-3
 
