@@ -32,11 +32,8 @@ def _name(kind, dtype) -> str:  # By kind too: dtypes of two libraries may hash 
         return "int32" if dtype is int else _PYTHON[dtype]
     if isinstance(dtype, np.dtype):
         return "str" if dtype.kind in "UST" else dtype.name
-    text = str(dtype)
-    for separator in (".", "'"):  # "torch.float32", "<class 'jax.numpy.float32'>"
-        parts = [part for part in text.replace(">", "").split(separator) if part]
-        text = parts[-1] if separator == "." else parts[-1]
-    text = text.rstrip("_")
+    # "torch.float32", "array_api_strict.bool", "<class 'jax.numpy.float32'>"
+    text = str(dtype).rstrip("'>").rpartition(".")[2].rstrip("_")
     if text in NAMES:
         return text
     return np.dtype(dtype).name

@@ -14,7 +14,7 @@ SCOPE: ContextVar[Scope | None] = ContextVar("scope", default=None)
 
 
 class Scope:
-    """What reading a Variable gives at this moment: recorded on a tape, cast to a dtype, or both."""
+    """What reading a Variable gives now: recorded on a tape, cast to a dtype, or both."""
 
     __slots__ = ("autocast", "inferring", "tape")
 

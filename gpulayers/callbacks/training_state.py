@@ -17,8 +17,7 @@ import zipfile
 
 import numpy as np
 
-from ..arrays import devices, dtypes
-from ..arrays.seeds import global_seed_generator
+from ..arrays import devices, dtypes, seeds
 
 
 def random_states() -> dict:
@@ -28,18 +27,20 @@ def random_states() -> dict:
     return {
         "python": [version, list(numbers), gauss],
         "numpy": [kind, keys.tolist(), *rest],
-        "gpulayers": global_seed_generator().state.numpy().tolist(),
+        # Looked at, not asked for: to make the generator would draw from Python's numbers.
+        "gpulayers": [generator.state.numpy().tolist() for generator in seeds._global],
     }
 
 
 def set_random_states(states: dict) -> None:
     """Go back to what `random_states` gave."""
-    ours = global_seed_generator()  # May draw from Python's when it is made.
+    seeds._global.clear()
+    for state in states["gpulayers"]:
+        seeds.global_seed_generator().state.assign(np.asarray(state, np.int64))
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
     kind, keys, *rest = states["numpy"]
     np.random.set_state((kind, np.asarray(keys, np.uint32), *rest))
-    ours.state.assign(np.asarray(states["gpulayers"], np.int64))
 
 
 def save(model, path: str, randoms: dict, **progress) -> None:

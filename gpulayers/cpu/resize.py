@@ -1,4 +1,4 @@
-"""Interpolation on NumPy arrays: products with blocks of the weight matrix, which is mostly zero."""
+"""Interpolation on NumPy arrays: products with those blocks of the weights that are not zero."""
 
 from __future__ import annotations
 

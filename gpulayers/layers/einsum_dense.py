@@ -120,7 +120,7 @@ class EinsumDense(LowRankAdaptation, Layer):
     def call(self, inputs, training=None):
         outputs = einsum(self.equation, inputs, self.kernel)
         if self.bias is not None:
-            outputs = outputs + self.bias
+            outputs = outputs + self.bias.value
         return outputs if self.activation is None else self.activation(outputs)
 
     def compute_output_shape(self, input_shape):

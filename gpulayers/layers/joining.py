@@ -126,16 +126,16 @@ class Dot(Merge):
     def call(self, inputs):
         self._check_list(inputs)
         inputs = of_one_dtype(inputs)
-        shapes = [tuple(x.shape) for x in inputs]
-        places = self._places(shapes)
-        others = [n for s, at in zip(shapes, places, strict=True) for n in s[1:at] + s[at + 1 :]]
+        shapes = one, other = [tuple(x.shape) for x in inputs]
+        i, j = places = self._places(shapes)
+        others = one[1:i] + one[i + 1 :] + other[1:j] + other[j + 1 :] or (1,)
         if any(map(is_guessed, inputs)):
-            return Abstract((shapes[0][0], *(others or [1])), inputs[0].dtype)
-        self.compute_output_shape(shapes)
+            return Abstract((one[0], *others), inputs[0].dtype)
+        if one[i] != other[j] or one[0] != other[0]:
+            self.compute_output_shape(shapes)  # Raises.
         xp = namespace(*inputs)
-        one, other = map(self._rows, inputs, places)
-        product = xp.matmul(one, xp.matrix_transpose(other))
-        return xp.reshape(product, (product.shape[0], *(others or [1])))
+        left, right = map(self._rows, inputs, places)
+        return xp.reshape(xp.matmul(left, xp.matrix_transpose(right)), (one[0], *others))
 
     def _rows(self, x, axis):
         """`x` as (batch, rows, size of the axis)."""
@@ -145,7 +145,8 @@ class Dot(Merge):
             x = x / xp.sqrt(xp.maximum(squares, config.epsilon() ** 2))
         if axis != x.ndim - 1:
             x = xp.moveaxis(x, axis, -1)
-        return xp.reshape(x, (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1]))
+        batch, *others, size = x.shape
+        return x if len(others) == 1 else xp.reshape(x, (batch, math.prod(others), size))
 
     def compute_output_shape(self, input_shape):
         self._check_list(input_shape)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from contextlib import contextmanager
 
 import numpy as np
 
-from .. import constraints, initializers, naming, regularizers, registry, tree
+from .. import naming, registry, regularizers, tree
 from ..arrays import (
     Abstract,
     KerasTensor,
@@ -26,12 +25,13 @@ from ..arrays.policy import DTypePolicy
 from ..arrays.symbolic import Node, abstract, connect, finish
 from ..arrays.variable import SCOPE, Scope
 from . import calling
+from .building import Building
 from .calling import CALL, CallContext, call_signature
 from .tracking import STRUCTURE
 from .weights import Weights
 
 
-class Layer(Weights):
+class Layer(Building, Weights):
     """A function of arrays with weights of its own: what all layers and models are.
 
     A subclass creates weights by `add_weight` (in `__init__`, or in `build`, which gets the shapes
@@ -52,11 +52,6 @@ class Layer(Weights):
     """
 
     supports_masking = False
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        if "build" in cls.__dict__:
-            cls.build = _finishing_build(cls.__dict__["build"])
 
     def __new__(cls, *args, **kwargs):
         layer = super().__new__(cls)
@@ -113,9 +108,6 @@ class Layer(Weights):
 
     # What subclasses define.
 
-    def build(self, input_shape):
-        """Create the weights that depend on the shapes of the inputs (None for unknown sizes)."""
-
     def call(self, *args, **kwargs):
         """The computation."""
         raise NotImplementedError(f"{type(self).__name__} does not define `call`.")
@@ -138,7 +130,7 @@ class Layer(Weights):
             return None if shape is None else Abstract(shape, dtype)
 
         if not self.built:
-            self._build_for({name: shape for name, shape in given.items()})
+            self._build_for(given)
         arrays = {name: tree.map_shape_structure(array, shape) for name, shape in given.items()}
         out = infer(self, **arrays)
         return tree.map_structure(lambda x: tuple(x.shape), out)
@@ -182,9 +174,11 @@ class Layer(Weights):
             "training" not in signature.names or len(args) <= signature.names.index("training")
         ):
             kwargs["training"] = training
+        elif not signature.passes_training:
+            kwargs.pop("training", None)
         calling.inject_masks(signature, arrays, args, kwargs)
         previous = tree.map_structure(get_mask, inputs)
-        if parent is None and self._loss_owners:
+        if parent is None and self._loss_owners and not _inferring():
             self._clear_losses()
         token = CALL.set(CallContext(self, training, parent))
         try:
@@ -270,7 +264,7 @@ class Layer(Weights):
         return args, {key: tree.map_structure(convert, a) for key, a in kwargs.items()}
 
     def _working_dtype(self, args):
-        """The compute dtype; float32 in the place of a 16-bit one where that is faster: off GPUs."""
+        """The compute dtype; off GPUs, float32 in the place of a 16-bit one."""
         compute = self.compute_dtype
         if compute in dtypes.SHORT_FLOATS:
             leaves = tree.flatten(list(args))
@@ -299,95 +293,11 @@ class Layer(Weights):
         dtype = self.compute_dtype
         return tree.map_shape_structure(lambda shape: Abstract(shape, dtype), out)
 
-    # Building.
-
-    @property
-    def built(self) -> bool:
-        """Whether all weights exist."""
-        if self._built:
-            return True
-        return type(self).build is Layer.build and all(layer.built for layer in self._layers)
-
-    @built.setter
-    def built(self, value):
-        self._built = bool(value)
-
-    def _settle(self, arrays, leaves):
-        """At the first call, the arrays decide where the weights live."""
-        first = next((plain(x) for x in leaves if type(x) is not Abstract), None)
-        home = None if first is None else devices.home_of(first)
-        if not self.built:
-            shapes = {name: calling.shapes_of(value) for name, value in arrays.items()}
-            if home is None or devices.in_scope():
-                self._build_for(shapes)
-            else:
-                with devices.scope(home):
-                    self._build_for(shapes)
-        if home is not None and not any(v._placed for v in self.variables):
-            for variable in self.variables:
-                variable.move(home)
-        self.__dict__["_called_home"] = home
-
-    def _check_home(self, leaves):
-        """Refuse arrays of another library than the weights', with what to do about it."""
-        for variable in self._own_variables:
-            kind = type(variable._value)
-            for x in leaves:
-                x = plain(x)
-                if type(x) is not kind and type(x) is not Abstract:
-                    namespace(variable._value, x)  # Raises if the libraries differ.
-            break
-
-    def _build_for(self, shapes: dict):
-        """Call `build` with the shapes of the arguments, by name where it takes several."""
-        names = calling.build_parameters(type(self))
-        if type(self).build is Layer.build:
-            self.built = True
-            self._build_shapes = shapes
-            return
-        first = next(iter(shapes.values()), None)
-        if len(names) == 1:
-            self.build(first)
-        elif set(names) <= {f"{key}_shape" for key in shapes} or len(names) > 1:
-            by_name = {f"{key}_shape": shape for key, shape in shapes.items()}
-            self.build(**{name: by_name[name] for name in names if name in by_name})
-        else:
-            self.build()
-
-    @contextmanager
-    def _open(self):
-        """While a layer builds itself: no tape and no cast, and names from the calls around."""
-        scope, call = SCOPE.set(None), CALL.set(CallContext(self, None, CALL.get()))
-        self._building = True
-        try:
-            yield
-        finally:
-            self._building = False
-            SCOPE.reset(scope)
-            CALL.reset(call)
-
-    def build_from_config(self, config: dict):
-        """Build with the shapes that `get_build_config` gave."""
-        if config.get("shapes_dict"):
-            self.build(**tree.map_shape_structure(tuple, config["shapes_dict"]))
-        elif config.get("input_shape") is not None:
-            self.build(tree.map_shape_structure(tuple, config["input_shape"]))
-
-    def get_build_config(self) -> dict | None:
-        """The shapes this layer was built with."""
-        shapes = self._build_shapes
-        if not shapes:
-            return None
-        if len(shapes) == 1:
-            return {"input_shape": next(iter(shapes.values()))}
-        return {"shapes_dict": shapes}
-
     # Losses.
 
     def add_loss(self, loss):
         """Add a term to the loss that training minimises: a scalar array, or a list of them."""
-        scope = SCOPE.get()
-        if scope is not None and scope.inferring:
+        if _inferring():
             return
         context = CALL.get()
         root = self if context is None else context.root
@@ -448,94 +358,17 @@ class Layer(Weights):
         """A layer from what `get_config` gave."""
         return cls(**config)
 
+    def __getstate__(self):
+        """What pickle and copy take: all but what is only remembered for speed."""
+        return {**self.__dict__, "_found": None, "_plan": None, "_usual": None}
+
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
-    def add_weight(
-        self,
-        shape=None,
-        initializer=None,
-        dtype=None,
-        trainable: bool = True,
-        autocast: bool = True,
-        regularizer=None,
-        constraint=None,
-        aggregation="none",
-        overwrite_with_gradient: bool = False,
-        name: str | None = None,
-    ) -> Variable:
-        """Create a weight of this layer.
 
-        Args:
-            shape: of whole sizes; () for a scalar.
-            initializer: a name, an object or a function (shape, dtype) -> array;
-                "glorot_uniform" for floats and "zeros" otherwise by default.
-            dtype: the policy's variable dtype by default.
-            trainable: whether training changes it.
-            regularizer: adds to `losses`; constraint: applied after each step of an optimizer.
-            name: "kernel", ...
-
-        Raises ValueError for a shape with unknown sizes, and in a layer that is built already.
-        """
-        who = type(self).__name__
-        if isinstance(shape, int):
-            shape = (shape,)
-        shape = () if shape is None else tuple(shape)
-        if any(n is None for n in shape):
-            raise ValueError(
-                f"{who} {self.name!r}: the weight {name!r} needs whole sizes, got shape {shape}. "
-                "Give the size of that axis in Input(shape=...)."
-            )
-        if self._built and not self._building:
-            raise ValueError(
-                f"{who} {self.name!r} is built already: create the weight {name!r} in __init__ or "
-                "in build()."
-            )
-        dtype = dtypes.standardize(dtype or self.variable_dtype)
-        if initializer is None:
-            initializer = "glorot_uniform" if dtypes.is_floating(dtype) else "zeros"
-        variable = Variable(
-            initializers.get(initializer),
-            shape,
-            dtype,
-            trainable=trainable,
-            autocast=autocast,
-            name=name or "variable",
-            regularizer=regularizers.get(regularizer),
-            constraint=constraints.get(constraint),
-            path="/".join([*self._path(), name or "variable"]),
-        )
-        variable.overwrite_with_gradient = overwrite_with_gradient
-        if self._building:  # From shapes alone: it stays on the default device.
-            variable._placed = True
-        self._own_variables.append(variable)
-        STRUCTURE[0] += 1
-        if not self._trainable:
-            variable.trainable = False
-        return variable
-
-    def _path(self) -> list[str]:
-        names = calling.path_of_calls()
-        return names if names and names[-1] == self.name else [*names, self.name or "layer"]
-
-
-def _finishing_build(function):
-    """`build` as a subclass wrote it, then: the layer is built, with these shapes."""
-
-    def build(self, *args, **kwargs):
-        if self._building:  # A subclass's build calls its parent's.
-            return function(self, *args, **kwargs)
-        with self._open():
-            function(self, *args, **kwargs)
-        names = calling.build_parameters(type(self))
-        self._build_shapes = dict(zip(names, args, strict=False)) | kwargs
-        self.built = True
-        return None
-
-    build.__wrapped__ = function
-    build.__doc__, build.__name__ = function.__doc__, "build"
-    build.__qualname__, build.__module__ = function.__qualname__, function.__module__
-    return build
+def _inferring() -> bool:
+    scope = SCOPE.get()
+    return scope is not None and scope.inferring
 
 
 def _is_ours(function) -> bool:

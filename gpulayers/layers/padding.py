@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import config
-from ..ops.padding import pad
+from ..ops.padding import padded
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
@@ -27,7 +27,7 @@ class _ZeroPadding(Layer):
         return ((0, 0), *self.padding, (0, 0))
 
     def call(self, inputs):
-        return pad(inputs, self._widths())
+        return padded(inputs, widths=self._widths(), mode="constant", value=0)
 
     def compute_output_shape(self, input_shape):
         return tuple(

@@ -9,11 +9,12 @@ import math
 
 from .. import config
 from ..arrays import dtypes, namespace, random
-from ..ops.dropout import dropout
+from ..ops.dropout import dropout, mask_sizes
 from ..regularizers import L1L2
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
+from .unknown_sizes import is_guessed
 
 __all__ = [
     "ActivityRegularization",
@@ -52,7 +53,7 @@ class _Noise(Layer):
         if not dtypes.is_floating(inputs):
             xp = namespace(inputs)
             inputs = xp.astype(inputs, dtypes.of(xp, self.compute_dtype))
-        return self._disturb(inputs)
+        return inputs if is_guessed(inputs) else self._disturb(inputs)
 
     def _disturb(self, inputs):
         """The floating `inputs` with noise."""
@@ -277,8 +278,7 @@ class AlphaDropout(_Noise):
         xp, rate, low = namespace(inputs), self.rate, self.saturation
         if rate == 1:
             return xp.zeros_like(inputs)  # The limit.
-        shape = self.noise_shape or inputs.shape
-        shape = [own if n is None else n for n, own in zip(shape, inputs.shape, strict=True)]
+        shape = mask_sizes(inputs, self.noise_shape)
         a = ((1 - rate) * (1 + rate * low**2)) ** -0.5
         b = -a * low * rate
         kept = random.dropout_mask(shape, rate, self.seed_generator, like=inputs)

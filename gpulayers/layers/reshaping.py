@@ -123,7 +123,8 @@ class RepeatVector(Layer):
 
     def call(self, inputs):
         xp = namespace(inputs)
-        return xp.repeat(xp.expand_dims(inputs, axis=1), self.n, axis=1)
+        batch, features = inputs.shape
+        return xp.repeat(xp.reshape(inputs, (batch, 1, features)), self.n, axis=1)
 
     def compute_output_shape(self, input_shape):
         batch, features = input_shape

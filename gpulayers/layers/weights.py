@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import Variable, devices
+from .. import constraints, initializers, regularizers
+from ..arrays import Variable, devices, dtypes
 from ..arrays.policy import DTypePolicy
-from .tracking import own_variables, parts, remembered, unique
+from . import calling
+from .tracking import STRUCTURE, own_variables, parts, remembered, unique
 
 
 class Weights:
@@ -76,6 +78,73 @@ class Weights:
         for layer in self._layers:
             layer.trainable = value
 
+    def add_weight(
+        self,
+        shape=None,
+        initializer=None,
+        dtype=None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer=None,
+        constraint=None,
+        aggregation="none",
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
+    ) -> Variable:
+        """Create a weight of this layer.
+
+        Args:
+            shape: of whole sizes; () for a scalar.
+            initializer: a name, an object or a function (shape, dtype) -> array;
+                "glorot_uniform" for floats and "zeros" otherwise by default.
+            dtype: the policy's variable dtype by default.
+            trainable: whether training changes it.
+            regularizer: adds to `losses`; constraint: applied after each step of an optimizer.
+            name: "kernel", ...
+
+        Raises ValueError for a shape with unknown sizes, and in a layer that is built already.
+        """
+        who = type(self).__name__
+        if isinstance(shape, int):
+            shape = (shape,)
+        shape = () if shape is None else tuple(shape)
+        if any(n is None for n in shape):
+            raise ValueError(
+                f"{who} {self.name!r}: the weight {name!r} needs whole sizes, got shape {shape}. "
+                "Give the size of that axis in Input(shape=...)."
+            )
+        if self._built and not self._building:
+            raise ValueError(
+                f"{who} {self.name!r} is built already: create the weight {name!r} in __init__ or "
+                "in build()."
+            )
+        dtype = dtypes.standardize(dtype or self.variable_dtype)
+        if initializer is None:
+            initializer = "glorot_uniform" if dtypes.is_floating(dtype) else "zeros"
+        variable = Variable(
+            initializers.get(initializer),
+            shape,
+            dtype,
+            trainable=trainable,
+            autocast=autocast,
+            name=name or "variable",
+            regularizer=regularizers.get(regularizer),
+            constraint=constraints.get(constraint),
+            path="/".join([*self._path(), name or "variable"]),
+        )
+        variable.overwrite_with_gradient = overwrite_with_gradient
+        if self._building:  # From shapes alone: it stays on the default device.
+            variable._placed = True
+        self._own_variables.append(variable)
+        STRUCTURE[0] += 1
+        if not self._trainable:
+            variable.trainable = False
+        return variable
+
+    def _path(self) -> list[str]:
+        names = calling.path_of_calls()
+        return names if names and names[-1] == self.name else [*names, self.name or "layer"]
+
     def get_weights(self) -> list[np.ndarray]:
         """The values of `weights` as NumPy arrays."""
         return [v.numpy() for v in self.weights]
@@ -105,8 +174,8 @@ class Weights:
         """
         if not self.built:
             raise ValueError(
-                f"{type(self).__name__} {self.name!r} has no weights to count yet: call it on data, "
-                "or build it with an input shape."
+                f"{type(self).__name__} {self.name!r} has no weights to count yet: call it on "
+                "data, or build it with an input shape."
             )
         return sum(v.size for v in self.weights)
 
@@ -205,7 +274,7 @@ class Weights:
 
     @property
     def output(self):
-        """The KerasTensors of this layer's first symbolic call.  AttributeError if there are none."""
+        """What this layer's first symbolic call gave.  AttributeError if there was none."""
         return self._first_node("output").outputs
 
     def _first_node(self, what):

@@ -97,6 +97,8 @@ class CompileLoss:
         weights = {}
         if self._weights is not None:
             weights = dict(outputs.match(self._weights, "loss_weights"))
+            for index, weight in weights.items():  # NumPy's numbers would widen float32.
+                weights[index] = weight.item() if isinstance(weight, np.generic) else weight
         wanted = [index for index, _ in chosen]
         targets, predictions = _targets(outputs, y_true, wanted), tree.flatten(y_pred)
         terms = []

@@ -41,22 +41,30 @@ def prepare(model: Steps, batches: Batches, step: str) -> None:
 
 
 def outputs_like(model, x):
-    """What `model` gives for inputs like `x`: shapes, if they can be told without data."""
+    """What `model` gives for inputs like `x`: shapes, if they can be told without data.
+
+    New weights live where `x` does, if that is a GPU, else on the default device.
+    """
+    kind = kind_of(x)
+    home = devices.default() if kind is devices.CPU else kind
 
     def abstract(leaf):
         return None if leaf is None else Abstract(leaf.shape, dtypes.name(leaf.dtype))
 
-    kind = kind_of(x)
-    try:
-        with devices.scope(devices.default() if kind is devices.CPU else kind):
+    def there(leaf):
+        return None if leaf is None else devices.put(leaf, home)
+
+    with devices.scope(home):
+        try:
             return infer(
                 lambda inputs: model(inputs, training=False), tree.map_structure(abstract, x)
             )
-    except Exception:  # A `call` that looks at values; its mistakes are raised here.
-        return model(x, training=False)
+        except Exception:  # A `call` that looks at values; its mistakes are raised here.
+            return model(x if model.weights else tree.map_structure(there, x), training=False)
 
 
 def device_of(model) -> str | None:
     """Where batches must be for `model`; None while it has no weights that live somewhere."""
-    variables = model.variables
-    return devices.name(variables[0].home) if variables else None
+    weights = model.weights
+    name = devices.name(weights[0].home) if weights else ""
+    return name if name.startswith(("cpu", "gpu")) else None

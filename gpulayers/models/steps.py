@@ -38,6 +38,7 @@ class Compiled:
 class Steps:
     """What a model learns by in one step: loss, metrics, optimizer; each step may be overridden."""
 
+    compiled = False
     optimizer = None
     loss = None
     run_eagerly = False
@@ -102,12 +103,8 @@ class Steps:
             jit_compile=jit_compile is True and not run_eagerly,
             steps_per_execution=int(steps_per_execution),
             stop_training=False,
+            compiled=True,
         )
-
-    @property
-    def compiled(self) -> bool:
-        """Whether `compile` was called."""
-        return self._compiled is not None
 
     def _made_optimizer(self, optimizer, auto_scale_loss):
         try:
@@ -123,7 +120,7 @@ class Steps:
 
     def get_compile_config(self) -> dict[str, Any]:
         """The arguments of `compile` as a file holds them; {} before it was called."""
-        return registry.serialize(self._compiled.arguments) if self.compiled else {}
+        return registry.serialize(self._compiled.arguments) if self._compiled else {}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile with what `get_compile_config` gave.
@@ -148,7 +145,7 @@ class Steps:
     @property
     def metrics(self) -> list[Metric]:
         """The mean loss, the compiled metrics, single losses, and metrics of the layers."""
-        compiled = self._compiled.all_metrics() if self.compiled else []
+        compiled = self._compiled.all_metrics() if self._compiled else []
         return unique([*compiled, *_metrics_of_layers(self)])
 
     @property
@@ -187,7 +184,7 @@ class Steps:
         return self.get_metrics_result()
 
     def _update_metrics(self, x, y, y_pred, sample_weight) -> None:
-        if self.compiled and self._compiled.metrics is not None:
+        if self._compiled and self._compiled.metrics is not None:
             self._compiled.metrics.update_state(y, y_pred, sample_weight)
 
     # Losses.
@@ -206,7 +203,7 @@ class Steps:
         missing.
         """
         total = None
-        if self.compiled and self._compiled.loss is not None:
+        if self._compiled and self._compiled.loss is not None:
             total = self._compiled.loss(y, y_pred, sample_weight)
         for loss in self.losses:
             loss = _number(loss)

@@ -97,8 +97,10 @@ def multi_hot(
         raise ValueError("multi_hot: num_classes must be given.")
     inputs = as_array(inputs)
     _require_dense("multi_hot", sparse)
-    ones = one_hot(inputs, num_classes, axis=axis, dtype=dtype)
-    return namespace(ones).max(ones, axis=1 if inputs.ndim > 1 else 0)
+    ones = one_hot(inputs, num_classes, axis=axis, dtype="bool")
+    xp = namespace(ones)
+    found = xp.any(ones, axis=1 if inputs.ndim > 1 else 0)
+    return xp.astype(found, dtypes.of(xp, dtype or config.floatx()))
 
 
 def _require_dense(who, sparse):

@@ -28,7 +28,9 @@ def test_1d(xp, cropping, pair):
     x = array(2, 5, 3)
     y = check_layer(lambda d: layers.Cropping1D(cropping, dtype=d), x, xp=xp, unknown=(0, 1))
     np.testing.assert_array_equal(y, cropped(x, [pair], "channels_last"))
-    own = {k: v for k, v in layers.Cropping1D(cropping, name="c").get_config().items() if k != "dtype"}
+    own = {
+        k: v for k, v in layers.Cropping1D(cropping, name="c").get_config().items() if k != "dtype"
+    }
     assert own == {"name": "c", "trainable": True, "cropping": pair}
 
 
@@ -65,9 +67,7 @@ def test_2d(xp, cropping, pairs, data_format):
 )
 def test_3d(cropping, pairs, data_format):
     x = array(2, 3, 4, 5, 4)
-    y = check_layer(
-        lambda d: layers.Cropping3D(cropping, data_format, dtype=d), x, gradient=False
-    )
+    y = check_layer(lambda d: layers.Cropping3D(cropping, data_format, dtype=d), x, gradient=False)
     np.testing.assert_array_equal(y, cropped(x, pairs, data_format))
 
 

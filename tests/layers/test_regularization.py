@@ -11,7 +11,7 @@ from gpulayers.arrays import Tape, get_mask, namespace, plain, set_mask
 
 NOISY = [
     (layers.Dropout, {"rate": 0.4}, (4, 5, 6)),
-    (layers.Dropout, {"rate": 0.4, "noise_shape": (None, 1, None)}, (4, 5, 6)),
+    (layers.Dropout, {"rate": 0.4, "noise_shape": (4, 1, None)}, (4, 5, 6)),
     (layers.SpatialDropout1D, {"rate": 0.4}, (4, 5, 6)),
     (layers.SpatialDropout2D, {"rate": 0.4}, (2, 3, 4, 5)),
     (layers.SpatialDropout3D, {"rate": 0.4}, (2, 3, 2, 2, 5)),

@@ -25,7 +25,9 @@ def test_1d(xp, size):
     x = array(2, 3, 4)
     y = check_layer(lambda d: layers.UpSampling1D(size, dtype=d), x, xp=xp, unknown=(0, 1))
     np.testing.assert_array_equal(y, np.repeat(x, size, axis=1))
-    own = {k: v for k, v in layers.UpSampling1D(size, name="u").get_config().items() if k != "dtype"}
+    own = {
+        k: v for k, v in layers.UpSampling1D(size, name="u").get_config().items() if k != "dtype"
+    }
     assert own == {"name": "u", "trainable": True, "size": size}
 
 

@@ -104,12 +104,13 @@ def test_names_of_losses(names, y_pred, expected):
         ([0.5, 2], (0.5, 2)),
         ({"a": 0.5, "b": 2.0}, (0.5, 2)),
         ({"b": 2.0}, (1, 2)),
-        ([None, np.float32(2)], (1, 2)),
+        ([None, np.float64(2)], (1, 2)),
     ],
 )
 def test_loss_weights_count_in_the_sum_only(weights, factors):
     compiled = CompileLoss(["mse", "mae"], weights, output_names=["a", "b"])
     value = compiled([A, B], [P, Q])
+    assert value.dtype == np.float32
     np.testing.assert_allclose(value, factors[0] * MSE_AP + factors[1] * MAE_BQ, rtol=1e-5)
     results = [float(metric.result()) for metric in compiled.metrics]
     np.testing.assert_allclose(results, [MSE_AP, MAE_BQ], rtol=1e-5)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from gpulayers import callbacks, layers, ops, optimizers, regularizers
-from gpulayers.models import Model, Sequential
+from gpulayers import callbacks, layers, ops, optimizers, regularizers, utils
+from gpulayers.models import Model, Sequential, progress
+from gpulayers.models.patient_bar import PatientBar
 
 X = np.sin(np.arange(160.0)).reshape(40, 4).astype("float32")
 YA = np.cos(np.arange(120.0)).reshape(40, 3).astype("float32")
@@ -325,3 +326,75 @@ def test_a_compiled_model_that_looks_at_values_is_built_by_a_call():
     model.compile("sgd", "mse", run_eagerly=True)
     model.fit(X, X[:, :1], verbose=0)
     assert model.dense.built
+
+
+def test_evaluate_and_predict_show_a_bar_if_they_take_long_on_a_screen(monkeypatch, capsys):
+    model = classifier()
+    model.compile("sgd", SPARSE)
+    model.fit(X, YB, epochs=1)
+    assert "loss" in capsys.readouterr().out
+
+    def shown():
+        model.evaluate(X, YB)
+        model.predict(X)
+        return capsys.readouterr().out
+
+    assert shown() == ""
+    monkeypatch.setattr(PatientBar, "PATIENCE", 0.0)
+    assert shown() == ""
+    monkeypatch.setattr(progress, "_can_redraw", lambda: True)
+    assert "loss" in shown()
+    monkeypatch.setattr(PatientBar, "PATIENCE", 100.0)
+    assert shown() == ""
+    model.evaluate(X, YB, verbose=2)
+    assert "loss" in capsys.readouterr().out
+
+
+def test_validation_data_may_be_endless():
+    def endless():
+        while True:
+            yield X[:4], YB[:4]
+
+    model = classifier()
+    model.compile("sgd", SPARSE)
+    history = model.fit(
+        X, YB, epochs=3, verbose=0, validation_data=endless(), validation_steps=2
+    ).history
+    assert len(history["val_loss"]) == 3
+    with pytest.raises(ValueError, match="validation_split"):
+        model.fit(endless(), validation_split=0.5, steps_per_epoch=2, verbose=0)
+
+
+def test_training_goes_on_where_a_backup_was_made(tmp_path):
+    """Interrupted in the middle of the second epoch, with metrics, dropout and shuffling."""
+
+    def model():
+        made = Sequential(
+            [layers.Input((4,)), layers.Dropout(0.3, seed=1), layers.Dense(5, name="b")]
+        )
+        made.set_weights([KB, np.zeros(5, "float32")])
+        made.compile("adam", "mse", metrics=["mae"])
+        return made
+
+    targets = np.eye(5, dtype="float32")[YB]
+    utils.set_random_seed(3)
+    whole = model()
+    expected = whole.fit(X, targets, 8, 3, 0).history
+    utils.set_random_seed(3)
+
+    def stop(batch, logs):
+        stop.count += 1
+        if stop.count == 8:
+            raise OSError("the power is gone")
+
+    stop.count = 0
+    backup = callbacks.BackupAndRestore(tmp_path / "backup", save_freq=1)
+    broken = [backup, callbacks.LambdaCallback(on_train_batch_end=stop)]
+    with pytest.raises(OSError, match="power"):
+        model().fit(X, targets, 8, 3, 0, callbacks=broken)
+    again = model()
+    backup = callbacks.BackupAndRestore(tmp_path / "backup", save_freq=1)
+    history = again.fit(X, targets, 8, 3, 0, callbacks=[backup]).history
+    assert history == {name: values[1:] for name, values in expected.items()}
+    for a, b in zip(whole.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -45,7 +45,9 @@ def test_versions_and_gradients(shape, widths, mode):
     check_primitive(padded, array(shape, "float64"), widths=widths, mode=mode, value=0.0)
 
 
-@pytest.mark.parametrize("width", [1, (1,), (1, 2), ((1, 2),), ((1,), (2,)), np.array([[1, 2], [0, 3]])])
+@pytest.mark.parametrize(
+    "width", [1, (1,), (1, 2), ((1, 2),), ((1,), (2,)), np.array([[1, 2], [0, 3]])]
+)
 def test_ways_to_give_widths(width):
     x = array((2, 3))
     np.testing.assert_array_equal(pad(x, width), np.pad(x, width))

@@ -64,7 +64,9 @@ def test_layouts_and_ranks_agree(xp, interpolation):
     y = resize(x, (7, 4), interpolation)
     assert y.shape == (2, 7, 4, 3)
     assert y.dtype == "float32"
-    np.testing.assert_allclose(xp.to_numpy(resize(xp.asarray(x), (7, 4), interpolation)), y, atol=1e-6)
+    np.testing.assert_allclose(
+        xp.to_numpy(resize(xp.asarray(x), (7, 4), interpolation)), y, atol=1e-6
+    )
     first = resize(x.transpose(0, 3, 1, 2), (7, 4), interpolation, data_format="channels_first")
     np.testing.assert_allclose(first.transpose(0, 2, 3, 1), y, atol=1e-6)
     np.testing.assert_allclose(resize(x[1], (7, 4), interpolation), y[1], atol=1e-6)
@@ -73,7 +75,13 @@ def test_layouts_and_ranks_agree(xp, interpolation):
 @pytest.mark.parametrize("interpolation", REACH)
 @pytest.mark.parametrize(
     ("shape", "axis", "size"),
-    [((2, 5, 3), 1, 9), ((2, 40, 1), 1, 70), ((1, 70, 5), 1, 33), ((5,), 0, 3), ((2, 3, 4, 2), 2, 7)],
+    [
+        ((2, 5, 3), 1, 9),
+        ((2, 40, 1), 1, 70),
+        ((1, 70, 5), 1, 33),
+        ((5,), 0, 3),
+        ((2, 3, 4, 2), 2, 7),
+    ],
 )
 def test_versions_and_gradients(interpolation, shape, axis, size):
     options = {"axis": axis, "size": size, "interpolation": interpolation, "antialias": size < 5}
@@ -106,7 +114,9 @@ def test_half_precision_computes_in_float32():
 
 def test_crop_to_aspect_ratio():
     x = images(1, 6, 10, 2)
-    np.testing.assert_allclose(resize(x, (3, 3), crop_to_aspect_ratio=True), resize(x[:, :, 2:8], (3, 3)))
+    np.testing.assert_allclose(
+        resize(x, (3, 3), crop_to_aspect_ratio=True), resize(x[:, :, 2:8], (3, 3))
+    )
 
 
 def test_pad_to_aspect_ratio():

@@ -62,7 +62,9 @@ def test_config_is_that_of_keras(name):
     assert optimizers.serialize(optimizers.deserialize(described)) == described
 
 
-@pytest.mark.parametrize("name", ["Adam_1", "Nadam_0", "Adafactor_0", "Lamb_0", "Muon_0", "shared_7"])
+@pytest.mark.parametrize(
+    "name", ["Adam_1", "Nadam_0", "Adafactor_0", "Lamb_0", "Muon_0", "shared_7"]
+)
 def test_counting_on_the_device_changes_nothing(name, monkeypatch):
     import array_api_strict
 

@@ -12,7 +12,13 @@ for _name in "zeros ones full empty arange linspace eye asarray from_dlpack".spl
 for _name in "zeros_like ones_like full_like empty_like".split():  # noqa: SIM905
     TABLE[_name] = Function(shapes.like)
 
-for _name in (  # noqa: SIM905
-    "isdtype finfo iinfo result_type can_cast broadcast_shapes __array_namespace_info__".split()
-):
+for _name in [
+    "isdtype",
+    "finfo",
+    "iinfo",
+    "result_type",
+    "can_cast",
+    "broadcast_shapes",
+    "__array_namespace_info__",
+]:
     TABLE[_name] = Function(kind="query")
