@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import naming
 from .arrays import get_mask, set_mask
 from .arrays.seeds import set_random_seed
-from . import naming
 from .models.data import PyDataset
 from .models.progress import Progbar
 from .registry import (

@@ -14,6 +14,7 @@ from gpulayers.arrays import (
     get_mask,
     infer,
     is_array,
+    is_recorded,
     namespace,
     plain,
     set_mask,
@@ -56,6 +57,8 @@ def gradients(function, arrays, asarray=np.asarray):
     with Tape([]) as tape:
         watched = [tape.watch(asarray(a)) for a in arrays]
         value = function(*watched)
+    if not is_recorded(value):  # No result is of a float dtype, or none depends on the arrays.
+        return float(value), [None] * len(watched)
     grads = tape.gradient(value, watched)
     return float(plain(value)), [None if g is None else to_numpy(g) for g in grads]
 

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
+from .. import tree
 from . import devices, dtypes
 from .namespace import NUMPY, RANK, namespace, plain_namespace
 
@@ -166,6 +167,13 @@ class Variable:
         """For NumPy functions of a Variable; CuPy asks the method below."""
         value = devices.to_numpy(self.__cupy_get_ndarray__())
         return value if dtype is None else value.astype(dtype)
+
+    def __array_function__(self, function, types, args, kwargs):
+        """NumPy's functions (but for its ufuncs, which defer to the operators here)."""
+        args, kwargs = tree.map_structure(
+            lambda x: np.asarray(x) if type(x) is Variable else x, [list(args), kwargs]
+        )
+        return function(*args, **kwargs)
 
     def __cupy_get_ndarray__(self):
         scope = SCOPE.get()

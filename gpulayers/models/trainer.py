@@ -253,19 +253,17 @@ class Trainer(Steps):
         return self._inference_plan(x) if 0 < len(x) <= batch_size else None
 
     def _predict(self, batches, callbacks, kind):
-        parts, structure, last = [], None, None
+        predict, parts = self.make_predict_function(), []
 
-        def keep(outputs):  # Back to the host while the next batch is under way.
-            parts.append([to_kind(leaf, kind) for leaf in tree.flatten(outputs)])
-
-        predict = self.make_predict_function()
+        def fetched(outputs):
+            return tree.map_structure(lambda leaf: to_kind(leaf, kind), outputs)
 
         def step(batch):
-            nonlocal structure, last
-            if last is not None:
-                keep(last)
-            structure = last = predict(batch)
-            return {"outputs": last}
+            outputs = predict(batch)
+            if parts:  # The one before comes to the host while this one is under way.
+                parts[-1] = fetched(parts[-1])
+            parts.append(outputs)
+            return {"outputs": outputs}
 
         self.__dict__["stop_predicting"] = False
         callbacks.on_predict_begin()
@@ -276,9 +274,9 @@ class Trainer(Steps):
             callbacks.on_predict_batch_end,
             "stop_predicting",
         )
-        keep(last)
+        parts[-1] = fetched(parts[-1])
         callbacks.on_predict_end()
-        return tree.pack_sequence_as(structure, [_joined(leaf) for leaf in zip(*parts)])
+        return tree.map_structure(_joined, *parts)
 
     def train_on_batch(
         self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False
@@ -390,16 +388,14 @@ def _is_due(epoch: int, validation_freq) -> bool:
 
 
 def _owned(outputs, x):
-    """Outputs that are no views of `x`, so that a caller may change them."""
-    if type(outputs) is np.ndarray:
-        return outputs.copy() if outputs is x or outputs.base is not None else outputs
-    return tree.map_structure(
-        lambda leaf: _owned(leaf, x) if leaf is not outputs else leaf, outputs
-    )
+    """Outputs that are no view of `x`, so that a caller may change them."""
+    is_view = outputs is x or (type(outputs) is np.ndarray and outputs.base is not None)
+    return outputs.copy() if is_view else outputs
 
 
-def _joined(parts):
-    """The parts of one output as one array along the axis of samples."""
+def _joined(*parts):
+    """The parts of one output as one new array along the axis of samples."""
+    xp = namespace(*parts)
     if len(parts) == 1:
-        return _owned(parts[0], None)
-    return namespace(*parts).concat(list(parts), axis=0)
+        return xp.asarray(parts[0], copy=True)
+    return xp.concat(parts, axis=0)

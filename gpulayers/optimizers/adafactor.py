@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..arrays import Variable
+from ..arrays import Variable, devices
 from ..ops import optimizer as rules
 from .rule_optimizer import RuleOptimizer
 from .settings import check_number, with_shared_settings
@@ -63,7 +63,9 @@ class Adafactor(RuleOptimizer):
         if len(shape) < 2:
             for _ in range(2):  # In Keras's files, rows and columns of a vector are a 0 each.
                 name = variable.name
-                self._track_variable(Variable(0, dtype="int32", trainable=False, name=name))
+                with devices.scope(variable.home):
+                    zero = Variable(0, dtype="int32", trainable=False, name=name)
+                self._track_variable(zero)
             sides = (None, None)
         elif variable.overwrite_with_gradient:
             sides = (None, None)

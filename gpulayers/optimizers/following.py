@@ -61,8 +61,7 @@ class Follower(OptimizerState):
         A rule computes 16-bit weights in float32.
         """
         held = (variable, *slots)
-        values = [None if s is None else s._value for s in held]
-        values.insert(1, plain(gradient))
+        values = [variable._value, plain(gradient), *map(self._own_value, slots)]
         dtype = values[0].dtype
         short = dtypes.name(dtype) in dtypes.SHORT_FLOATS
         if short or (gradient is not None and values[1].dtype != dtype):
@@ -78,6 +77,15 @@ class Follower(OptimizerState):
             elif type(value) is not type(values[0]):
                 value = np.asarray(value)  # NumPy makes scalars of arrays without axes.
             one.replace(value)
+            if one is not variable:
+                self._own[id(one)] = value
+
+    def _own_value(self, slot):
+        """The array of a slot, which rules may write in: a copy, if it came from elsewhere."""
+        value = None if slot is None else slot._value
+        if type(value) is np.ndarray and type(slot) is Variable:
+            return value if self._own.get(id(slot)) is value else value.copy()
+        return value
 
     def _follow_all(self, rule, gradients, variables, lists, **numbers) -> None:
         """`_follow` for several weights; slots come from `lists`, each empty or one per weight."""

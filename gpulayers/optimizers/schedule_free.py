@@ -44,7 +44,7 @@ class ScheduleFreeAdamW(Moments):
         super().build(variables)
         for z, variable in zip(self._momentums, variables, strict=True):
             if z is not None:
-                z.assign(variable)
+                z.assign(variable.value)
 
     def _rule(self, kind, learning_rate):
         numbers = self._numbers(learning_rate, warmup_steps=self.warmup_steps)

@@ -21,6 +21,7 @@ class OptimizerState:
         self._trainable_variables_indices: dict[int, int] = {}
         self._plans: dict[tuple, tuple] = {}
         self._joined: dict[tuple, object] = {}
+        self._own: dict[int, np.ndarray] = {}
 
     def __setattr__(self, name, value):
         super().__setattr__(name, value)

@@ -101,7 +101,7 @@ def test_regularizers_constraints_and_activity():
     np.testing.assert_allclose(sorted(float(loss) for loss in layer.losses), expected, rtol=1e-6)
 
 
-def test_lora(tmp_path):
+def test_lora():
     x = array(2, 4, 3)
     layer = layers.EinsumDense("abc,cde->abde", (None, 2, 5), bias_axes="e")
     before = layer(x)
@@ -111,7 +111,7 @@ def test_lora(tmp_path):
     assert [v.shape for v in layer.trainable_weights] == [(5,), (3, 2, 2), (2, 5)]
     layer.lora_kernel_b.assign(array(2, 5))
     a, b = layer.lora_kernel_a.numpy(), layer.lora_kernel_b.numpy()
-    corrected = layer._kernel.numpy() + 1.5 * a @ b
+    corrected = layer._kernel.numpy() + 1.5 * (a @ b)
     np.testing.assert_allclose(np.asarray(layer.kernel), corrected, rtol=1e-6)
     y = layer(x)
     np.testing.assert_allclose(

@@ -215,7 +215,7 @@ def test_gradients_that_do_not_fit():
     sgd.apply([], [])
     assert int(sgd.iterations) == 0
     sgd.build([w, b])
-    with pytest.raises(ValueError, match="expected 2 gradients.* got 1"):
+    with pytest.raises(ValueError, match="expected 2 gradients"):
         sgd.apply([g])
     with pytest.raises(ValueError, match=r"shape \(3,\) for w1, got \(4, 3\)"):
         sgd.apply([g, g])
@@ -226,7 +226,7 @@ def test_gradients_that_do_not_fit():
 
 
 def test_missing_gradients_warn_and_leave_the_weight():
-    (w, b), (g, h) = make((4, 3), (3,))
+    (w, b), (_, h) = make((4, 3), (3,))
     sgd, before = optimizers.SGD(0.1), w.numpy()
     with pytest.warns(UserWarning, match="no gradient for w0"):
         sgd.apply_gradients([(None, w), (h, b)])
@@ -463,7 +463,7 @@ class Signs(optimizers.Optimizer):
         mean = self.means[self._get_variable_index(variable)]
         self.assign(mean, mean * self.keep + gradient * (1 - self.keep))
         self.assign_add(self.seen, 1.0)
-        self.assign_sub(variable, namespace(mean).sign(mean) * learning_rate)
+        self.assign_sub(variable, namespace(mean).sign(mean.value) * learning_rate)
 
     def get_config(self):
         return {**super().get_config(), "keep": self.keep}
