@@ -11,7 +11,9 @@ from .namespace import NUMPY, RANK
 from .operators import Operators
 from .variable import SCOPE, Scope
 
-PROBES = (83, 89)  # Two primes: an unknown size is whatever differs between them.
+# Sizes that stand for unknown ones: what differs between the two is unknown.  Both can be halved
+# five times, so that what is made smaller and larger again (a U-Net) fits itself.
+PROBES = (480, 672)
 
 
 class Abstract(Operators):

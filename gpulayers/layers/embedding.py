@@ -194,16 +194,22 @@ class ReversibleEmbedding(Embedding):
             set_mask(outputs, mask)
         return outputs
 
+    def _compute(self, args, kwargs, arrays):
+        reverse = kwargs.get("reverse", len(args) > 1 and args[1])
+        if reverse and self.reverse_dtype is not None:  # Not rounded to the layer's own dtype.
+            return self.call(*args, **kwargs)
+        return super()._compute(args, kwargs, arrays)
+
     def _project(self, inputs):
         kernel = self.embeddings.mT if self.tie_weights else self.reverse_embeddings.value
         xp = namespace(inputs, kernel)
-        if self.reverse_dtype is not None:
-            dtype = dtypes.of(xp, self.reverse_dtype)
+        dtype = None if self.reverse_dtype is None else dtypes.of(xp, self.reverse_dtype)
+        if dtype is not None:
             inputs, kernel = xp.astype(inputs, dtype), xp.astype(kernel, dtype)
         logits = xp.matmul(inputs, kernel)
         if self.logit_soft_cap is not None:
             logits = xp.tanh(logits / self.logit_soft_cap) * self.logit_soft_cap
-        return logits
+        return logits if dtype is None else xp.astype(logits, dtype)
 
     def compute_mask(self, inputs, mask=None):
         return None  # `call` sets it, because only indices have one.

@@ -22,7 +22,7 @@ from ..arrays import (
     plain,
 )
 from ..arrays.policy import DTypePolicy
-from ..arrays.symbolic import Node, abstract, connect, finish
+from ..arrays.symbolic import Node, abstract, connect, finish, symbolic
 from ..arrays.variable import SCOPE, Scope
 from . import calling
 from .building import Building
@@ -138,7 +138,7 @@ class Layer(Building, Weights):
     def compute_output_spec(self, *args, **kwargs):
         """The outputs for KerasTensors, without adding a call to a graph."""
         out = infer(self, *tree.map_structure(abstract, list(args)), **kwargs)
-        return tree.map_structure(lambda x: KerasTensor(x.shape, dtypes.name(x.dtype)), out)
+        return tree.map_structure(lambda x: symbolic(x, None, 0), out)
 
     # Calling.
 

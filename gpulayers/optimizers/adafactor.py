@@ -53,32 +53,26 @@ class Adafactor(RuleOptimizer):
         super().build(variables)
         self._r, self._c, self._v = [], [], []
         for variable in variables:
-            row, column, velocity = self._new_slots(variable)
+            with devices.scope(variable.home):
+                row, column = self._new_sides(variable)
+            whole = not variable.overwrite_with_gradient
             self._r.append(row)
             self._c.append(column)
-            self._v.append(velocity)
+            self._v.append(
+                self.add_variable_from_reference(variable, "velocity") if whole else None
+            )
 
-    def _new_slots(self, variable):
-        shape = variable.shape
+    def _new_sides(self, variable):
+        """Rows and columns of a weight with two axes at least."""
+        shape, name = variable.shape, variable.name
         if len(shape) < 2:
-            for _ in range(2):  # In Keras's files, rows and columns of a vector are a 0 each.
-                name = variable.name
-                with devices.scope(variable.home):
-                    zero = Variable(0, dtype="int32", trainable=False, name=name)
-                self._track_variable(zero)
-            sides = (None, None)
-        elif variable.overwrite_with_gradient:
-            sides = (None, None)
-        else:
-            sides = [
-                self.add_variable(part, dtype=variable.dtype, name=variable.name)
-                for part in (shape[:-1], shape[:-2] + shape[-1:])
-            ]
-            for side in sides:
-                side.move(variable.home)
+            for _ in range(2):  # Keras's files hold a 0 for each side that a vector does not have.
+                self._track_variable(Variable(0, dtype="int32", trainable=False, name=name))
+            return None, None
         if variable.overwrite_with_gradient:
-            return *sides, None
-        return *sides, self.add_variable_from_reference(variable, "velocity")
+            return None, None
+        sides = (shape[:-1], shape[:-2] + shape[-1:])
+        return [self.add_variable(side, dtype=variable.dtype, name=name) for side in sides]
 
     def _rule(self, kind, learning_rate):
         numbers = {

@@ -159,6 +159,7 @@ class Nadam(Moments):
             return
         super().build(variables)
         dtype = dtypes.name(variables[0].dtype) if variables else config.floatx()
+        dtype = "float32" if dtype in dtypes.SHORT_FLOATS else dtype
         with devices.scope(self._home or devices.current()):
             self._u_product = Variable(
                 1.0, dtype=dtype, trainable=False, path=f"{self.name}/product"

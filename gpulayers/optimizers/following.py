@@ -77,7 +77,7 @@ class Follower(OptimizerState):
             elif type(value) is not type(values[0]):
                 value = np.asarray(value)  # NumPy makes scalars of arrays without axes.
             one.replace(value)
-            if one is not variable:
+            if type(one) is Variable and one is not variable:
                 self._own[id(one)] = value
 
     def _own_value(self, slot):

@@ -72,6 +72,8 @@ class Optimizer(WeightDecay, Averages):
             self._sums = [
                 self.add_variable_from_reference(v, "gradient_accumulator") for v in variables
             ]
+        self._plans.clear()
+        self._joined.clear()
         self._trainable_variables = variables
         self._trainable_variables_indices = {id(v): i for i, v in enumerate(variables)}
         self.built = True
@@ -103,8 +105,8 @@ class Optimizer(WeightDecay, Averages):
 
     def apply_gradients(self, grads_and_vars) -> Variable:
         """`apply` for pairs (gradient, variable).  Gives the count of steps."""
-        grads, variables = zip(*grads_and_vars, strict=True)
-        self.apply(grads, variables)
+        pairs = list(grads_and_vars)
+        self.apply([g for g, _ in pairs], [v for _, v in pairs])
         return self._iterations
 
     def apply(self, grads, trainable_variables=None) -> None:

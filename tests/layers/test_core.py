@@ -5,7 +5,7 @@ import pytest
 from checks import check_layer
 
 from gpulayers import layers, registry
-from gpulayers.arrays import get_mask, namespace, set_mask
+from gpulayers.arrays import Tape, get_mask, namespace, set_mask
 from gpulayers.models import Model
 
 RNG = np.random.default_rng(0)
@@ -16,9 +16,21 @@ SERIES[1, 0, 0] = 0
 
 
 def test_masking(xp):
-    y = check_layer(lambda d: layers.Masking(dtype=d), SERIES, xp=xp, unknown=(0, 1))
+    y = check_layer(
+        lambda d: layers.Masking(dtype=d), SERIES, xp=xp, unknown=(0, 1), gradient=False
+    )
     np.testing.assert_array_equal(y, SERIES)
     np.testing.assert_array_equal(get_mask(y), [[1, 0, 1, 1], [1, 1, 0, 0]])
+
+
+def test_masked_steps_have_no_gradient(xp):
+    layer = layers.Masking()
+    with Tape() as tape:
+        x = tape.watch(xp.asarray(SERIES))
+        y = layer(x)
+        loss = namespace(y).sum(y * 3.0)
+    expected = 3.0 * SERIES.any(axis=-1, keepdims=True) * np.ones_like(SERIES)
+    np.testing.assert_array_equal(xp.to_numpy(tape.gradient(loss, x)), expected)
 
 
 @pytest.mark.parametrize("value", [1.0, -1, np.array([1.0, 2.0, 1.0], "float32")])

@@ -156,7 +156,7 @@ def test_lora_errors():
     layer.enable_lora(2)
     with pytest.raises(ValueError, match="enable_lora was called already"):
         layer.enable_lora(2)
-    with pytest.raises(ValueError, match="its own .* the file has 3"):
+    with pytest.raises(ValueError, match=r"its own .* the file has 3"):
         layer.load_own_variables(dict.fromkeys("012"))
     layer = layers.EinsumDense("ab,bc->ac", 4, kernel_constraint="non_neg")
     layer.build((None, 3))
@@ -168,7 +168,11 @@ def test_lora_errors():
     ("arguments", "error", "message"),
     [
         (("ab,bc", 5), ValueError, "equation must have the form .* got 'ab,bc'"),
-        (("ab,bc->a", 5, None, "c"), ValueError, "bias_axes must be letters of the output term 'a'"),
+        (
+            ("ab,bc->a", 5, None, "c"),
+            ValueError,
+            "bias_axes must be letters of the output",
+        ),
         (("ab,bc->ac", 5, None, ""), ValueError, "bias_axes must be letters"),
         ((7, 5), TypeError, "equation must be a string, got 7"),
         (("ab,bc->ac", None), TypeError, "output_shape must be an integer or a tuple .* got None"),

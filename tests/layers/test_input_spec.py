@@ -109,7 +109,7 @@ def test_layers_check():
 
     layer = Pair()
     assert layer([np.zeros(2), np.zeros((2, 2))]).shape == (2,)
-    with pytest.raises(ValueError, match="Pair 'pair': input 1 .* expected ndim=2, got ndim=1"):
+    with pytest.raises(ValueError, match=r"Pair 'pair': input 1 .* expected ndim=2, got ndim=1"):
         layer([np.zeros(2), np.zeros(2)])
     with pytest.raises(ValueError, match="Pair 'pair': expected 2 inputs, got 1"):
         layer(np.zeros(2))

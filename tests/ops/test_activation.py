@@ -31,7 +31,11 @@ FORMULAS = [
     ),
     ("log_sigmoid", {}, lambda x: math.log(at(x))),
     ("mish", {}, lambda x: x * math.tanh(math.log1p(math.exp(x)))),
-    ("selu", {}, lambda x: 1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * math.expm1(x))),
+    (
+        "selu",
+        {},
+        lambda x: 1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * math.expm1(x)),
+    ),
     ("sigmoid", {}, at),
     ("silu", {}, lambda x: x * at(x)),
     ("softplus", {}, lambda x: math.log1p(math.exp(x))),

@@ -124,7 +124,9 @@ def test_a_label_that_is_no_class(labels):
         sparse_categorical_crossentropy(np.array(labels), np.ones((2, 3)))
     xp = array_api_strict
     out = sparse_categorical_crossentropy(xp.asarray(labels), xp.ones((2, 3)))
-    np.testing.assert_array_equal(np.isnan(np.asarray(out._array)), [not 0 <= n < 3 for n in labels])
+    np.testing.assert_array_equal(
+        np.isnan(np.asarray(out._array)), [not 0 <= n < 3 for n in labels]
+    )
 
 
 def test_shapes_that_do_not_fit():

@@ -69,7 +69,9 @@ def test_values_shapes_and_gradients(case, xp):
 def test_any_subscripts(data):
     sizes = {"a": 2, "b": 3, "c": 1, "d": 4}
     count = data.draw(st.integers(1, 3))
-    terms = ["".join(data.draw(st.lists(st.sampled_from("abcd"), max_size=4))) for _ in range(count)]
+    terms = [
+        "".join(data.draw(st.lists(st.sampled_from("abcd"), max_size=4))) for _ in range(count)
+    ]
     known = sorted(set("".join(terms)))
     output = "".join(data.draw(st.permutations(known)))[: data.draw(st.integers(0, 4))]
     subscripts = ",".join(terms) + "->" + output

@@ -1,6 +1,7 @@
 """What all optimizers share: settings, Variables, gradients, learning rates, custom ones."""
 
 import inspect
+import warnings
 
 import numpy as np
 import pytest
@@ -506,3 +507,36 @@ def test_initializers_of_slots():
     assert (a[0].path, a[0].numpy().sum(), b[0].numpy().sum()) == ("sgd/w0_a", 3, 0)
     with pytest.raises(ValueError, match="one initializer for each"):
         sgd.add_optimizer_variables([w], ["a", "b"], initializer=["ones"])
+
+
+def test_slots_that_share_an_array_part_before_they_change():
+    """A large slot is rewritten in place, but never an array that somebody else gave."""
+    (a, b), (g, h) = make((400, 400), (400, 400))
+    first, second = optimizers.SGD(0.1, momentum=0.9), optimizers.SGD(0.1, momentum=0.9)
+    first.apply([g], [a])
+    second.build([b])
+    second.variables[2].assign(first.variables[2])
+    expected = first.variables[2].numpy()
+    second.apply([h])
+    np.testing.assert_array_equal(first.variables[2].numpy(), expected)
+
+
+def test_gradients_that_come_and_go():
+    """Whichever gradients are there, the slots of the others wait as they are."""
+    variables, grads = make((3,), (4,), (5,))
+    together, alone = optimizers.Adam(0.1), [optimizers.Adam(0.1) for _ in variables]
+    copies = [Variable(v) for v in variables]
+    together.build(variables)
+    for optimizer, copy in zip(alone, copies, strict=True):
+        optimizer.build([copy])
+    for step in range(12):
+        given = [g if (step >> i) & 1 or i == 2 else None for i, g in enumerate(grads)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            together.apply(given)
+        for optimizer, g in zip(alone, given, strict=True):
+            optimizer.iterations.assign(step)
+            if g is not None:
+                optimizer.apply([g])
+    for v, copy in zip(variables, copies, strict=True):
+        np.testing.assert_allclose(v.numpy(), copy.numpy(), rtol=1e-6)
