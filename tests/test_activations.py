@@ -8,7 +8,12 @@ import pytest
 from gpulayers import activations, layers, ops, registry
 
 # Keras 3.15's functions, without get, serialize, deserialize.
-NAMES = ["celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "tanh", "tanh_shrink", "threshold"]
+NAMES = {
+    *("celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu"),
+    *("hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "relu", "relu6"),
+    *("selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "sparse_plus"),
+    *("sparse_sigmoid", "sparsemax", "squareplus", "tanh", "tanh_shrink", "threshold"),
+}
 
 
 def test_all_names_are_there():
@@ -18,7 +23,7 @@ def test_all_names_are_there():
     assert activations.hard_swish is activations.hard_silu
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_names_come_back(name):
     function = activations.get(name)
     assert function is getattr(activations, name)
@@ -30,7 +35,7 @@ def test_names_come_back(name):
     assert activations.get(described) is function
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_every_function_says_what_it_does(name):
     assert len(getattr(activations, name).__doc__) > 10
 
@@ -41,7 +46,7 @@ def test_get():
     assert activations.get(math.sin) is math.sin
     x = np.ones(2)
     assert activations.linear(x) is x
-    with pytest.raises(ValueError, match="unknown name 'rellu'.*relu"):
+    with pytest.raises(ValueError, match=r"unknown name 'rellu'.*relu"):
         activations.get("rellu")
     with pytest.raises(TypeError, match="got int: '3'"):
         activations.get(3)

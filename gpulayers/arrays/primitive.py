@@ -8,10 +8,9 @@ import numpy as np
 
 from .abstract import Abstract
 from .convert import as_array
-from .namespace import NUMPY, RANK, library, namespace, plain_namespace
+from .namespace import RANK, library, namespace, plain_namespace
 from .symbolic import KerasTensor, connect
 from .tape import tape_array
-from .variable import Variable
 
 VERSIONS = {"numpy": "gpulayers.cpu", "cupy": "gpulayers.cuda"}  # Where faster versions register.
 _loaded: set[str] = set()
@@ -89,15 +88,21 @@ class primitive:
         return self._versions.get(name)
 
     def __call__(self, *args, **options):
-        rank = 0
-        for a in args:
-            own = RANK.get(type(a))
-            if own is not None:
-                if own == 0:  # A Variable: start again with its value.
-                    values = [a.value if type(a) is Variable else a for a in args]
-                    return self(*values, **options)
-                if own > rank:
-                    rank = own
+        rank, values = 0, None
+        for i, a in enumerate(args):
+            kind = type(a)
+            if kind is np.ndarray:
+                continue
+            own = RANK.get(kind)
+            if own is None:
+                continue
+            if own == 0:  # A Variable.
+                values = values or list(args)
+                values[i] = a = a.value
+                own = RANK.get(type(a), 0)
+            if own > rank:
+                rank = own
+        args = values or args
         if rank == 0:
             return self._plain(args, options)
         if rank < 100:
@@ -118,7 +123,7 @@ class primitive:
                 )
                 args = (first, *args[1:])
                 xp = plain_namespace(first)
-            name = "numpy" if xp is NUMPY else library(xp)
+            name = library(xp)
         version = self._versions.get(name) if name in _loaded else self.version(name)
         if version is not None:
             out = version(*args, **options)
@@ -139,7 +144,7 @@ class primitive:
             return tuple(kind(o, tape) for o in out) if type(out) is tuple else kind(out, tape)
         if kind.level == 1:
             array = values[parents.index(next(i for i in parents if i is not None))]
-            version = self.version(library(plain_namespace(array)))
+            version = self.version(_library_of(array))
             if version is not None:
                 needs = tuple(index is not None for index in parents)
                 made = version(*values, needs=needs, **options)
@@ -151,6 +156,10 @@ class primitive:
         out = self(*values, **options)
         pullbacks = self._vjp(namespace(*values), out, *values, **options)
         return tape.record(out, parents, pullbacks, many=type(out) is tuple)
+
+
+def _library_of(array) -> str:
+    return "numpy" if type(array) is np.ndarray else library(plain_namespace(array))
 
 
 def is_symbolic(*args) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from .namespace import library, namespace
 from .primitive import primitive
 
+HAVE_ADD_AT = frozenset({"numpy", "cupy"})  # It is not in the standard.
+
 
 @primitive
 def put(x, *, key, shape):
@@ -32,7 +34,7 @@ def scatter_add(x, indices, *, axis, size):
     places = indices.ndim
     lead, tail = x.shape[:axis], x.shape[axis + places :]
     shape = (*lead, size, *tail)
-    if hasattr(xp, "add") and hasattr(xp.add, "at"):  # NumPy's and CuPy's; not in the standard.
+    if library(xp) in HAVE_ADD_AT:
         out = xp.zeros(shape, dtype=x.dtype)
         xp.add.at(out, (slice(None),) * axis + (indices,), x)
         return out
@@ -59,7 +61,7 @@ def _(xp, out, x, indices, *, axis, size):
 def scatter_add_along_axis(x, indices, *, axis, size):
     """Zeros with elements of `x` added at `indices` along `axis`: of `take_along_axis`."""
     xp = namespace(x)
-    if hasattr(xp, "add") and hasattr(xp.add, "at"):
+    if library(xp) in HAVE_ADD_AT:
         shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
         out = xp.zeros(shape, dtype=x.dtype)
         grid = []

@@ -113,8 +113,10 @@ class Tape:
         self.persistent = persistent
         self._nodes: list[tuple] = []  # (first output's index, count or 0, parents, pullbacks)
         self._specs: list[tuple] = []  # (shape, dtype) by index
-        self._read: dict[int, TapeArray] = {}  # by the Variable's id
-        self._watched: dict[int, tuple] = {}  # by the plain array's id; holds that array too
+        # Sources by identity: (Variable or array, index). No TapeArrays: they know their tape, and
+        # a circle would keep all that was recorded until the garbage collector comes.
+        self._read: dict[int, tuple[Variable, int]] = {}
+        self._watched: dict[int, tuple[object, int]] = {}
         self._token: Token | None = None
         self._outer: Tape | None = None
         self._kind = TapeArray
@@ -145,7 +147,7 @@ class Tape:
         if isinstance(x, self._kind):
             return x
         watched = self._new(self._lift_below(x))
-        self._watched[id(x)] = (x, watched)
+        self._watched[id(x)] = (x, watched.index)
         return watched
 
     def constant(self, x):
@@ -156,7 +158,7 @@ class Tape:
         """What a Variable's `value` is while this tape is the innermost."""
         found = self._read.get(id(variable))
         if found is not None:
-            return found
+            return self._kind(self._below(variable), self, found[1])
         wanted = variable.trainable if self._wanted is None else id(variable) in self._wanted
         if wanted and dtypes.is_floating(variable._value):
             return self._record_variable(variable)
@@ -212,7 +214,7 @@ class Tape:
             )
         if target.index is None:
             return
-        if not self._nodes and target.index not in {w.index for w in self._inputs()}:
+        if not self._nodes and target.index not in self._inputs():
             raise ValueError(
                 "Tape.gradient: this record has been used up. Ask for all gradients at once, or "
                 "make the tape with persistent=True."
@@ -222,10 +224,8 @@ class Tape:
         index = target.index
         grads[index] = grads[index] + g if index in grads else g
 
-    def _inputs(self):
-        yield from self._read.values()
-        for _, watched in self._watched.values():
-            yield watched
+    def _inputs(self) -> set[int]:
+        return {index for _, index in (*self._read.values(), *self._watched.values())}
 
     def _place(self, source):
         if type(source) is self._kind and source.tape is self:
@@ -233,8 +233,8 @@ class Tape:
         if type(source) is Variable:
             found = self._read.get(id(source))
         else:
-            found = self._watched.get(id(source), (None, None))[1]
-        return None if found is None else found.index
+            found = self._watched.get(id(source))
+        return None if found is None else found[1]
 
     def _walk(self, grads, keep):
         """Run the record backwards, adding up gradients by index."""
@@ -283,7 +283,7 @@ class Tape:
 
     def _record_variable(self, variable):
         found = self._new(self._below(variable))
-        self._read[id(variable)] = found
+        self._read[id(variable)] = variable, found.index
         return found
 
     def _below(self, variable):

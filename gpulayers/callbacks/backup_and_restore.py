@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 
 from . import training_state
 from .callback import Callback
@@ -62,6 +61,8 @@ class BackupAndRestore(Callback):
             self.model._initial_batch = progress["batch"]
 
     def _restored(self):
+        import zipfile
+
         for path in (self._path, self._previous):
             if not os.path.exists(path):
                 continue

@@ -11,7 +11,6 @@ import numpy as np
 from .. import config
 from ..arrays import devices
 from .callback import Callback
-from .event_file import EventFile
 
 
 class TensorBoard(Callback):
@@ -134,6 +133,8 @@ class TensorBoard(Callback):
 
     def _file(self, name):
         if name not in self._files:
+            from .event_file import EventFile
+
             self._files[name] = EventFile(os.path.join(self.log_dir, name))
         return self._files[name]
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import tempfile
-import zipfile
 
 import numpy as np
 
@@ -52,6 +50,8 @@ def save(model, path: str, randoms: dict, **progress) -> None:
         randoms: from `random_states`.
         progress: what `load` is to give back; fit for JSON.
     """
+    import tempfile
+
     found = _variables(model)
     values = [devices.to_numpy(variable.value) for _, variable in found]
     state = {
@@ -81,6 +81,8 @@ def load(model, path: str) -> dict:
     Raises OSError if the file is damaged, and ValueError if it is of another model or optimizer;
     nothing is changed then.
     """
+    import zipfile
+
     if not zipfile.is_zipfile(path):
         raise OSError(f"{path} is damaged: it is no NumPy archive.")
     with np.load(path) as file:

@@ -177,7 +177,9 @@ class Layer(Building, Weights):
         elif not signature.passes_training:
             kwargs.pop("training", None)
         calling.inject_masks(signature, arrays, args, kwargs)
-        previous = tree.map_structure(get_mask, inputs)
+        previous = kwargs.get("mask")  # One that was given explicitly travels on, too.
+        if previous is None:
+            previous = tree.map_structure(get_mask, inputs)
         if parent is None and self._loss_owners and not _inferring():
             self._clear_losses()
         token = CALL.set(CallContext(self, training, parent))

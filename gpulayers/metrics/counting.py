@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import config
-from ..arrays import as_array, namespace
+from ..arrays import as_array, dtypes, namespace
 from ..arrays.scatter import scatter_add
 from ..losses.base import check_shapes, squeeze_or_expand_to_same_rank
 
@@ -49,7 +49,7 @@ class Thresholds:
             return xp.maximum(count, xp.ones_like(count)) if self._padded else count
         if len(self) == 1:
             return xp.astype(x > self.values[0], xp.int64)
-        limits = as_array([self.values[i] for i in self._order], dtype=_dtype(x), like=x)
+        limits = as_array([self.values[i] for i in self._order], dtype=dtypes.name(x.dtype), like=x)
         return xp.astype(xp.searchsorted(limits, x, side="left"), xp.int64)
 
     def in_given_order(self, counts):
@@ -58,12 +58,6 @@ class Thresholds:
             return counts
         back = as_array(np.argsort(self._order).tolist(), like=counts)
         return namespace(counts).take(counts, back, axis=0)
-
-
-def _dtype(x):
-    from ..arrays import dtypes
-
-    return dtypes.name(x.dtype)
 
 
 def _is_even(values) -> bool:

@@ -72,7 +72,7 @@ class CompileLoss:
         self._weights, self._names = loss_weights, output_names
         self.outputs: Outputs | None = None
         self.terms: list[Term] = []
-        self._wanted: list[int] = []
+        self.wanted: list[int] = []  # Outputs that need targets.
         self._only: Term | None = None
 
     @property
@@ -109,7 +109,7 @@ class CompileLoss:
             if len(chosen) > 1:
                 tracker = LossTracker(name=f"{outputs.loss_name(index, loss.name)}_loss")
             terms.append(Term(index, loss, weights.get(index), tracker))
-        self.outputs, self.terms, self._wanted = outputs, terms, wanted
+        self.outputs, self.terms, self.wanted = outputs, terms, wanted
         self._only = terms[0] if terms and outputs.paths == [()] else None
 
     def __call__(self, y_true, y_pred, sample_weight=None):
@@ -124,7 +124,7 @@ class CompileLoss:
             if y_true is None:
                 _raise_missing(self.outputs, 0)
             return only.weighted(only.loss(y_true, y_pred, sample_weight))
-        targets = _targets(self.outputs, y_true, self._wanted)
+        targets = _targets(self.outputs, y_true, self.wanted)
         predictions = tree.flatten(y_pred)
         weights = _sample_weights(self.outputs, sample_weight)
         total = None
@@ -146,6 +146,7 @@ class CompileMetrics:
             for each output; a dict by output; or nested like the outputs.
         weighted_metrics: the same, for metrics in which sample weights count.
         output_names: the model's names of its outputs, None if it has none.
+        loss: what knows which outputs have targets, if not all have.
 
     Names are looked up at once; "accuracy" and "acc" at the first batch, by its shapes.
 
@@ -154,8 +155,8 @@ class CompileMetrics:
 
     name = "compile_metrics"
 
-    def __init__(self, metrics=None, weighted_metrics=None, output_names=None):
-        self._given = {}
+    def __init__(self, metrics=None, weighted_metrics=None, output_names=None, loss=None):
+        self._given, self._loss = {}, loss
         for argument, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if given and not isinstance(given, (list, tuple, dict)):
                 raise TypeError(
@@ -186,7 +187,7 @@ class CompileMetrics:
     def build(self, y_true, y_pred) -> None:
         """Give each output its metrics.  Only the shapes of the arguments are looked at."""
         outputs = Outputs(y_pred, self._names)
-        targets, predictions = outputs.align(y_true, "y", []), tree.flatten(y_pred)
+        targets, predictions = self._targets(outputs, y_true), tree.flatten(y_pred)
         found = {}
         for argument, given in self._given.items():
             pairs = found[argument] = []
@@ -205,7 +206,7 @@ class CompileMetrics:
         if self.outputs is None:
             self.build(y_true, y_pred)
         outputs = self.outputs
-        targets, predictions = outputs.align(y_true, "y", []), tree.flatten(y_pred)
+        targets, predictions = self._targets(outputs, y_true), tree.flatten(y_pred)
         for i, metric in self._unweighted:
             if targets[i] is None:
                 _raise_missing(outputs, i, f"the metric {metric.name!r}")
@@ -216,6 +217,10 @@ class CompileMetrics:
                 if targets[i] is None:
                     _raise_missing(outputs, i, f"the metric {metric.name!r}")
                 metric.update_state(targets[i], predictions[i], weights[i])
+
+    def _targets(self, outputs, y_true):
+        known = self._loss is not None and self._loss.built
+        return outputs.align(y_true, "y", self._loss.wanted if known else [])
 
     def reset_state(self) -> None:
         """Forget all batches."""

@@ -64,7 +64,7 @@ class Outputs:
         Raises ValueError if `given` does not fit the outputs.
         """
         if not tree.is_nested(given):
-            return [(index, given) for index in range(self.count)]
+            return [(self.paths.index(path), given) for path in _places(self._structure)]
         if isinstance(given, dict) and not self._keyed and self.names:
             return self._match_names(given, argument)
         if not tree.is_nested(self._structure):
@@ -173,6 +173,16 @@ class Outputs:
             found += leaf is not None
             leaves.append(leaf)
         return leaves if found == sum(leaf is not None for leaf in tree.flatten(given)) else None
+
+
+def _places(structure, path: tuple = ()):
+    """The paths of the leaves of `structure`, keys of dicts in the order in which they stand."""
+    if not tree.is_nested(structure):
+        yield path
+        return
+    parts = structure.items() if isinstance(structure, dict) else enumerate(structure)
+    for key, part in parts:
+        yield from _places(part, (*path, key))
 
 
 def tree_place(path: tuple) -> str:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from .. import config, registry, tree
-from ..arrays import Tape, as_array, dtypes, is_recorded, namespace
+from ..arrays import Tape, as_array, dtypes, get_mask, is_recorded, namespace, plain
 from ..layers.tracking import parts, remembered, unique
 from ..metrics import Metric
 from .compiling import CompileLoss, CompileMetrics, LossTracker
@@ -24,8 +24,9 @@ class Compiled:
         self.arguments = arguments
         given = (arguments["loss"], arguments["loss_weights"], output_names)
         self.loss = None if arguments["loss"] is None else CompileLoss(*given)
-        given = (arguments["metrics"], arguments["weighted_metrics"], output_names)
-        self.metrics = None if given[:2] == (None, None) else CompileMetrics(*given)
+        given = (arguments["metrics"], arguments["weighted_metrics"])
+        has_metrics = given != (None, None)
+        self.metrics = CompileMetrics(*given, output_names, self.loss) if has_metrics else None
         self.loss_tracker = LossTracker(name="loss")
         self.ready_for = -1  # The version of the layers' structure for which all is built.
 
@@ -185,6 +186,8 @@ class Steps:
 
     def _update_metrics(self, x, y, y_pred, sample_weight) -> None:
         if self._compiled and self._compiled.metrics is not None:
+            if is_recorded(y_pred) and get_mask(y_pred) is None:
+                y_pred = plain(y_pred)  # Once, rather than in each metric.
             self._compiled.metrics.update_state(y, y_pred, sample_weight)
 
     # Losses.

@@ -16,6 +16,7 @@ from ..layers.layer import Layer
 from .graph import Graph, operation_of
 
 _LENGTHS = {False: 88, True: 108}  # Without and with the column of connections.
+_TRAINABLE = 12  # What the column of that name takes.
 _POSITIONS = {False: (0.45, 0.80, 1.0), True: (0.3, 0.56, 0.74, 1.0)}
 
 
@@ -203,13 +204,13 @@ def _chosen(table: _Rows, layer_range) -> list:
 def _column_widths(has_connections, show_trainable, line_length, positions) -> list[int]:
     """The room for text in each column."""
     if line_length is None:
-        wanted = _LENGTHS[has_connections] + (12 if show_trainable else 0)
+        wanted = _LENGTHS[has_connections] + (_TRAINABLE if show_trainable else 0)
         line_length = min(wanted, shutil.get_terminal_size().columns - 4)
     ends = list(positions or _POSITIONS[has_connections])
     if ends[-1] > 1:
         ends = [end / line_length for end in ends]
     if show_trainable:
-        ends = [end * 0.9 for end in ends] + [1.0]
+        ends = [end * (1 - _TRAINABLE / line_length) for end in ends] + [1.0]
     edges = [0, *(int(end * (line_length - 1)) for end in ends)]
     # A column has a line at its left and a blank at either side.
     widths = [right - left - 3 for left, right in itertools.pairwise(edges)]

@@ -102,7 +102,7 @@ class Trainer(Steps):
 
     def _fit(self, batches, callbacks, epochs, validation_of):
         train, report = self._function("train", callbacks)
-        logs: dict[str, Any] = {}
+        logs = {}
         self.__dict__.update(stop_training=False, _initial_epoch=None, _initial_batch=0)
         callbacks.on_train_begin()
         start, skip = self._initial_epoch or epochs.start, self._initial_batch
@@ -396,6 +396,4 @@ def _owned(outputs, x):
 def _joined(*parts):
     """The parts of one output as one new array along the axis of samples."""
     xp = namespace(*parts)
-    if len(parts) == 1:
-        return xp.asarray(parts[0], copy=True)
-    return xp.concat(parts, axis=0)
+    return xp.concat(parts, axis=0) if len(parts) > 1 else xp.asarray(parts[0], copy=True)

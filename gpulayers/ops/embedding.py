@@ -17,9 +17,16 @@ def gather(table, indices):
     elsewhere nobody looks.
     """
     xp = namespace(table, indices)
-    rows = xp.reshape(indices, (-1,))
-    rows = xp.where(rows < 0, rows + table.shape[0], rows)
+    rows = _row_numbers(xp, indices, table.shape[0])
     return xp.reshape(xp.take(table, rows, axis=0), (*indices.shape, *table.shape[1:]))
+
+
+def _row_numbers(xp, indices, size):
+    """Indices in a row, counted from the front."""
+    rows = xp.reshape(indices, (-1,))
+    if dtypes.name(rows.dtype) not in ("int32", "int64"):  # Others could not hold `size`.
+        rows = xp.astype(rows, xp.int64)
+    return xp.where(rows < 0, rows + size, rows)
 
 
 @gather.vjp
@@ -27,8 +34,7 @@ def _(xp, out, table, indices):
     size = table.shape[0]
 
     def dtable(g):
-        rows = xp.reshape(indices, (-1,))
-        rows = xp.where(rows < 0, rows + size, rows)
+        rows = _row_numbers(xp, indices, size)
         g = xp.reshape(g, (rows.shape[0], *table.shape[1:]))
         return scatter_add(g, rows, axis=0, size=size)
 

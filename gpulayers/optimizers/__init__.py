@@ -19,7 +19,10 @@ from .rmsprop import RMSprop
 from .schedule_free import ScheduleFreeAdamW
 from .sgd import SGD
 
-serialize = registry.serialize
+
+def serialize(optimizer: Optimizer) -> dict:
+    """A description of an optimizer that `deserialize`, and Keras, read."""
+    return registry.serialize(optimizer)
 
 
 def deserialize(config: dict, custom_objects=None) -> Optimizer:

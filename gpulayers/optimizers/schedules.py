@@ -338,7 +338,9 @@ def _positive(schedule, name, value):
     return value
 
 
-serialize = registry.serialize
+def serialize(learning_rate_schedule: LearningRateSchedule) -> dict:
+    """A description of a schedule that `deserialize`, and Keras, read."""
+    return registry.serialize(learning_rate_schedule)
 
 
 def deserialize(config, custom_objects=None) -> LearningRateSchedule:

@@ -277,6 +277,23 @@ def test_metrics_of_an_output_without_targets():
     np.testing.assert_allclose(compiled.result()["a_mae"], MAE_AP, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("loss", "y"), [(["mse", None], A), ([None, "mse"], A), ("mse", [A, A])])
+def test_targets_reach_the_outputs_that_have_a_loss(loss, y):
+    both = CompileLoss(loss, output_names=["a", "b"])
+    index = 1 if loss[0] is None else 0
+    compiled = CompileMetrics([["mae"], None][:: 1 - 2 * index], None, ["a", "b"], both)
+    for _ in range(2):
+        both(y, [P, P])
+        compiled.update_state(y, [P, P])
+    np.testing.assert_allclose(list(compiled.result().values()), [MAE_AP], rtol=1e-6)
+
+
+def test_losses_of_a_dict_are_in_its_own_order():
+    compiled = CompileLoss("mse")
+    compiled({"z": A, "y": B}, {"z": P, "y": Q})
+    assert [metric.name for metric in compiled.metrics] == ["z_loss", "y_loss"]
+
+
 def test_the_mean_loss_counts_samples():
     tracker = LossTracker(name="loss")
     tracker.record(np.float32(1.0), 30)

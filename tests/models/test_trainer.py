@@ -307,8 +307,7 @@ def test_models_without_inputs_are_built_by_the_first_batch():
     history = model.fit(iter([(X, YB)]), callbacks=[begin], verbose=0)  # Nothing is used up.
     assert seen == [(True, True, 4)]
     assert list(history.history) == ["accuracy", "loss"]
-    other = Sequential([layers.Dense(2)])
-    assert other.predict(X, verbose=0).shape == (40, 2)
+    assert Sequential([layers.Dense(2)]).predict(X, verbose=0).shape == (40, 2)
 
 
 def test_a_compiled_model_that_looks_at_values_is_built_by_a_call():

@@ -70,7 +70,7 @@ def test_one_hot_of_other_numbers(numbers):
 def test_one_hot_errors():
     with pytest.raises(ValueError, match=r"axis must be -1 or in 0\.\.1, got 2"):
         one_hot([1], 3, axis=2)
-    with pytest.raises(TypeError, match="num_classes must be an integer, got 2.5"):
+    with pytest.raises(TypeError, match=r"num_classes must be an integer, got 2\.5"):
         one_hot([1], 2.5)
     with pytest.raises(ValueError, match="sparse arrays are not supported"):
         one_hot([1], 3, sparse=True)

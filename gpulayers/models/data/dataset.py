@@ -6,7 +6,6 @@ import itertools
 import warnings
 from collections.abc import Iterator
 
-from . import workers
 from .arrays import permutation
 from .batches import Batches
 
@@ -129,8 +128,10 @@ class DatasetBatches(Batches):
         number = getattr(self.dataset, "workers", 1)
         processes = getattr(self.dataset, "use_multiprocessing", False)
         if number > 1 or (number > 0 and processes):
+            from .workers import fetched
+
             depth = getattr(self.dataset, "max_queue_size", 10)
-            return workers.fetched(self.dataset, indices, number, processes, depth)
+            return fetched(self.dataset, indices, number, processes, depth)
         return (self.dataset[index] for index in indices)
 
     def on_epoch_begin(self) -> None:

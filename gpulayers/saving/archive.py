@@ -1,0 +1,272 @@
+"""The `.keras` archive: a zip of stored members, or a folder of the same files.
+
+    metadata.json       which version wrote it, and when
+    config.json         the model: what `registry.serialize` gives
+    model.weights.h5    its weights and the optimizer's: see `weights`
+
+Archives come from strangers: sizes and counts are checked before memory is taken, and only members
+of these names are looked at, so that no path in one is ever used as a path.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import struct
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from .files import replacing
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+KERAS_VERSION = "3.15.1"  # Whose format this is.
+
+MOST_TEXT = 64 << 20  # Bytes of config.json.
+MOST_TOKENS = 8_000_000  # Values in it: each takes up to a hundred bytes of memory.
+DEEPEST = 200  # Lists and dictionaries inside each other.
+LARGEST_DIRECTORY = 4 << 20  # Bytes that list the members of an archive.
+LARGEST_RATIO = 100  # Of what a deflated member is to what is stored of it, ...
+UNSUSPICIOUS = 256 << 20  # ... from this many bytes on.
+
+
+# Reading.
+
+
+@contextmanager
+def reading(source) -> Iterator[Archive | Folder]:
+    """What is at `source`: a path of an archive or a folder, or an open binary file."""
+    if hasattr(source, "read"):
+        yield Archive(source)
+    elif os.path.isdir(source):
+        yield Folder(source)
+    else:
+        with open(source, "rb") as file:
+            yield Archive(file)
+
+
+class Archive:
+    """A zip file that holds a model.
+
+    Args:
+        file: a binary file open for reading, that can seek.
+
+    Raises ValueError if it is none, or lists more members than a model has.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        _check_directory(file)
+        try:
+            self._zip = zipfile.ZipFile(file)
+        except (zipfile.BadZipFile, NotImplementedError, struct.error) as error:
+            raise ValueError(f"it is no .keras archive, or is damaged: {error}") from error
+
+    def config(self) -> dict:
+        """What config.json holds."""
+        info = self._member(CONFIG)
+        _check_size(CONFIG, info.file_size, MOST_TEXT)
+        return parsed(self._content(info))
+
+    def has_weights(self) -> bool:
+        """Whether there is a member model.weights.h5."""
+        return WEIGHTS in self._zip.NameToInfo
+
+    def weights(self) -> BinaryIO:
+        """model.weights.h5 as a binary file.  Raises ValueError if it is damaged."""
+        info = self._member(WEIGHTS)
+        if info.compress_type != zipfile.ZIP_STORED:
+            return io.BytesIO(self._content(info))
+        with self._open(info) as member:  # Its end raises if the checksum is wrong.
+            while member.read(1 << 20):
+                pass
+        self._file.seek(info.header_offset)
+        sizes = struct.unpack("<26xHH", self._file.read(30))
+        return Window(self._file, info.header_offset + 30 + sum(sizes), info.file_size)
+
+    def _member(self, name):
+        info = self._zip.NameToInfo.get(name)
+        if info is None:
+            raise ValueError(f"it has no member {name}: it is no .keras archive.")
+        most = info.compress_size
+        if info.compress_type == zipfile.ZIP_DEFLATED:
+            most = max(LARGEST_RATIO * most, UNSUSPICIOUS)
+        elif info.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{name} is compressed in a way that no .keras archive is.")
+        if info.file_size > most:
+            raise ValueError(
+                f"{name} claims to have {info.file_size} bytes, but only {info.compress_size} are "
+                "stored."
+            )
+        return info
+
+    def _content(self, info) -> bytes:
+        with self._open(info) as member:
+            data = member.read(info.file_size + 1)
+        if len(data) != info.file_size:
+            raise ValueError(f"{info.filename} has another size than the archive says.")
+        return data
+
+    @contextmanager
+    def _open(self, info):
+        try:
+            with self._zip.open(info) as member:
+                yield member
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            raise ValueError(f"{info.filename} is damaged: {error}") from error
+
+
+class Folder:
+    """A folder with the files of an archive."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def config(self) -> dict:
+        """What config.json holds."""
+        with open(os.path.join(self._path, CONFIG), "rb") as file:
+            _check_size(CONFIG, os.fstat(file.fileno()).st_size, MOST_TEXT)
+            return parsed(file.read())
+
+    def has_weights(self) -> bool:
+        """Whether there is a file model.weights.h5."""
+        return os.path.exists(os.path.join(self._path, WEIGHTS))
+
+    def weights(self) -> BinaryIO:
+        """model.weights.h5 as a binary file."""
+        return open(os.path.join(self._path, WEIGHTS), "rb")
+
+
+class Window(io.RawIOBase):
+    """A part of a binary file, as a file."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int):
+        self._file, self._start, self._size, self._place = file, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
+        self._place = origin + offset
+        return self._place
+
+    def readinto(self, buffer) -> int:
+        count = max(0, min(len(buffer), self._size - self._place))
+        self._file.seek(self._start + self._place)
+        count = self._file.readinto(memoryview(buffer)[:count])
+        self._place += count
+        return count
+
+
+def parsed(text: bytes) -> dict:
+    """The JSON object that `text` is.
+
+    Raises ValueError if it is none, or so large or deep that it could only do harm.
+    """
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > MOST_TOKENS:
+        raise ValueError(f"{CONFIG} holds more than {MOST_TOKENS} values.")
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{CONFIG} is nested too deeply.") from None
+    except ValueError as error:
+        raise ValueError(f"{CONFIG} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{CONFIG} must hold an object, got {type(found).__name__}.")
+    level, depth = [found], 0
+    while level:
+        depth += 1
+        if depth > DEEPEST:
+            raise ValueError(f"{CONFIG} is nested more than {DEEPEST} levels deep.")
+        parts = [p for v in level for p in (v.values() if isinstance(v, dict) else v)]
+        level = [part for part in parts if isinstance(part, (dict, list))]
+    return found
+
+
+def _check_size(name, size, most):
+    if size > most:
+        raise ValueError(f"{name} has {size} bytes, more than the {most} that are read.")
+
+
+def _check_directory(file):
+    """Refuse a list of members that would fill the memory: zipfile reads it as a whole."""
+    size = file.seek(0, os.SEEK_END)
+    start = max(0, size - (1 << 16) - 200)
+    file.seek(start)
+    end = file.read(size - start)
+    for mark, form, at in ((b"PK\5\6", "<I", 12), (b"PK\6\6", "<Q", 40)):
+        for found in re.finditer(re.escape(mark), end):
+            field = end[found.start() + at :][: struct.calcsize(form)]
+            if len(field) < struct.calcsize(form):
+                continue
+            (listed,) = struct.unpack(form, field)
+            if LARGEST_DIRECTORY < listed != 0xFFFFFFFF:  # That stands for the other field.
+                raise ValueError(f"the list of its members claims to have {listed} bytes.")
+
+
+# Writing.
+
+
+def write_archive(target, config: dict, write_weights: Callable[[BinaryIO], Any]) -> None:
+    """Write an archive.
+
+    Args:
+        target: a path, whose file is replaced when all is written; or an open binary file.
+        config: for config.json.
+        write_weights: writes model.weights.h5 into a binary file.
+    """
+    texts = {METADATA: _text(_metadata()), CONFIG: _text(config)}
+    if hasattr(target, "write"):
+        _write_zip(target, texts, write_weights, None)
+        return
+    with replacing(target) as file:
+        _write_zip(file, texts, write_weights, os.path.dirname(os.path.realpath(target)))
+
+
+def write_folder(path, config: dict, write_weights: Callable[[BinaryIO], Any]) -> None:
+    """Write the files of an archive into a folder, each replaced when it is complete."""
+    texts = {METADATA: _text(_metadata()), CONFIG: _text(config)}
+    os.makedirs(path, exist_ok=True)
+    with replacing(os.path.join(path, WEIGHTS)) as file:
+        write_weights(file)
+    for name, text in texts.items():
+        with replacing(os.path.join(path, name)) as file:
+            file.write(text)
+
+
+def _write_zip(file, texts, write_weights, folder):
+    now = time.localtime()[:6]
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, text in texts.items():
+            archive.writestr(zipfile.ZipInfo(name, now), text)
+        with tempfile.TemporaryFile(dir=folder) as weights:  # HDF5 is not written in one go.
+            write_weights(weights)
+            size = weights.seek(0, os.SEEK_END)
+            weights.seek(0)
+            info = zipfile.ZipInfo(WEIGHTS, now)
+            with archive.open(info, "w", force_zip64=size >= zipfile.ZIP64_LIMIT) as member:
+                shutil.copyfileobj(weights, member, 1 << 20)
+
+
+def _metadata() -> dict:
+    from ..version import __version__
+
+    saved = time.strftime("%Y-%m-%d@%H:%M:%S")
+    return {"keras_version": KERAS_VERSION, "date_saved": saved, "gpulayers_version": __version__}
+
+
+def _text(value) -> bytes:
+    return json.dumps(value).encode()
