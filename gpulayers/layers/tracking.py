@@ -61,23 +61,21 @@ def remembered(function):
 @remembered
 def parts(layer, kinds) -> list:
     """The direct parts of `layer` of some classes, each once, in the order of its attributes."""
-    found, seen, containers = [], set(), []
-
-    def visit(value, depth):
-        if isinstance(value, kinds):
-            if id(value) not in seen:
-                seen.add(id(value))
-                found.append(value)
-        elif depth and type(value) in _CONTAINERS:
-            containers.append((value, len(value)))
-            for part in value.values() if type(value) is dict else value:
-                visit(part, depth - 1)
-
-    for name, value in layer.__dict__.items():
+    found, containers = {}, []
+    for name, value in list(layer.__dict__.items()):
         if name not in BOOKKEEPING:
-            visit(value, 6)
+            _look(value, kinds, found, containers, depth=6)
     found_in(layer).containers.extend(containers)
-    return found
+    return list(found.values())
+
+
+def _look(value, kinds, found, containers, depth):
+    if isinstance(value, kinds):
+        found.setdefault(id(value), value)
+    elif depth and type(value) in _CONTAINERS:
+        containers.append((value, len(value)))
+        for part in value.values() if type(value) is dict else value:
+            _look(part, kinds, found, containers, depth - 1)
 
 
 _CONTAINERS = frozenset({list, tuple, dict, set})

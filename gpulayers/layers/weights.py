@@ -7,6 +7,7 @@ import numpy as np
 from .. import constraints, initializers, regularizers
 from ..arrays import Variable, devices, dtypes
 from ..arrays.policy import DTypePolicy
+from ..arrays.seeds import SeedGenerator
 from . import calling
 from .tracking import STRUCTURE, own_variables, parts, remembered, unique
 
@@ -33,13 +34,7 @@ class Weights:
     @property
     def variables(self) -> list[Variable]:
         """All weights, and the states of random generators and metrics."""
-        from ..arrays.seeds import SeedGenerator
-
-        found = list(own_variables(self))
-        found += [generator.state for generator in parts(self, SeedGenerator)]
-        for layer in self._layers:
-            found += layer.variables
-        return unique(found)
+        return list(_all_variables(self))
 
     @property
     def trainable_weights(self) -> list[Variable]:
@@ -289,6 +284,13 @@ class Weights:
 def _all_layers(layer) -> list:
     """The layer and all layers inside it, each once."""
     return unique([layer, *(inner for part in layer._layers for inner in _all_layers(part))])
+
+
+@remembered
+def _all_variables(layer) -> list:
+    generators = parts(layer, SeedGenerator)
+    inner = [v for part in layer._layers for v in _all_variables(part)]
+    return unique([*own_variables(layer), *(g.state for g in generators), *inner])
 
 
 @remembered

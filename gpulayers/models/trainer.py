@@ -359,7 +359,8 @@ class Trainer(Steps):
     def _final(self, logs) -> dict[str, Any]:
         """The metrics of the whole epoch, or the last step's logs if those are something else."""
         results = self.get_metrics_result()
-        return logs if isinstance(logs, dict) and logs.keys() != results.keys() else results
+        own = isinstance(logs, dict) and logs and logs.keys() != results.keys()
+        return logs if own else results
 
     def _in_order(self, logs: dict[str, Any]):
         """Logs as a list: by the order of `metrics`, then by name; a single one by itself."""
