@@ -91,6 +91,12 @@ def is_complex(x) -> bool:
     return _of_array(x) in COMPLEX
 
 
+def largest(dtype) -> float:
+    """The largest finite number of a floating dtype."""
+    key = name(dtype)
+    return float.fromhex("0x1.fep127") if key == "bfloat16" else float(np.finfo(key).max)
+
+
 def standardize(dtype, default: str | None = None) -> str:
     """The name of `dtype`, or `default` (floatx if that is None too) for None.
 
@@ -117,7 +123,7 @@ def promote(*values) -> str:
     Floats win over integers whatever their width; float16 with bfloat16 gives float32; a Python
     scalar adapts to the arrays it meets; integers of both signs give the next wider signed one.
     """
-    weak = [v for v in values if type(v) in _PYTHON or v in (int, float, bool)]
+    weak = [v for v in values if type(v) in _PYTHON or v is int or v is float or v is bool]
     strong = [_of_array(v) for v in values if not any(v is w for w in weak)]
     kinds = {v if isinstance(v, type) else type(v) for v in weak}
     result = None

@@ -27,6 +27,11 @@ class NumpyNamespace:
         setattr(self, name, found)
         return found
 
+    @staticmethod
+    def clip(x, /, min=None, max=None):
+        """NumPy's wants both bounds, or them by keyword."""
+        return np.clip(x, min, max)
+
     def __repr__(self):
         return "<namespace numpy>"
 

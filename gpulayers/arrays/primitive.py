@@ -9,10 +9,12 @@ import numpy as np
 from .abstract import Abstract
 from .convert import as_array
 from .namespace import RANK, library, namespace, plain_namespace
+from .short_floats import in_float32, is_short
 from .symbolic import KerasTensor, connect
 from .tape import tape_array
 
 VERSIONS = {"numpy": "gpulayers.cpu", "cupy": "gpulayers.cuda"}  # Where faster versions register.
+ABSTRACT_RANK = RANK[Abstract]
 _loaded: set[str] = set()
 
 
@@ -42,6 +44,8 @@ class primitive:
     pullback(g) gives one gradient for each argument (None where not needed).  It may return
     NotImplemented to leave a case (a dtype, a size) to the reference.  `@op.shape` registers a
     short way to the result's shape, from Abstract arrays, for a long-winded reference.
+
+    None of them sees 16-bit floats of NumPy: these come as float32 (see `short_floats`).
     """
 
     all: list[primitive] = []  # Every primitive that has been defined.
@@ -88,10 +92,11 @@ class primitive:
         return self._versions.get(name)
 
     def __call__(self, *args, **options):
-        rank, values = 0, None
+        rank, values, half = 0, None, False
         for i, a in enumerate(args):
             kind = type(a)
             if kind is np.ndarray:
+                half = half or a.itemsize == 2
                 continue
             own = RANK.get(kind)
             if own is None:
@@ -102,12 +107,15 @@ class primitive:
                 own = RANK.get(type(a), 0)
             if own > rank:
                 rank = own
+            half = half or getattr(a.dtype, "itemsize", 0) == 2
         args = values or args
+        if half and rank <= ABSTRACT_RANK and any(map(is_short, args)):
+            return in_float32(self, args, options)
         if rank == 0:
             return self._plain(args, options)
-        if rank < 100:
+        if rank < ABSTRACT_RANK:
             return self._record(tape_array(rank), args, options)
-        if rank == RANK[Abstract]:
+        if rank == ABSTRACT_RANK:
             return (self._shape or self.reference)(*args, **options)
         return connect(self, *args, **options)
 

@@ -204,6 +204,8 @@ class Tape:
         places = [self._place(source) for source in tree.flatten(sources)]
         self._walk(grads, {p for p in places if p is not None})
         found = [None if p is None else grads.get(p) for p in places]
+        if type(sources) is list and len(sources) == len(found):
+            return found
         return tree.pack_sequence_as(sources, found)
 
     def _seed(self, target, g, grads):
@@ -318,6 +320,8 @@ def current_tape() -> Tape | None:
 
 def lift(x):
     """A plain array that enters a recorded call becomes a constant of the current tape."""
+    if type(x) is TapeArray:
+        return x
     tape = current_tape()
     if tape is None or isinstance(x, Variable) or not hasattr(x, "shape"):
         return x

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from .. import activations, constraints, initializers, regularizers
-from ..ops.dense import dense
+from ..ops.dense import FUSED, dense
 from .input_spec import InputSpec
 from .layer import Layer
 from .lora import Adapted, LowRankAdaptation, refuse_quantization
+
+FUSED_NAMES = {activation: name for name, activation in FUSED.items()}
 
 
 class Dense(LowRankAdaptation, Layer):
@@ -97,8 +99,9 @@ class Dense(LowRankAdaptation, Layer):
             self.enable_lora(self.lora_rank, self.lora_alpha)
 
     def call(self, inputs, training=None):
-        outputs = dense(inputs, self.kernel, self.bias)
-        return outputs if self.activation is None else self.activation(outputs)
+        fused = FUSED_NAMES.get(self.activation)
+        outputs = dense(inputs, self.kernel, self.bias, activation=fused)
+        return outputs if fused or self.activation is None else self.activation(outputs)
 
     def _inference_step(self, x):
         """What this layer is for plain NumPy arrays: see `plan.py`."""

@@ -6,11 +6,11 @@ from contextvars import ContextVar
 
 from .. import registry, tree
 from ..arrays import KerasTensor, as_array, get_mask, is_array, namespace, set_mask
-from ..arrays.symbolic import Function
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
 from .graph import operation_of
 from .model import Model
+from .operations import describe, function_of, name_of
 
 _histories: ContextVar[dict | None] = ContextVar("histories", default=None)
 
@@ -115,12 +115,14 @@ def _graph_config(model) -> dict:
             if isinstance(operation, Layer):
                 nodes = [n for n in graph.nodes if n.operation is operation]
                 entry = registry.serialize(operation)
+                calls = [(list(n.args), n.kwargs) for n in nodes]
             else:
-                nodes, entry = [operation], _function_config(operation, names[id(operation)])
+                entry, *call = describe(operation, names[id(operation)])
+                calls = [call]
             entry["name"] = names[id(operation)]
             entry["inbound_nodes"] = [
-                {"args": registry.serialize(list(n.args)), "kwargs": registry.serialize(n.kwargs)}
-                for n in nodes
+                {"args": registry.serialize(args), "kwargs": registry.serialize(kwargs)}
+                for args, kwargs in calls
             ]
             layers.append(entry)
         ends = [
@@ -136,7 +138,7 @@ def _name_nodes(graph):
     """Unique names of the operations, and (name, node, output) of every KerasTensor."""
     names, taken, counts, histories = {}, set(), {}, {}
     for operation in graph.operations():
-        name = base = operation.name or _function_name(operation)
+        name = base = operation.name or name_of(operation.operation)
         i = 0
         while name in taken:
             i += 1
@@ -169,47 +171,13 @@ def serialize_tensor(tensor: KerasTensor) -> dict:
     }
 
 
-_ARRAY_API_NAMES = {"concat": "concatenate", "permute_dims": "transpose", "pow": "power",
-                    "getitem": "get_item", "astype": "cast", "remainder": "mod",
-                    "bitwise_invert": "bitwise_not"}  # fmt: skip
-_NAMES_OF_KERAS = {keras: ours for ours, keras in _ARRAY_API_NAMES.items()}
-
-
-def _function_name(node) -> str:
-    name = node.operation.__name__.rpartition(".")[2]
-    return _ARRAY_API_NAMES.get(name, name)
-
-
-def _function_config(node, name) -> dict:
-    """A function as Keras describes one: as an object of the class named after it."""
-    cls = "".join(part.capitalize() for part in _function_name(node).split("_"))
-    return {
-        "module": "keras.src.ops.numpy",
-        "class_name": cls,
-        "config": {"name": name},
-        "registered_name": cls,
-    }
-
-
-def _function_of(entry):
-    """The function that such a description means, or None if it is a layer's."""
-    if not str(entry.get("module", "")).startswith("keras.src.ops"):
-        return None
-    from .. import ops
-
-    name = registry.to_snake_case(entry["class_name"])
-    ours = _NAMES_OF_KERAS.get(name, name)
-    found = getattr(ops, name, None) if name in ops.__all__ else None
-    return found if found is not None and name not in _NAMES_OF_KERAS else Function(ours)
-
-
 def _from_graph_config(cls, config, custom_objects):
     made: dict[str, object] = {}
     outputs: dict[tuple, KerasTensor] = {}
     pending = []
     last = _last_nodes(config)
     for entry in config["layers"]:
-        operation = _function_of(entry)
+        operation = function_of(entry)
         if operation is None:
             operation = registry.deserialize(
                 entry, custom_objects, registry.in_safe_mode(), kind="layers"
@@ -287,8 +255,8 @@ def _call(operation, node, outputs):
         return [resolve(part) for part in value] if isinstance(value, list) else value
 
     args, kwargs = resolve(node["args"]), resolve(node["kwargs"])
-    if isinstance(operation, Function) and len(args) > 1 and isinstance(args[1], list):
-        args[1] = tuple(args[1])
+    if not isinstance(operation, Layer):  # The key of x[1, 2] was a tuple.
+        args[1:] = [tuple(a) if isinstance(a, list) else a for a in args[1:]]
     return operation(*args, **kwargs)
 
 

@@ -1,0 +1,220 @@
+"""Functions in graphs, as Keras's files describe them: objects of a class named after each.
+
+Keras divides the arguments of `mean(x, axis=1)`: what may be an array is an argument of the call, all
+else (`axis`) belongs to the object. A graph of ours holds functions of `gpulayers.ops`, which have
+Keras's names and arguments, and functions of the array API, which operators become too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from inspect import Parameter, signature
+from typing import Any
+
+from .. import ops, registry
+from ..arrays.functions import TABLE
+from ..arrays.symbolic import Function
+
+# Parameters of Keras's functions that belong to the call, but for those of a few functions.
+_OF_CALLS = frozenset(
+    """
+    a abs_ angle array arrays atol b beta bias bins branches choicelist condition condlist
+    constant_values coordinates data default depthwise_kernel end_points fill_value gamma image1
+    image2 images index indices inputs kernel key mask mean offset operands output output_length
+    pointwise_kernel predictions q query rtol scale segment_ids sequence_lengths sorted_sequence
+    start start_indices start_points step stop target target_length targets transform translation
+    updates value values variable variance weights x x1 x2 xi xs y
+    """.split()  # noqa: SIM905
+)
+_OPTIONS_OF = {
+    "allclose": {"rtol", "atol"}, "bincount": {"weights"}, "diagonal": {"offset"},
+    "trace": {"offset"}, "trapezoid": {"x"}, "histogram": {"bins"}, "squareplus": {"b"},
+}  # fmt: skip
+
+# Functions of the array API: Keras's name, how many arrays come first, then the other arguments,
+# with Keras's names where these differ.
+_STANDARD = {
+    line.split()[0]: line.split()[1:]
+    for line in """
+    acos arccos 1
+    acosh arccosh 1
+    all all 1 axis keepdims
+    any any 1 axis keepdims
+    argmax argmax 1 axis keepdims
+    argmin argmin 1 axis keepdims
+    argsort argsort 1 axis
+    asin arcsin 1
+    asinh arcsinh 1
+    astype cast 1 dtype
+    atan arctan 1
+    atan2 arctan2 2
+    atanh arctanh 1
+    bitwise_invert bitwise_not 1
+    broadcast_to broadcast_to 1 shape
+    clip clip 1 min=x_min max=x_max
+    concat concatenate 1 axis
+    cumulative_prod cumprod 1 axis
+    cumulative_sum cumsum 1 axis
+    divide true_divide 2
+    expand_dims expand_dims 1 axis
+    flip flip 1 axis
+    getitem get_item 2
+    max max 1 axis keepdims
+    mean mean 1 axis keepdims
+    min min 1 axis keepdims
+    moveaxis moveaxis 1 source destination
+    permute_dims transpose 1 axes
+    pow power 2
+    prod prod 1 axis keepdims
+    remainder mod 2
+    repeat repeat 1 repeats axis
+    reshape reshape 1 shape=newshape
+    roll roll 1 shift axis
+    sort sort 1 axis
+    squeeze squeeze 1 axis
+    stack stack 1 axis
+    std std 1 axis keepdims
+    sum sum 1 axis keepdims
+    take take 2 axis
+    take_along_axis take_along_axis 2 axis
+    tensordot tensordot 2 axes
+    tile tile 1 repetitions=repeats
+    tril tril 1 k
+    triu triu 1 k
+    var var 1 axis keepdims
+    """.strip().splitlines()
+}
+_MODULES = {"cast": "core", "unstack": "core"}  # Of Keras; "numpy" has most.
+_CLASSES = {"allclose": "AllClose", "isin": "IsIn", "searchsorted": "SearchSorted"}
+
+
+# Describing.
+
+
+def name_of(function) -> str:
+    """Keras's name of a function in a graph."""
+    if isinstance(function, Function):
+        return _STANDARD.get(function.name, [function.name.rpartition(".")[2]])[0]
+    return function.__name__
+
+
+def describe(node, name: str) -> tuple[dict, list, dict]:
+    """The object that stands for a node's function, and the arguments of the call.
+
+    Raises TypeError for a function that is none of ours.
+    """
+    function, keras = node.operation, name_of(node.operation)
+    if isinstance(function, Function):
+        options, args, kwargs = _divide_standard(function, list(node.args), dict(node.kwargs))
+    elif getattr(ops, keras, None) is function:
+        options, args, kwargs = _divide(function, node)
+    else:
+        return _as_layer(function, node, name)
+    return _entry(keras, name, options), args, kwargs
+
+
+def _entry(keras, name, options) -> dict:
+    cls = _CLASSES.get(keras) or "".join(part.capitalize() for part in keras.split("_"))
+    place = "nn" if keras in registry.exported("activations") else _MODULES.get(keras, "numpy")
+    return {
+        "module": f"keras.src.ops.{place}",
+        "class_name": cls,
+        "config": {"name": name, **registry.serialize(options)},
+        "registered_name": cls,
+    }
+
+
+def _divide(function, node):
+    given = signature(function).bind(*node.args, **node.kwargs)
+    options, args = {}, []
+    for key, value in given.arguments.items():
+        if given.signature.parameters[key].kind is Parameter.VAR_POSITIONAL:
+            args.extend(value)
+        elif key in _OF_CALLS and key not in _OPTIONS_OF.get(function.__name__, ()):
+            args.append(value)
+        else:
+            options[key] = value
+    return options, args, {}
+
+
+def _divide_standard(function, args, kwargs):
+    _, count, names = _standard(function.name)
+    if count is None:
+        return {}, args, kwargs
+    given = dict(zip(names, args[count:], strict=False)) | kwargs
+    if set(given) <= set(names):
+        return {names[key]: value for key, value in given.items()}, args[:count], {}
+    return {}, args, kwargs
+
+
+def _standard(name: str) -> tuple[str, int | None, dict[str, str]]:
+    """Keras's name, number of arrays, and parameters with Keras's names of a standard function."""
+    if name not in _STANDARD:
+        return name, None, {}
+    keras, count, *rest = _STANDARD[name]
+    pairs = [part.partition("=") for part in rest]
+    return keras, int(count), {ours: theirs or ours for ours, _, theirs in pairs}
+
+
+def _as_layer(function, node, name):
+    """Keras has layers for those activations that are no functions of its `ops`."""
+    known = registry.exported("activations")
+    if function not in known.values() or len(node.args) != 1 or node.kwargs:
+        raise TypeError(
+            f"the function {getattr(function, '__name__', function)!r} of this graph has no "
+            "description for files: call it inside a layer of your own."
+        )
+    entry = {
+        "module": "keras.layers",
+        "class_name": "Activation",
+        "config": {"name": name, "activation": function.__name__},
+        "registered_name": None,
+    }
+    return entry, list(node.args), {}
+
+
+# Making.
+
+
+def function_of(entry: dict) -> Callable | None:
+    """The function that such a description means; None if it is no function's, but a layer's.
+
+    Raises ValueError for functions that are not known.
+    """
+    module, name = entry.get("module"), entry.get("class_name")
+    if not isinstance(module, str) or not module.startswith("keras.src.ops"):
+        return None
+    config = entry.get("config")
+    if not isinstance(name, str) or not isinstance(config, dict):
+        raise ValueError(f"expected the description of a function, got {entry!r:.80}.")
+    options = {key: _tuples(value) for key, value in config.items() if key != "name"}
+    found, renamed = _known().get(_squeezed(name), (None, {}))
+    if found is None:
+        raise registry.UnknownNameError(f"unknown function {name!r} (module {module!r}).")
+    options = {renamed.get(key, key): value for key, value in options.items()}
+    if "axes" in options and options["axes"] is None:
+        del options["axes"]
+    return partial(found, **options) if options else found
+
+
+@cache
+def _known() -> dict[str, tuple[Callable, dict[str, str]]]:
+    """Functions by their names without underscores, and their parameters by Keras's names."""
+    found: dict[str, tuple[Callable, dict[str, str]]] = {}
+    for name, entry in TABLE.items():
+        if entry.kind == "array":
+            keras, _, names = _standard(name)
+            theirs = {keras_name: ours for ours, keras_name in names.items()}
+            found[_squeezed(keras)] = found[_squeezed(name)] = (Function(name), theirs)
+    for name, function in registry.exported("ops").items():
+        found[_squeezed(name)] = (function, {})
+    return found
+
+
+def _squeezed(name: str) -> str:
+    return name.replace("_", "").replace(".", "").lower()
+
+
+def _tuples(value: Any):
+    return tuple(map(_tuples, value)) if isinstance(value, list) else registry.deserialize(value)

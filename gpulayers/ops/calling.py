@@ -1,0 +1,189 @@
+"""How the functions of this package take their arguments: one place for all of them.
+
+An argument that stands for an array may be an array of any library (recorded and abstract ones
+too), a Variable, a Python number or nested lists; a KerasTensor makes the whole call a node of a
+graph.  Arrays of several dtypes meet in the one that Keras's rules give (`dtypes.promote`), and
+16-bit floats of NumPy are computed in float32.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from inspect import signature
+
+import numpy as np
+
+from ..arrays import Variable, as_array, dtypes, namespace
+from ..arrays.primitive import is_symbolic
+from ..arrays.short_floats import cast, in_float32, is_short
+from ..arrays.symbolic import connect
+
+NUMBERS = frozenset({bool, int, float, complex})
+
+
+def array_function(count: int = 1, *, computes: bool = True):
+    """Decorate a function whose first `count` parameters are arrays, or None.
+
+    Within it they are arrays.  `computes=False` is for functions that only move elements, or that
+    choose the dtype of their results: they see 16-bit floats as they are.
+    """
+
+    def decorate(function):
+        names = tuple(signature(function).parameters)[:count]
+
+        @wraps(function)
+        def call(*args, **options):
+            for a in args[:count]:
+                if type(a) is not np.ndarray or (a.itemsize == 2 and computes):
+                    break
+            else:
+                if args and not any(name in options for name in names):
+                    return function(*args, **options)
+            if is_symbolic(*args, *options.values()):
+                return connect(call, *args, **options)
+            given = {**dict(zip(names, args, strict=False)), **options}
+            arrays = dict(zip(names, as_arrays([given.get(n) for n in names]), strict=True))
+            args = [*(arrays[n] for n in names[: len(args)]), *args[count:]]
+            options = {key: arrays.get(key, value) for key, value in options.items()}
+            if computes:
+                return in_float32(function, args, options)
+            return function(*args, **options)
+
+        return call
+
+    return decorate
+
+
+def as_arrays(values) -> list:
+    """Numbers, lists and Variables as arrays beside the first array among them; None stays."""
+    first = next((a for a in values if hasattr(a, "dtype")), None)
+    return [None if a is None else as_array(a, like=first) for a in values]
+
+
+# Elementwise functions.
+
+
+def unary(name: str, function, meaning: str, dtype_of=None):
+    """An elementwise function of one array.
+
+    Args:
+        function: a name in the array API standard, or a function of (namespace, array).
+        meaning: what it gives, for the docstring.
+        dtype_of: the rule for the dtype to compute in: array -> name; None to leave it.
+    """
+    compute, of_numpy = _both(function)
+
+    def call(x):
+        if type(x) is np.ndarray and x.dtype.char in "fd":
+            return of_numpy(x)
+        return _elementwise(call, compute, dtype_of, (x,))
+
+    return _named(call, name, meaning)
+
+
+def binary(name: str, function, meaning: str, dtype_of=dtypes.promote):
+    """An elementwise function of two arrays, which are broadcast; see `unary`."""
+    compute, of_numpy = _both(function)
+
+    def call(x1, x2):
+        if type(x1) is np.ndarray:
+            dtype = x1.dtype
+            if dtype.char in "fd":
+                kind = type(x2)
+                if (kind is np.ndarray and x2.dtype is dtype) or kind is float or kind is int:
+                    return of_numpy(x1, x2)
+        return _elementwise(call, compute, dtype_of, (x1, x2))
+
+    return _named(call, name, meaning)
+
+
+def _both(function):
+    """A function of a namespace and arrays, and the same for NumPy's arrays alone."""
+    from ..arrays.namespace import NUMPY
+
+    if isinstance(function, str):
+        return lambda xp, *args: getattr(xp, function)(*args), getattr(NUMPY, function)
+    return function, lambda *args: function(NUMPY, *args)
+
+
+def _named(call, name, meaning):
+    call.__name__ = call.__qualname__ = name
+    call.__module__ = "gpulayers.ops"
+    call.__doc__ = f"{meaning}, elementwise."
+    return call
+
+
+def _elementwise(call, compute, dtype_of, args):
+    if is_symbolic(*args):
+        return connect(call, *args)
+    xp, args = together(args, dtype_of)
+    short = dtypes.SHORT_FLOATS.intersection(map(_name, args))
+    if short and any(map(is_short, args)):
+        return in_float32(lambda *wide: compute(xp, *wide), args, {})
+    return compute(xp, *args)
+
+
+def _name(x):
+    return None if type(x) in NUMBERS else dtypes.name(x.dtype)
+
+
+def together(args, dtype_of=dtypes.promote):
+    """The namespace of arguments, and these as arrays of the dtype that a rule gives for them.
+
+    Python numbers beside arrays stay what they are: they do not change a dtype of their kind.
+    """
+    first, kept = None, []
+    for a in args:
+        if type(a) is Variable:
+            a = a.value
+        if hasattr(a, "dtype"):
+            first = a if first is None else first
+        elif type(a) not in NUMBERS:
+            first = a = as_array(a, like=first)
+        kept.append(a)
+    if first is None:
+        kept = [as_array(a) for a in args]
+    xp = namespace(*kept)
+    if dtype_of is None:
+        return xp, kept
+    name = dtype_of(*kept)
+    if all(_name(a) in (name, None) for a in kept):
+        return xp, kept
+    dtype = dtypes.of(xp, name)
+    return xp, [a if _name(a) in (name, None) else xp.astype(a, dtype) for a in kept]
+
+
+# Rules for the dtype in which a function is computed.
+
+
+def floats(*args) -> str:
+    """What the arguments promote to, beside a float: integers become floatx."""
+    return dtypes.promote(*args, float)
+
+
+def numbers(*args) -> str:
+    """What the arguments promote to; booleans count as int32."""
+    name = dtypes.promote(*args)
+    return "int32" if name == "bool" else name
+
+
+def booleans(*args) -> str:
+    """Always bool."""
+    return "bool"
+
+
+def widened(x) -> str:
+    """The dtype of sums: integers shorter than 32 bits become int32."""
+    name = dtypes.name(x.dtype)
+    return "int32" if name in ("bool", "int8", "int16", "uint8", "uint16") else name
+
+
+def as_floats(x):
+    """The namespace of an array, and the array: integers and booleans as floats of floatx."""
+    xp = namespace(x)
+    return xp, x if _is_float(x.dtype) else cast(x, floats(x))
+
+
+def _is_float(dtype) -> bool:
+    kind = getattr(dtype, "kind", None)  # Of NumPy's and CuPy's.
+    return kind in ("f", "c") or dtypes.name(dtype) in dtypes.FLOATS + dtypes.COMPLEX

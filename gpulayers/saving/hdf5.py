@@ -1,0 +1,171 @@
+"""Weights in HDF5 files: one group for each layer, with its arrays in the group `vars` inside.
+
+Files come from strangers: what lies outside the file, or claims to be larger than what is stored, is
+refused before memory is taken, and nothing but numbers is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ..arrays import devices, dtypes
+
+LARGEST_RATIO = 100  # Of a compressed dataset to what is stored of it, ...
+UNSUSPICIOUS = 256 << 20  # ... from this many bytes on.
+_OWN_FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})  # Others are loaded from shared libraries.
+
+
+class WeightsFile:
+    """An HDF5 file of weights, open for reading.
+
+    Args:
+        file: a binary file open for reading.
+
+    Raises OSError if it is no HDF5 file.
+    """
+
+    def __init__(self, file: BinaryIO):
+        import h5py
+
+        self._file = h5py.File(file, "r")
+        self._read: set[str] = set()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def group(self, path: str) -> Group:
+        """The arrays of one layer; an empty group if there are none."""
+        found = self._file
+        for name in [*filter(None, path.split("/")), "vars"]:
+            found = None if found is None else _part(found, name)
+        self._read.add(f"{path}/vars".lstrip("/"))
+        return Group(found)
+
+    def unread(self) -> list[str]:
+        """The paths of layers that have arrays here, and were not asked for."""
+        import h5py
+
+        found = []
+
+        def visit(name):
+            path, _, last = name.rpartition("/")
+            if last == "vars" and name not in self._read:
+                group = self._file[name]
+                if isinstance(group, h5py.Group) and len(group):
+                    found.append(path)
+
+        self._file.visit(visit)
+        return found
+
+
+class Group(Mapping):
+    """The arrays of one layer by name: what `load_own_variables` gets."""
+
+    def __init__(self, group):
+        self._group = group
+
+    def __len__(self) -> int:
+        return 0 if self._group is None else len(self._group)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(() if self._group is None else self._group)
+
+    def __contains__(self, name) -> bool:
+        return self._group is not None and name in self._group
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        dataset = self._dataset(name)
+        value = np.asarray(dataset[()])
+        if value.dtype.kind == "V":
+            value = value.view(dtypes.numpy_dtype("bfloat16"))
+        return value
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of all arrays, in the order of their numbers."""
+        names = sorted(self, key=lambda name: (len(name), name))
+        return [tuple(self._dataset(name).shape) for name in names]
+
+    def _dataset(self, name):
+        import h5py
+
+        if name not in self:
+            raise KeyError(name)
+        found = _part(self._group, name)
+        if not isinstance(found, h5py.Dataset):
+            raise ValueError(f"{self._group.name}/{name} is no dataset.")
+        _check(found)
+        return found
+
+
+def _part(group, name):
+    """What is stored under a name in a group of this very file; None if there is nothing."""
+    import h5py
+
+    if not isinstance(group, h5py.Group):
+        raise ValueError(f"{group.name} is no group.")
+    link = group.get(name, getlink=True)
+    if link is None:
+        return None
+    if not isinstance(link, h5py.HardLink):
+        raise ValueError(f"{group.name}/{name} is a link to somewhere else: it is not followed.")
+    return group[name]
+
+
+def _check(dataset) -> None:
+    """Refuse what could read other files, run code or fill the memory."""
+    where, kind = dataset.name, dataset.dtype
+    is_bfloat16 = kind.kind == "V" and kind == np.dtype("V2")
+    if is_bfloat16 and dataset.attrs.get("dtype") != "bfloat16":
+        raise ValueError(f"{where} holds two bytes for each element, and does not say what.")
+    if kind.kind not in "biufc" and not is_bfloat16:
+        raise ValueError(f"{where} holds no numbers, but {kind}.")
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{where} is stored in other files: they are not read.")
+    plan = dataset.id.get_create_plist()
+    filters = {plan.get_filter(i)[0] for i in range(plan.get_nfilters())}
+    if not filters <= _OWN_FILTERS:
+        raise ValueError(f"{where} is compressed by filters that are no part of HDF5.")
+    size, stored = math.prod(dataset.shape) * kind.itemsize, dataset.id.get_storage_size()
+    chunk = math.prod(dataset.chunks or ()) * kind.itemsize
+    if max(size, chunk) > max(stored * (LARGEST_RATIO if filters else 1), UNSUSPICIOUS):
+        raise ValueError(
+            f"{where} claims to have {max(size, chunk)} bytes, but only {stored} are stored."
+        )
+
+
+def write(file: BinaryIO, parts) -> None:
+    """Write an HDF5 file of weights.
+
+    Args:
+        file: a binary file open for reading and writing.
+        parts: (path, name, arrays by name) of each layer, one after another.
+
+    Raises TypeError for what is no array of numbers.
+    """
+    import h5py
+
+    with h5py.File(file, "w") as made:
+        for path, name, arrays in parts:
+            group = made.create_group(f"{path}/vars".lstrip("/"))
+            if isinstance(name, str):
+                group.attrs["name"] = name
+            for key, value in arrays.items():
+                _write_array(group, str(key), value)
+
+
+def _write_array(group, key, value: Any) -> None:
+    value = devices.to_numpy(getattr(value, "_value", value))
+    value = np.asarray(value)
+    if value.dtype == object or value.dtype.kind not in "biufcV":
+        raise TypeError(f"{group.name}/{key}: expected an array of numbers, got {value.dtype}.")
+    if dtypes.name(value.dtype) == "bfloat16":
+        group.create_dataset(key, data=value.view("V2")).attrs["dtype"] = "bfloat16"
+    else:
+        group.create_dataset(key, data=value)

@@ -1,0 +1,211 @@
+"""Models and their weights in files."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .. import registry
+from . import archive
+from .files import blaming, replacing
+from .weights import load_state, save_state
+
+_LEGACY = (".h5", ".hdf5")
+
+
+def save_model(
+    model, filepath, overwrite: bool = True, zipped: bool | None = None, **kwargs
+) -> None:
+    """Write a whole model to a `.keras` file, which Keras 3 reads too.
+
+    The file holds how the model is made, its weights, what `compile` was given, and the state of
+    the optimizer, so that training goes on as if it had not been interrupted; but not the seeds of
+    random layers. It replaces an old file when it is complete, so that there is always a whole one.
+
+    Args:
+        model: a model.
+        filepath: ends in ".keras"; or a binary file open for writing.
+        overwrite: whether an old file may be replaced.
+        zipped: False for a folder of the same files, of which each is replaced by itself.
+        include_optimizer: False leaves out the state of the optimizer.
+
+    Raises FileExistsError, unless `overwrite`, if there is such a file; ValueError for another
+    ending; TypeError for what is no model, or has parts that files cannot hold.
+    """
+    include_optimizer = kwargs.pop("include_optimizer", True)
+    kwargs.pop("save_format", None)
+    if kwargs:
+        raise ValueError(f"save_model: unknown arguments {', '.join(sorted(kwargs))}.")
+    _check_model("save_model", model)
+    is_file = hasattr(filepath, "write")
+    path = "" if is_file else os.fspath(filepath)
+    if not is_file:
+        _check_ending(path, zipped is not False)
+        _check_new(path, overwrite)
+    with registry.sharing():
+        config = registry.serialize(model)
+
+    def write_weights(file):
+        save_state(model, file, include_optimizer)
+
+    if zipped is False:
+        archive.write_folder(path, config, write_weights)
+    else:
+        archive.write_archive(filepath if is_file else path, config, write_weights)
+
+
+def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: bool = True):
+    """The model in a `.keras` file, written by `save_model` or by Keras 3.
+
+    Names in the file mean Keras's classes and functions, those registered by
+    `register_keras_serializable`, and those in `custom_objects`: a file cannot make anything else
+    run.
+
+    Args:
+        filepath: a file, a folder written with `zipped=False`, or a binary file open for reading.
+        custom_objects: name -> class or function of your own.
+        compile: whether to compile the model as it was.
+        safe_mode: False lets Python lambdas in the file be loaded; they could do anything.
+
+    Raises ValueError or OSError, which name the file and what is wrong with it.
+    """
+    name = _name(filepath)
+    if name.endswith(_LEGACY):
+        raise ValueError(f"{name}: old HDF5 models cannot be read; expected a .keras file.")
+    with blaming(name), archive.reading(filepath) as found:
+        config = found.config()
+        if not compile:
+            config["compile_config"] = None
+        model = _made(config, custom_objects, safe_mode)
+        load_state(model, found.weights())
+    return model
+
+
+def save_weights(model, filepath, overwrite: bool = True, **kwargs) -> None:
+    """Write the weights of a model, and the state of its optimizer, to a `.weights.h5` file.
+
+    Args:
+        model: a model, or a layer.
+        filepath: ends in ".weights.h5"; an old file is replaced when the new one is complete.
+        overwrite: whether an old file may be replaced.
+
+    Raises FileExistsError, unless `overwrite`, if there is such a file; ValueError for another
+    ending, and for a model that is not built.
+    """
+    if kwargs:
+        raise ValueError(f"save_weights: unknown arguments {', '.join(sorted(kwargs))}.")
+    path = os.fspath(filepath)
+    if not path.endswith(".weights.h5"):
+        raise ValueError(f"save_weights: filepath must end in .weights.h5, got {path!r}.")
+    _check_built("save_weights", model)
+    _check_new(path, overwrite)
+    with replacing(path) as file:
+        save_state(model, file)
+
+
+def load_weights(model, filepath, skip_mismatch: bool = False, **kwargs) -> None:
+    """Give a model the weights in a `.weights.h5` or `.keras` file.
+
+    The optimizer gets its state too, if it is built and the file has one.
+
+    Args:
+        model: a model, or a layer.
+        filepath: the file.
+        skip_mismatch: leave layers whose weights do not fit as they are, with a warning.
+
+    Raises ValueError for a model that is not built, and with a list of what does not fit; ValueError
+    or OSError for a damaged file. The model is as it was then.
+    """
+    if kwargs:
+        raise ValueError(f"load_weights: unknown arguments {', '.join(sorted(kwargs))}.")
+    path = os.fspath(filepath)
+    _check_built("load_weights", model)
+    with blaming(path):
+        if path.endswith(".weights.h5"):
+            with open(path, "rb") as file:
+                load_state(model, file, skip_mismatch)
+        elif path.endswith(".keras") or os.path.isdir(path):
+            with archive.reading(path) as found:
+                load_state(model, found.weights(), skip_mismatch)
+        else:
+            raise ValueError("expected a file that ends in .weights.h5 or .keras.")
+
+
+def _made(config: dict[str, Any], custom_objects, safe_mode: bool):
+    with registry.sharing():
+        try:
+            model = registry.deserialize(config, custom_objects, safe_mode)
+        except registry.UnknownNameError as error:
+            raise ValueError(_unknown(config, custom_objects) or str(error)) from error
+    _check_model("load_model", model)
+    return model
+
+
+def _unknown(config, custom_objects) -> str | None:
+    """Which classes a description names that are not known, and where."""
+    found: dict[str, str] = {}
+
+    def visit(value, place):
+        if isinstance(value, list):
+            for part in value:
+                visit(part, place)
+        elif isinstance(value, dict):
+            if isinstance(value.get("class_name"), str) and isinstance(value.get("config"), dict):
+                if not value["class_name"].startswith("__"):
+                    place = f"{place} / {value['config'].get('name', value['class_name'])}"
+                    _try(value, place)
+            for part in value.values():
+                visit(part, place)
+
+    def _try(value, place):
+        try:
+            registry.find_class(value, custom_objects)
+        except registry.UnknownNameError:
+            if not str(value.get("module")).startswith("keras.src.ops"):
+                name = value.get("registered_name") or value["class_name"]
+                found.setdefault(name, f"{value['class_name']} at {place.removeprefix(' / ')}")
+
+    visit(config, "")
+    if not found:
+        return None
+    objects = ", ".join(f"{name!r}: ..." for name in found)
+    return (
+        f"unknown classes: {'; '.join(found.values())}. If they are yours, import the module that "
+        "registers them with gpulayers.saving.register_keras_serializable, or give "
+        f"custom_objects={{{objects}}}."
+    )
+
+
+def _name(filepath) -> str:
+    if hasattr(filepath, "read"):
+        return str(getattr(filepath, "name", None) or "the file")
+    return os.fspath(filepath)
+
+
+def _check_model(who, model):
+    from ..models import Model
+
+    if not isinstance(model, Model):
+        raise TypeError(f"{who}: expected a model, got {type(model).__name__}.")
+
+
+def _check_built(who, model):
+    if not model.built:
+        raise ValueError(
+            f"{who}: {model.name!r} has no weights yet: build it, or call it on data."
+        )
+
+
+def _check_ending(path, zipped):
+    if zipped and path.endswith(_LEGACY):
+        raise ValueError(
+            f"save_model: old HDF5 models cannot be written; let filepath end in .keras, got {path!r}."
+        )
+    if zipped != path.endswith(".keras"):
+        what = "end in .keras" if zipped else "be a folder, and not end in .keras, if not zipped"
+        raise ValueError(f"save_model: filepath must {what}, got {path!r}.")
+
+
+def _check_new(path, overwrite):
+    if not overwrite and os.path.exists(path):
+        raise FileExistsError(f"{path} exists already, and overwrite=False.")

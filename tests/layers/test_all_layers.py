@@ -1,0 +1,146 @@
+"""Every layer over every array library, in every way that a layer can run.
+
+A layer without an entry in `CASES` fails a test.  `--libraries torch,jax,dask` (or `all`) adds
+libraries that are not installed by default.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+from checks import call_like_a_model, check_layer
+
+from gpulayers import layers, ops, registry, tree, utils
+from gpulayers.arrays import dtypes
+from gpulayers.arrays.devices import to_numpy
+
+NOT_CALLED = {
+    "InputLayer": "it is where a graph begins, and takes no arrays",
+    "Layer": "the base of all others",
+    "Wrapper": "the base of layers around a layer",
+}
+random = np.random.default_rng(3)
+
+
+def floats(*shape):
+    """Numbers without ties, away from 0, where many functions have no derivative."""
+    x = random.permutation(np.prod(shape)) / np.prod(shape) * 2 - 0.97
+    return x.reshape(shape)
+
+
+def whole(limit, *shape):
+    return random.integers(0, limit, shape).astype("int32")
+
+
+@registry.register_keras_serializable("all_layers")
+def squared(x):
+    return ops.tanh(x) * x
+
+
+VECTORS, SERIES, IMAGES, VOLUMES = (floats(*s) for s in [(3, 4), (2, 5, 3), (2, 4, 5, 2)]
+                                    + [(1, 2, 4, 3, 2)])  # fmt: skip
+MASK = np.array([[True] * 5, [True, True, False, True, False]])
+PAIR = (floats(2, 3, 4), floats(2, 3, 4))
+
+
+def case(name, *inputs, options=None, **how):
+    """A layer by its class's name, its arguments in `options`, and what `check_layer` takes."""
+    given = options or {}
+    return name, given, inputs, how
+
+
+CASES = [
+    case("Activation", SERIES, options={"activation": "gelu"}, mask=MASK),
+    case("ActivityRegularization", VECTORS, options={"l1": 0.1, "l2": 0.2}),
+    case("Add", *PAIR),
+    case("AlphaDropout", SERIES, options={"rate": 0.4, "seed": 5}),
+    case("Average", *PAIR),
+    case("Concatenate", *PAIR, options={"axis": 1}),
+    case("Cropping1D", SERIES, options={"cropping": (1, 2)}, unknown=(0, 1)),
+    case("Cropping2D", IMAGES, options={"cropping": ((1, 0), (2, 1))}, unknown=(0, 1, 2)),
+    case("Cropping3D", VOLUMES, options={"cropping": (0, 1, 1)}, unknown=(0, 2)),
+    case("Dense", VECTORS, options={"units": 2, "activation": "tanh"}),
+    case("Dense", SERIES, options={"units": 2, "use_bias": False}, unknown=(0, 1), mask=MASK),
+    case("Dot", *PAIR, options={"axes": 2, "normalize": True}),
+    case("Dropout", SERIES, options={"rate": 0.4, "seed": 5}, unknown=(0, 1)),
+    case("ELU", VECTORS, options={"alpha": 0.7}),
+    case("EinsumDense", SERIES, unknown=(0, 1),
+         options={"equation": "abc,cde->abde", "output_shape": (None, 2, 3), "bias_axes": "de"}),
+    case("Embedding", whole(6, 2, 5), options={"input_dim": 6, "output_dim": 3}, unknown=(0, 1)),
+    case("Embedding", whole(3, 2, 5),
+         options={"input_dim": 3, "output_dim": 2, "mask_zero": True}),
+    case("Flatten", IMAGES),
+    case("Flatten", VOLUMES, options={"data_format": "channels_first"}),
+    case("GaussianDropout", VECTORS, options={"rate": 0.4, "seed": 5}),
+    case("GaussianNoise", VECTORS, options={"stddev": 0.4, "seed": 5}),
+    case("Identity", SERIES, mask=MASK),
+    case("Lambda", SERIES, options={"function": squared}),
+    case("LeakyReLU", VECTORS, options={"negative_slope": 0.2}),
+    case("Masking", SERIES, options={"mask_value": 0.25}),
+    case("Maximum", *PAIR),
+    case("Minimum", *PAIR),
+    case("Multiply", *PAIR, unknown=(0, 1)),
+    case("PReLU", SERIES, options={"shared_axes": [1], "alpha_initializer": "glorot_normal"}),
+    case("Permute", IMAGES, options={"dims": (3, 1, 2)}, unknown=(0, 1)),
+    case("ReLU", VECTORS, options={"max_value": 0.5, "negative_slope": 0.2, "threshold": 0.1}),
+    case("RepeatVector", VECTORS, options={"n": 3}),
+    case("Reshape", SERIES, options={"target_shape": (3, -1)}),
+    case("ReversibleEmbedding", whole(6, 2, 5), options={"input_dim": 6, "output_dim": 3}),
+    case("Softmax", SERIES, options={"axis": (1, 2)}, unknown=(0, 1)),
+    case("SpatialDropout1D", SERIES, options={"rate": 0.4, "seed": 5}),
+    case("SpatialDropout2D", IMAGES, options={"rate": 0.4, "seed": 5}),
+    case("SpatialDropout3D", VOLUMES, options={"rate": 0.4, "seed": 5}),
+    case("Subtract", *PAIR),
+    case("UpSampling1D", SERIES, options={"size": 2}, unknown=(0, 1)),
+    case("UpSampling2D", IMAGES, options={"size": (2, 3)}, unknown=(0, 1)),
+    case("UpSampling2D", IMAGES, options={"size": (2, 1), "interpolation": "bicubic"}),
+    case("UpSampling3D", VOLUMES, options={"size": (2, 1, 2)}),
+    case("ZeroPadding1D", SERIES, options={"padding": (1, 2)}, unknown=(0, 1)),
+    case("ZeroPadding2D", IMAGES, options={"padding": ((1, 0), (2, 1))}, unknown=(0, 2)),
+    case("ZeroPadding3D", VOLUMES, options={"padding": (0, 1, 2)}),
+]  # fmt: skip
+EVERY = pytest.mark.parametrize(
+    ("name", "options", "inputs", "how"), CASES, ids=[f"{one[0]}-{i}" for i, one in enumerate(CASES)]
+)
+
+
+def public_classes():
+    found = {name: getattr(layers, name) for name in layers.__all__}
+    return [n for n, c in found.items() if inspect.isclass(c) and issubclass(c, layers.Layer)]
+
+
+def test_every_layer_has_a_case():
+    covered = {name for name, *_ in CASES} | set(NOT_CALLED)
+    assert sorted(set(public_classes()) - covered) == []
+
+
+@EVERY
+def test_every_way(name, options, inputs, how, xp):
+    """Results, shapes, gradients, configs, masks and 16-bit policies: see `check_layer`."""
+
+    def make(dtype):
+        return getattr(layers, name)(**options, dtype=dtype)
+
+    check_layer(make, *inputs, xp=xp, **{"gradient": xp.name == "numpy", **how})
+
+
+@EVERY
+def test_a_seed_repeats_everything(name, options, inputs, how, xp):
+    """Weights and dropout masks: the same for the same seed, in every library."""
+
+    def run(asarray):
+        utils.set_random_seed(11)
+        layer = getattr(layers, name)(**options)
+        arrays = [asarray(_single(a)) for a in inputs]
+        call = how.get("call", call_like_a_model)
+        return [call(layer, *arrays, training=True) for _ in range(2)]
+
+    one, two, elsewhere = run(np.asarray), run(np.asarray), run(xp.asarray)
+    for a, b, c in zip(*map(tree.flatten, (one, two, elsewhere)), strict=True):
+        np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
+        assert isinstance(c, xp.kind)
+        np.testing.assert_allclose(xp.to_numpy(c), a, rtol=2e-5, atol=2e-6)
+
+
+def _single(a):
+    return a.astype(np.float32) if dtypes.is_floating(a) else a
