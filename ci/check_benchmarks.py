@@ -1,23 +1,44 @@
-"""Whether every benchmark of asv_benchmarks/ loads and runs once: `python ci/check_benchmarks.py`.
+"""Whether every benchmark of asv_benchmarks/ loads, and runs once: `python ci/check_benchmarks.py`.
 
-Runs each on the CPU a single time, in this environment, and keeps no results.
+They run in this environment, which must have gpulayers and asv.  No results are kept.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 FOLDER = Path(__file__).parent.parent / "asv_benchmarks"
+STEPS = (
+    ("machine", "--yes"),
+    ("check", "--python=same"),
+    ("run", "--quick", "--python=same", "--show-stderr", "--dry-run"),
+)
 
 
-def asv(*arguments: str) -> None:
-    """Run asv in the folder of the benchmarks; raises CalledProcessError if it fails."""
-    subprocess.run([sys.executable, "-m", "asv", *arguments], cwd=FOLDER, check=True)
+def main() -> int:
+    """Run each step; says what a failing one printed, and gives its status."""
+    # asv keeps its description of the machine in the home directory: not in yours.
+    with TemporaryDirectory() as home:
+        environment = {**os.environ, "HOME": home, "USERPROFILE": home}
+        for step in STEPS:
+            done = subprocess.run(
+                [sys.executable, "-m", "asv", *step],
+                cwd=FOLDER,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            if done.returncode:
+                print(f"asv {' '.join(step)} failed:\n{done.stdout}")
+                return done.returncode
+    print(done.stdout.strip())
+    return 0
 
 
 if __name__ == "__main__":
-    asv("machine", "--yes")
-    asv("check", "--python=same")
-    asv("run", "--quick", "--python=same", "--show-stderr", "--dry-run")
+    sys.exit(main())

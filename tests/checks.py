@@ -142,7 +142,7 @@ def check_layer(
 ):
     """A layer in every way it can run.
 
-    Output over the backend `xp` against NumPy's; shape inference, with the sizes of the axes
+    Output and gradients over the backend `xp` against NumPy's; shape inference, with the sizes of the axes
     `unknown` not known; gradients of inputs and weights against finite differences in float64;
     the config's round trip; masks; 16-bit policies; the same results for the same weights.
 
@@ -152,15 +152,14 @@ def check_layer(
         call: (layer, *arrays) -> outputs.
         mask: the mask that the first input carries.
     """
-    if call is None:
-        call = _call_one if len(inputs) == 1 else _call_list
+    call = call or called
     layer = make("float32")
     singles = [_as(a, np.float32) for a in inputs]
     expected = call(layer, *_masked(singles, mask))
     values = layer.get_weights()
     _check_inference(make, call, singles, expected, values, unknown, mask)
     if xp is not None:
-        _check_library(make, call, singles, expected, values, xp, mask)
+        check_library(make, call, inputs, xp, mask)
     if config:
         _check_config(layer, call, _masked(singles, mask), expected, values)
     if gradient:
@@ -170,12 +169,9 @@ def check_layer(
     return expected
 
 
-def _call_one(layer, x):
-    return layer(x)
-
-
-def _call_list(layer, *xs):
-    return layer(list(xs))
+def called(layer, *xs, **options):
+    """A layer's outputs for one array, or for a list of several."""
+    return layer(xs[0] if len(xs) == 1 else list(xs), **options)
 
 
 def _as(a, dtype):
@@ -210,12 +206,18 @@ def _check_inference(make, call, inputs, expected, values, unknown, mask):
     _same(call(layer, *_masked(inputs, mask)), expected)
 
 
-def _check_library(make, call, inputs, expected, values, xp, mask):
+def check_library(make, call, inputs, xp, mask=None):
+    """A layer over the backend `xp`: outputs, masks and gradients are what they are over NumPy."""
+    inputs = [_as(a, np.float32) for a in inputs]
+    layer = make("float32")
+    expected = call(layer, *_masked(inputs, mask))
+    values = layer.get_weights()
+    wanted = _gradients_of(layer, call, inputs, mask, np.asarray)
     layer = make("float32")
     arrays = [xp.asarray(a) for a in inputs]
     if mask is not None:
         set_mask(arrays[0], xp.asarray(mask))
-    out = call(layer, *arrays)
+    call(layer, *arrays)
     for v in layer.weights:
         assert isinstance(v._value, xp.kind)
     layer.set_weights(values)
@@ -224,6 +226,24 @@ def _check_library(make, call, inputs, expected, values, xp, mask):
         assert isinstance(y, xp.kind) or isinstance(y, np.generic)
         np.testing.assert_allclose(xp.to_numpy(y), e, rtol=2e-5, atol=2e-6)
         assert (get_mask(y) is None) == (get_mask(e) is None)
+    found = _gradients_of(layer, call, arrays, mask, xp.asarray)
+    for g, e in zip(found, wanted, strict=True):
+        assert (g is None) == (e is None)
+        if g is not None:
+            assert isinstance(g, xp.kind) or isinstance(g, np.generic)
+            np.testing.assert_allclose(xp.to_numpy(g), e, rtol=1e-4, atol=1e-5)
+
+
+def _gradients_of(layer, call, arrays, mask, asarray):
+    """Of the weighted outputs, with respect to float inputs and trainable weights."""
+    with Tape() as tape:
+        watched = [tape.watch(a) if dtypes.is_floating(a) else a for a in arrays]
+        if mask is not None:
+            watched[0] = tape.constant(watched[0])
+            set_mask(watched[0], asarray(mask))
+        value = weighted_sum(call(layer, *watched))
+    sources = [a for a in watched if dtypes.is_floating(a)] + layer.trainable_weights
+    return tape.gradient(value, sources) if is_recorded(value) else []
 
 
 def _check_config(layer, call, inputs, expected, values):

@@ -23,6 +23,15 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("xp", chosen, ids=[backend.name for backend in chosen])
 
 
+@pytest.fixture
+def cupy():
+    """A stand-in for CuPy with two GPUs, for as long as a test runs."""
+    from stand_in_cupy import installed
+
+    with installed() as module:
+        yield module
+
+
 @pytest.fixture(autouse=True)
 def _fresh_names():
     """Automatic names and seeds do not depend on the tests before."""

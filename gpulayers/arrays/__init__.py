@@ -7,7 +7,7 @@ arrays (inference), on recorded ones (training) and on abstract ones (shape infe
 from . import devices, dtypes, policy
 from .abstract import Abstract, infer
 from .convert import as_array, is_array, same_library
-from .masks import get_mask, set_mask
+from .masks import get_mask, masked, set_mask
 from .namespace import namespace
 from .primitive import primitive
 from .symbolic import KerasTensor, operation
@@ -27,6 +27,7 @@ __all__ = [
     "is_array",
     "is_recorded",
     "lift",
+    "masked",
     "namespace",
     "operation",
     "plain",

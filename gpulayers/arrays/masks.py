@@ -7,6 +7,7 @@ in a table by identity, from which an entry goes when its array does.
 from __future__ import annotations
 
 import weakref
+from copy import copy
 
 _masks: dict[int, tuple[weakref.ref, object]] = {}
 
@@ -40,6 +41,15 @@ def set_mask(x, mask) -> None:
     except TypeError:
         raise TypeError(f"set_mask: expected an array, got {type(x).__name__}.") from None
     _masks[key] = (reference, mask)
+
+
+def masked(x, mask):
+    """`x` as another array object of the same values, which carries `mask`; `x` stays as it is."""
+    made = copy(x) if getattr(type(x), "mask_slot", None) is not None else x[...]
+    if made is x:
+        made = x.__array_namespace__().asarray(x, copy=True)
+    set_mask(made, mask)
+    return made
 
 
 def any_masks() -> bool:

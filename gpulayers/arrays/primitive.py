@@ -61,6 +61,9 @@ class primitive:
     def __repr__(self):
         return f"<primitive {self.__name__}>"
 
+    def __reduce__(self):
+        return self.__qualname__  # Pickled by name, like the function that it stands for.
+
     def on(self, name: str):
         """Register a faster version for the arrays of a library."""
 

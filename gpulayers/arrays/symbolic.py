@@ -15,14 +15,32 @@ class KerasTensor(Operators):
     Args:
         shape: sizes; None for an unknown one.
         dtype: a name.
+        sparse, ragged: False: there are no arrays but dense ones here.
+        record_history: as in Keras; calls are always remembered.
         name: for messages and outputs of models.
         node, index: the call that gives it, and which of that call's outputs it is.
+
+    Raises ValueError for sparse and ragged ones.
     """
 
     __slots__ = ("__weakref__", "_mask", "dtype", "index", "name", "node", "optional", "shape")
     mask_slot = True
+    sparse = ragged = False
 
-    def __init__(self, shape, dtype="float32", name=None, node=None, index=0):
+    def __init__(
+        self,
+        shape,
+        dtype="float32",
+        sparse=False,
+        ragged=False,
+        record_history=True,
+        name=None,
+        *,
+        node=None,
+        index=0,
+    ):
+        if sparse or ragged:
+            raise ValueError("KerasTensor: sparse and ragged arrays are not supported.")
         self.shape, self.dtype, self.name = tuple(shape), dtypes.standardize(dtype), name
         self.node, self.index, self.optional = node, index, False
 

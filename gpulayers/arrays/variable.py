@@ -104,8 +104,9 @@ class Variable:
             )
         if new.dtype != old.dtype:
             new = plain_namespace(new).astype(new, old.dtype)
-        elif value is new and type(new) is np.ndarray:
-            new = new.copy()  # The caller may go on to change its own array.
+        elif value is new:  # The caller may go on to change its own array.
+            copies = type(new) is np.ndarray
+            new = new.copy() if copies else plain_namespace(new).asarray(new, copy=True)
         self.replace(new)
         return self
 

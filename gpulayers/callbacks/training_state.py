@@ -50,7 +50,7 @@ def save(model, path: str, randoms: dict, **progress) -> None:
         randoms: from `random_states`.
         progress: what `load` is to give back; fit for JSON.
     """
-    import tempfile
+    from ..saving.files import replacing
 
     found = _variables(model)
     values = [devices.to_numpy(variable.value) for _, variable in found]
@@ -62,17 +62,9 @@ def save(model, path: str, randoms: dict, **progress) -> None:
         "random": randoms,
         "progress": progress,
     }
-    handle, written = tempfile.mkstemp(dir=os.path.dirname(path) or ".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            arrays = {str(number): value for number, value in enumerate(values)}
-            np.savez(file, state=np.array(json.dumps(state)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(written, path)
-    except BaseException:
-        os.unlink(written)
-        raise
+    with replacing(path) as file:
+        arrays = {str(number): value for number, value in enumerate(values)}
+        np.savez(file, state=np.array(json.dumps(state)), **arrays)
 
 
 def load(model, path: str) -> dict:

@@ -6,6 +6,7 @@ everything works, only slower.
 
 from . import (
     activation,
+    arithmetic,
     cross_entropy,
     dense,
     dropout,
@@ -14,11 +15,13 @@ from . import (
     optimizer,
     padding,
     resize,
+    scattering,
     softmax,
 )
 
 __all__ = [
     "activation",
+    "arithmetic",
     "cross_entropy",
     "dense",
     "dropout",
@@ -27,5 +30,6 @@ __all__ = [
     "optimizer",
     "padding",
     "resize",
+    "scattering",
     "softmax",
 ]

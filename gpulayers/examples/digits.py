@@ -16,6 +16,9 @@ import numpy as np
 import gpulayers as gl
 from gpulayers import layers
 
+BATCH = 32
+VALIDATION = 0.1  # the part of the training data that only measures
+
 
 def load(seed: int):
     """Training and test images (samples, 8, 8, 1) in [0, 1], and their labels (samples,)."""
@@ -29,23 +32,27 @@ def load(seed: int):
     return train_test_split(images, labels, test_size=0.25, random_state=seed, stratify=labels)
 
 
-def build() -> gl.Sequential:
-    """A network of dense layers with dropout."""
+def build(steps: int) -> gl.Sequential:
+    """A network of dense layers, compiled for so many training steps.
+
+    Noise on the pixels and dropout keep it from learning 1,200 images by heart; the learning rate
+    falls to zero along a cosine.
+    """
     model = gl.Sequential(
         [
             layers.Input(shape=(8, 8, 1)),
             layers.Flatten(),
-            layers.GaussianNoise(0.1),
+            layers.GaussianNoise(0.2),
+            layers.Dense(512, activation="relu"),
+            layers.Dropout(0.4),
             layers.Dense(256, activation="relu"),
-            layers.Dropout(0.3),
-            layers.Dense(128, activation="relu"),
-            layers.Dropout(0.3),
+            layers.Dropout(0.4),
             layers.Dense(10, activation="softmax"),
         ],
         name="digits",
     )
     model.compile(
-        optimizer=gl.optimizers.Adam(2e-3),
+        optimizer=gl.optimizers.Adam(gl.optimizers.schedules.CosineDecay(2e-3, steps)),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
@@ -83,26 +90,33 @@ def draw(images, labels, probabilities, path: Path) -> None:
     print(f"Picture of predictions: {path.resolve()}")
 
 
-def main(arguments=None) -> float:
+def main(arguments: list[str] | None = None) -> float:
     """Train, test and draw; gives the test accuracy."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--picture", type=Path, default=Path("digits.png"))
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--device", help='"cpu", "gpu" or "gpu:1"; the GPU if there is one')
-    options = parser.parse_args(arguments)
+    options = parse(arguments)
     if options.device:
         gl.config.set_device(options.device)
     gl.utils.set_random_seed(options.seed)
     x_train, x_test, y_train, y_test = load(options.seed)
-    model = build()
+    model = build(steps=options.epochs * round(len(x_train) * (1 - VALIDATION) / BATCH))
     model.summary()
-    print(f"Training on {gl.config.device()}, with {len(x_train)} real handwritten digits.")
-    model.fit(x_train, y_train, batch_size=32, epochs=options.epochs, validation_split=0.1)
+    print(f"Training on {gl.config.device()} with {len(x_train)} real handwritten digits.")
+    model.fit(
+        x_train, y_train, batch_size=BATCH, epochs=options.epochs, validation_split=VALIDATION
+    )
     _, accuracy = model.evaluate(x_test, y_test, verbose=0)
-    print(f"Test accuracy: {accuracy:.4f} on {len(x_test)} digits.")
+    print(f"Test accuracy: {accuracy:.4f} on {len(x_test)} digits that it has not seen.")
     draw(x_test, y_test, model.predict(x_test, verbose=0), options.picture)
     return accuracy
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=1, help="of the split and of the training")
+    parser.add_argument("--device", help='"cpu", "gpu" or "gpu:1"; the GPU if there is one')
+    parser.add_argument("--picture", type=Path, default=Path("digits.png"))
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

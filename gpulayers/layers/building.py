@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from copy import copy
 
 from .. import tree
 from ..arrays import Abstract, devices, namespace, plain
 from ..arrays.variable import SCOPE
 from . import calling
 from .calling import CALL, CallContext
+from .tracking import STRUCTURE
 
 
 class Building:
@@ -105,13 +107,32 @@ class Building:
         return {"shapes_dict": shapes}
 
 
+@contextmanager
+def undone_if_it_raises(layer):
+    """What fails while weights are made leaves a layer, and those inside it, as they were."""
+    before = [
+        (one, dict(one.__dict__), {n: copy(v) for n, v in one.__dict__.items() if type(v) is list})
+        for one in layer._flatten_layers()
+    ]
+    try:
+        yield
+    except BaseException:
+        for one, attributes, lists in before:
+            one.__dict__.clear()
+            one.__dict__.update(attributes)
+            for name, members in lists.items():
+                attributes[name][:] = members
+        STRUCTURE[0] += 1
+        raise
+
+
 def finishing(function):
     """`build` as a subclass wrote it, then: the layer is built, with these shapes."""
 
     def build(self, *args, **kwargs):
         if self._building:  # A subclass's build calls its parent's.
             return function(self, *args, **kwargs)
-        with self._open():
+        with self._open(), undone_if_it_raises(self):
             function(self, *args, **kwargs)
         names = calling.build_parameters(type(self))
         self._build_shapes = dict(zip(names, args, strict=False)) | kwargs

@@ -8,9 +8,10 @@ from contextvars import ContextVar
 from functools import cache
 
 from .. import tree
-from ..arrays import Abstract, dtypes, get_mask, is_array, plain, set_mask
+from ..arrays import Abstract, dtypes, get_mask, is_array, masked, plain, set_mask
 from ..arrays.masks import any_masks
 from ..arrays.tape import TapeArray
+from .input_spec import fixes_batch
 from .tracking import STRUCTURE
 
 CALL: ContextVar[CallContext | None] = ContextVar("call", default=None)
@@ -85,6 +86,8 @@ class Usual:
             or type(layer).compute_mask is not Layer.compute_mask
             or compute in dtypes.SHORT_FLOATS
             or isinstance(x, Abstract)
+            or len(x.shape) < 2
+            or fixes_batch(layer._input_spec)
             or (dtypes.is_floating(x.dtype) and dtypes.name(x.dtype) != compute and layer.autocast)
         ):
             return None
@@ -165,26 +168,30 @@ def inject_masks(signature: CallSignature, arrays: dict, args, kwargs) -> None:
                     kwargs[key] = mask
 
 
-def pass_masks_on(layer, inputs, previous, outputs) -> None:
-    """Let a layer's outputs carry the mask that `compute_mask` gives for its inputs'."""
+def pass_masks_on(layer, inputs, previous, outputs):
+    """The outputs of a layer, carrying the mask that `compute_mask` gives for its inputs'."""
     if not layer.supports_masking:
-        if any(m is not None for m in tree.traverse(previous)):
+        if not layer._hands_masks_on and any(m is not None for m in tree.traverse(previous)):
             warnings.warn(
                 f"layer {layer.name!r} ({type(layer).__name__}) does not support masking, so the "
                 "mask of its input ends here. A layer that can pass it on sets "
                 "self.supports_masking = True.",
                 stacklevel=4,
             )
-        return
+        return outputs
     flat = tree.flatten(outputs)
     if all(x is None or get_mask(x) is not None for x in flat):
-        return
+        return outputs
     masks = layer.compute_mask(inputs, previous)
     if masks is None:
-        return
+        return outputs
     flat_masks = tree.flatten(masks)
     if len(flat_masks) == 1 and len(flat) > 1:
         flat_masks = flat_masks * len(flat)
-    for x, mask in zip(flat, flat_masks, strict=False):
+    for i, (x, mask) in enumerate(zip(flat, flat_masks, strict=False)):
         if mask is not None and is_array(x) and get_mask(x) is None:
-            set_mask(x, mask)
+            if any(x is given for given in tree.traverse(inputs)):  # The caller's own array.
+                flat[i] = masked(x, mask)
+            else:
+                set_mask(x, mask)
+    return tree.pack_sequence_as(outputs, flat)

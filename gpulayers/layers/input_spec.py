@@ -106,6 +106,14 @@ class InputSpec:
         return f"InputSpec({', '.join(given)})"
 
 
+def fixes_batch(input_spec) -> bool:
+    """Whether a layer's `input_spec` wants a certain number of samples."""
+    return any(
+        spec is not None and (spec.axes.get(0) is not None or (spec.shape or (None,))[0] is not None)
+        for spec in tree.traverse(input_spec)
+    )
+
+
 def check_inputs(input_spec, inputs, name: str, kind: str = "Layer") -> None:
     """Refuse inputs that a layer's `input_spec` does not allow.
 

@@ -25,7 +25,7 @@ from ..arrays.policy import DTypePolicy
 from ..arrays.symbolic import Node, abstract, connect, finish, symbolic
 from ..arrays.variable import SCOPE, Scope
 from . import calling
-from .building import Building
+from .building import Building, undone_if_it_raises
 from .calling import CALL, CallContext, call_signature
 from .tracking import STRUCTURE
 from .weights import Weights
@@ -52,6 +52,7 @@ class Layer(Building, Weights):
     """
 
     supports_masking = False
+    _hands_masks_on = False  # Whether inner layers pass masks on, one to the next.
 
     def __new__(cls, *args, **kwargs):
         layer = super().__new__(cls)
@@ -154,6 +155,12 @@ class Layer(Building, Weights):
         usual = self._usual
         if usual is not None and len(args) == 1 and usual.fits(args[0], kwargs):
             return self._call_as_usual(lift(args[0]), kwargs.get("training"))
+        if self.built:
+            return self._call_in_full(args, kwargs)
+        with undone_if_it_raises(self):
+            return self._call_in_full(args, kwargs)
+
+    def _call_in_full(self, args, kwargs):
         args, kwargs = self._arrays_of(args, kwargs)
         signature = call_signature(type(self))
         arrays = calling.array_arguments(signature, args, kwargs)
@@ -189,7 +196,7 @@ class Layer(Building, Weights):
                 self._regularize_activity(outputs)
         finally:
             CALL.reset(token)
-        calling.pass_masks_on(self, inputs, previous, outputs)
+        outputs = calling.pass_masks_on(self, inputs, previous, outputs)
         if len(leaves) == 1 and inputs is leaves[0]:
             self.__dict__["_usual"] = calling.Usual.of(self, inputs, signature)
             if not self._plan and parent is None and SCOPE.get() is None and not training:
@@ -361,8 +368,11 @@ class Layer(Building, Weights):
         return cls(**config)
 
     def __getstate__(self):
-        """What pickle and copy take: all but what is only remembered for speed."""
-        return {**self.__dict__, "_found": None, "_plan": None, "_usual": None}
+        """What pickle and copy take: without the graph around it, which belongs to models, and
+        without what is only remembered for speed."""
+        state = {**self.__dict__, "_inbound_nodes": [], "_found": None, "_plan": None}
+        arguments = state.pop("_init_arguments")  # Last: a model's name what its graph holds.
+        return {**state, "_usual": None, "_init_arguments": arguments}
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

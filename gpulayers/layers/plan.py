@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import dtypes, masks
 from ..arrays.masks import _masks
 from .calling import call_signature
+from .input_spec import fixes_batch
 from .tracking import STRUCTURE
 
 
@@ -51,6 +52,8 @@ def step(layer, x):
     if dtypes.is_floating(x.dtype) and dtypes.name(x.dtype) != layer.compute_dtype:
         return None
     if layer.activity_regularizer is not None or not layer.built or masks.any_masks():
+        return None
+    if x.ndim < 2 or fixes_batch(layer.input_spec):
         return None
     own = getattr(layer, "_inference_step", None)
     if own is not None:

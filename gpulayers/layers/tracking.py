@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
+from operator import is_
 
 from ..arrays import Variable
 
@@ -16,26 +17,63 @@ BOOKKEEPING = frozenset(
     activity_regularizer input_spec _input_spec _called_home _found _usual
     """.split()  # noqa: SIM905
 )
+_CONTAINERS = frozenset({list, tuple, dict, set})
+PLAIN = frozenset({bool, bytes, complex, float, int, str})
 
 
 class Found:
     """What was found in a layer, as long as it holds: until an attribute of any layer is set, or
-    a list or dictionary in this one changes its size."""
+    a list, set or dictionary in it, or in a layer inside it, gets other members."""
 
     __slots__ = ("answers", "containers", "version")
 
-    def __init__(self):
-        self.version, self.answers, self.containers = STRUCTURE[0], {}, []
+    def __init__(self, layer):
+        self.version, self.answers = STRUCTURE[0], {}
+        self.containers = [(c, tuple(_members(c))) for c in _containers(layer)]
 
     def holds(self) -> bool:
-        return self.version == STRUCTURE[0] and all(len(c) == n for c, n in self.containers)
+        if self.version != STRUCTURE[0]:
+            return False
+        for container, members in self.containers:
+            if len(container) != len(members) or not all(map(is_, _members(container), members)):
+                return False
+        return True
+
+
+def _members(container):
+    return container.values() if type(container) is dict else container
+
+
+def _containers(layer) -> list:
+    """The lists, sets and dictionaries in which `layer` and the layers inside it keep parts."""
+    found, seen = [], {id(layer)}
+    waiting = [(v, 6) for name, v in layer.__dict__.items() if name not in BOOKKEEPING]
+    while waiting:
+        value, depth = waiting.pop()
+        kind = type(value)
+        if kind in _CONTAINERS:
+            if depth and id(value) not in seen and _may_hold_parts(value):
+                seen.add(id(value))
+                waiting += [(part, depth - 1) for part in _members(value)]
+                if kind is not tuple:
+                    found.append(value)
+        elif hasattr(kind, "_flatten_layers") and id(value) not in seen:
+            seen.add(id(value))
+            inner = value.__dict__.items()
+            waiting += [(part, 6) for name, part in inner if name not in BOOKKEEPING]
+    return found
+
+
+def _may_hold_parts(container) -> bool:
+    """Long lists of plain values (a vocabulary) are not looked through at every question."""
+    return len(container) < 100 or not all(type(x) in PLAIN for x in _members(container))
 
 
 def found_in(layer) -> Found:
     """What is known about a layer's parts now."""
     found = layer.__dict__.get("_found")
     if found is None or not found.holds():
-        found = layer.__dict__["_found"] = Found()
+        found = layer.__dict__["_found"] = Found(layer)
     return found
 
 
@@ -61,24 +99,19 @@ def remembered(function):
 @remembered
 def parts(layer, kinds) -> list:
     """The direct parts of `layer` of some classes, each once, in the order of its attributes."""
-    found, containers = {}, []
+    found = {}
     for name, value in list(layer.__dict__.items()):
         if name not in BOOKKEEPING:
-            _look(value, kinds, found, containers, depth=6)
-    found_in(layer).containers.extend(containers)
+            _look(value, kinds, found, depth=6)
     return list(found.values())
 
 
-def _look(value, kinds, found, containers, depth):
+def _look(value, kinds, found, depth):
     if isinstance(value, kinds):
         found.setdefault(id(value), value)
     elif depth and type(value) in _CONTAINERS:
-        containers.append((value, len(value)))
-        for part in value.values() if type(value) is dict else value:
-            _look(part, kinds, found, containers, depth - 1)
-
-
-_CONTAINERS = frozenset({list, tuple, dict, set})
+        for part in _members(value):
+            _look(part, kinds, found, depth - 1)
 
 
 @remembered

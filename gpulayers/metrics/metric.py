@@ -8,7 +8,7 @@ from functools import wraps
 import numpy as np
 
 from .. import initializers, tree
-from ..arrays import Variable, devices, get_mask, is_array, is_recorded, namespace, plain, set_mask
+from ..arrays import Variable, devices, get_mask, is_array, is_recorded, masked, namespace, plain
 from ..losses.base import compute_dtype, is_structure
 from ..naming import auto_name
 
@@ -200,6 +200,4 @@ def _plain(x):
     if not is_recorded(x):
         return plain(x)
     value, mask = plain(x), get_mask(x)
-    if mask is not None:
-        set_mask(value, plain(mask))
-    return value
+    return value if mask is None else masked(value, plain(mask))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 
 from .. import registry, tree
-from ..arrays import KerasTensor, as_array, get_mask, is_array, namespace, set_mask
+from ..arrays import KerasTensor, as_array, get_mask, is_array, masked, namespace, set_mask
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
 from .graph import operation_of
@@ -19,6 +19,7 @@ class Functional(Model):
     """What `Model(inputs, outputs)` gives: a model that is a graph of layers."""
 
     keras_identity = ("keras.src.models.functional", "Functional", "Functional")
+    _hands_masks_on = True
 
     def get_config(self) -> dict:
         return {
@@ -54,7 +55,7 @@ def arranged(model: Model, inputs, mask=None) -> list:
     for x, tensor, m in zip(given, tensors, masks, strict=True):
         x = x if x is None or is_array(x) else as_array(x)
         if x is not None and m is not None:
-            set_mask(x, m)
+            x = masked(x, m)
         out.append(ranked(model, x, tensor))
     return out
 
@@ -126,8 +127,8 @@ def _graph_config(model) -> dict:
             ]
             layers.append(entry)
         ends = [
-            tree.map_structure(lambda t: list(histories[id(t)]), s)
-            for s in (graph.inputs, graph.outputs)
+            tree.map_structure(lambda t: _end_of(t, histories), structure)
+            for structure in (graph.inputs, graph.outputs)
         ]
     finally:
         _histories.reset(token)
@@ -149,11 +150,26 @@ def _name_nodes(graph):
         histories[id(tensor)] = (names[id(operation_of(tensor.node))], 0, 0)
     for node in graph.nodes:
         operation = operation_of(node)
-        first = 1 if isinstance(operation, Model) and operation._graph is not None else 0
-        index = counts[id(operation)] = counts.get(id(operation), first - 1) + 1
+        index = counts[id(operation)] = counts.get(id(operation), -1) + 1
         for i, tensor in enumerate(tree.flatten(node.outputs)):
             histories[id(tensor)] = (names[id(operation)], index, i)
     return names, histories
+
+
+def _end_of(tensor, histories) -> list:
+    """The history of an input or output of the model.
+
+    There, but not in the arguments of calls, Keras counts the making of a graph as its first call.
+    """
+    name, index, part = histories[id(tensor)]
+    return [name, index + _is_graph(operation_of(tensor.node)), part]
+
+
+def _is_graph(operation) -> bool:
+    from .sequential import Sequential
+
+    is_model = isinstance(operation, Model) and not isinstance(operation, Sequential)
+    return is_model and operation._graph is not None
 
 
 def serialize_tensor(tensor: KerasTensor) -> dict:
@@ -174,8 +190,8 @@ def serialize_tensor(tensor: KerasTensor) -> dict:
 def _from_graph_config(cls, config, custom_objects):
     made: dict[str, object] = {}
     outputs: dict[tuple, KerasTensor] = {}
-    pending = []
-    last = _last_nodes(config)
+    pending, shifts = [], {}
+    last = _last_calls(config)
     for entry in config["layers"]:
         operation = function_of(entry)
         if operation is None:
@@ -187,10 +203,12 @@ def _from_graph_config(cls, config, custom_objects):
         if isinstance(operation, InputLayer):
             outputs[name, 0, 0] = operation.output
             continue
-        # A model inside counts its own making as a node, in some files.
-        first = max(0, last.get(name, 0) - len(entry["inbound_nodes"]) + 1)
-        for i, node in enumerate(entry["inbound_nodes"]):
-            pending.append((name, first + i, node))
+        nodes = entry["inbound_nodes"]
+        # In old files the arguments of calls too count a graph's making as its first call.
+        first = int(_is_graph(operation) and last.get(name) == len(nodes))
+        pending += [(name, first + i, node) for i, node in enumerate(nodes)]
+        if _is_graph(operation):
+            shifts[name] = first - 1
     while pending:
         left = []
         for name, index, node in pending:
@@ -207,26 +225,17 @@ def _from_graph_config(cls, config, custom_objects):
             names = ", ".join(sorted({name for name, _, _ in left}))
             raise ValueError(f"Model config: the inputs of {names} are never made.")
         pending = left
-    ends = [_ends(config[key], outputs) for key in ("input_layers", "output_layers")]
+    ends = [_ends(config[key], outputs, shifts) for key in ("input_layers", "output_layers")]
     own = {k: config[k] for k in ("name", "trainable") if k in config}
     return cls(*ends, **own)
 
 
-def _last_nodes(config) -> dict[str, int]:
-    """The highest number of a node of each layer that anything refers to."""
+def _last_calls(config) -> dict[str, int]:
+    """The highest number of a call of each layer in the arguments of other calls."""
     found: dict[str, int] = {}
-    histories = list(_needed(config["layers"]))
-    histories += _leaf_histories([config["input_layers"], config["output_layers"]])
-    for name, index, _ in histories:
+    for name, index, _ in _needed(config["layers"]):
         found[name] = max(found.get(name, 0), index)
     return found
-
-
-def _leaf_histories(value):
-    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
-        return [tuple(value)]
-    parts = value.values() if isinstance(value, dict) else value
-    return [history for part in parts for history in _leaf_histories(part)]
 
 
 def _needed(value):
@@ -260,9 +269,10 @@ def _call(operation, node, outputs):
     return operation(*args, **kwargs)
 
 
-def _ends(value, outputs):
+def _ends(value, outputs, shifts):
     if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
-        return outputs[tuple(value)]
+        name, index, part = value
+        return outputs[name, index + shifts.get(name, 0), part]
     if isinstance(value, dict):
-        return {key: _ends(part, outputs) for key, part in value.items()}
-    return [_ends(part, outputs) for part in value]
+        return {key: _ends(part, outputs, shifts) for key, part in value.items()}
+    return [_ends(part, outputs, shifts) for part in value]

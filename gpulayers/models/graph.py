@@ -21,6 +21,14 @@ class Graph:
         self.nodes = self._sorted(name)
         self._free = self._last_uses()
 
+    def __getstate__(self):
+        """What pickle and copy take: the calls in order, so that none of them goes deep."""
+        return {"nodes": self.nodes, "inputs": self.inputs, "outputs": self.outputs}
+
+    def __setstate__(self, state):
+        self.__init__(state["inputs"], state["outputs"])
+        note_calls([*self.input_tensors, *(t for n in self.nodes for t in tree.flatten(n.outputs))])
+
     def _sorted(self, name):
         """Every node after those it needs, without recursion: graphs may be deep."""
         ends = {id(t) for t in self.input_tensors}
@@ -97,6 +105,14 @@ class Graph:
 def operation_of(node):
     """What stands for a node in the list of operations: its layer, or, for a function, itself."""
     return node.operation if isinstance(node.operation, Layer) else node
+
+
+def note_calls(tensors) -> None:
+    """Let the layers that gave `tensors` know of these calls again."""
+    for node in (tensor.node for tensor in tensors):
+        known = getattr(node.operation, "_inbound_nodes", None)
+        if known is not None and not any(node is other for other in known):
+            known.append(node)
 
 
 def keep(node, out, values: dict) -> None:

@@ -85,8 +85,43 @@ _STANDARD = {
     var var 1 axis keepdims
     """.strip().splitlines()
 }
-_MODULES = {"cast": "core", "unstack": "core"}  # Of Keras; "numpy" has most.
-_CLASSES = {"allclose": "AllClose", "isin": "IsIn", "searchsorted": "SearchSorted"}
+_BY_POSITION = {"dtype", "repeats", "repetitions", "source", "destination"}
+_PLACES = {  # In which of Keras's modules functions are, but for those in "numpy".
+    "core": """
+        cast convert_to_tensor saturate_cast scatter scatter_update slice slice_update stop_gradient
+        unstack
+    """,
+    "image": """
+        affine_transform crop_images elastic_transform extract_patches gaussian_blur hsv_to_rgb
+        map_coordinates pad_images perspective_transform resize rgb_to_grayscale rgb_to_hsv
+    """,
+    "linalg": """
+        cholesky cholesky_inverse det eig eigh inv lstsq lu_factor matrix_rank norm pinv qr solve
+        solve_triangular svd
+    """,
+    "math": """
+        cdist erf erfc erfinv extract_sequences fft fft2 ifft2 in_top_k irfft istft logdet logsumexp
+        rfft rsqrt segment_max segment_min segment_prod segment_sum stft top_k view_as_complex
+        view_as_real
+    """,
+    "nn": """
+        adaptive_average_pool adaptive_max_pool average_pool batch_normalization binary_crossentropy
+        categorical_crossentropy celu conv conv_transpose ctc_decode ctc_loss depth_to_space
+        depthwise_conv dot_product_attention elu fold gelu glu hard_shrink hard_sigmoid hard_silu
+        hard_tanh layer_normalization leaky_relu log_sigmoid log_softmax max_pool moments multi_hot
+        normalize one_hot polar psnr relu relu6 rms_normalization selu separable_conv sigmoid silu
+        soft_shrink softmax softplus softsign space_to_depth sparse_categorical_crossentropy
+        sparse_plus sparse_sigmoid sparsemax squareplus tanh_shrink threshold unfold
+    """,
+}
+_CLASSES = {  # Classes that are not the names of functions in camel case.
+    "allclose": "AllClose", "batch_normalization": "BatchNorm", "cdist": "CDist",
+    "ctc_decode": "CTCDecode", "ctc_loss": "CTCLoss", "fft": "FFT", "fft2": "FFT2",
+    "hsv_to_rgb": "HSVToRGB", "ifft2": "IFFT2", "irfft": "IRFFT", "isin": "IsIn",
+    "istft": "ISTFT", "layer_normalization": "LayerNorm", "psnr": "PSNR", "rfft": "RFFT",
+    "rgb_to_grayscale": "RGBToGrayscale", "rgb_to_hsv": "RGBToHSV",
+    "rms_normalization": "RMSNorm", "searchsorted": "SearchSorted", "stft": "STFT", "svd": "SVD",
+}  # fmt: skip
 
 
 # Describing.
@@ -116,7 +151,7 @@ def describe(node, name: str) -> tuple[dict, list, dict]:
 
 def _entry(keras, name, options) -> dict:
     cls = _CLASSES.get(keras) or "".join(part.capitalize() for part in keras.split("_"))
-    place = "nn" if keras in registry.exported("activations") else _MODULES.get(keras, "numpy")
+    place = next((place for place, known in _PLACES.items() if keras in known.split()), "numpy")
     return {
         "module": f"keras.src.ops.{place}",
         "class_name": cls,
@@ -193,9 +228,15 @@ def function_of(entry: dict) -> Callable | None:
     if found is None:
         raise registry.UnknownNameError(f"unknown function {name!r} (module {module!r}).")
     options = {renamed.get(key, key): value for key, value in options.items()}
-    if "axes" in options and options["axes"] is None:
-        del options["axes"]
-    return partial(found, **options) if options else found
+    return _with_options(found, options) if options else found
+
+
+def _with_options(function, options):
+    if not isinstance(function, Function):
+        return partial(function, **options)
+    last = [value for key, value in options.items() if key in _BY_POSITION]
+    named = {key: value for key, value in options.items() if key not in _BY_POSITION}
+    return lambda *args: function(*args, *last, **named)
 
 
 @cache
@@ -208,7 +249,7 @@ def _known() -> dict[str, tuple[Callable, dict[str, str]]]:
             theirs = {keras_name: ours for ours, keras_name in names.items()}
             found[_squeezed(keras)] = found[_squeezed(name)] = (Function(name), theirs)
     for name, function in registry.exported("ops").items():
-        found[_squeezed(name)] = (function, {})
+        found[_squeezed(name)] = found[_squeezed(_CLASSES.get(name, name))] = (function, {})
     return found
 
 

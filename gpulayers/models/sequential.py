@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from .. import naming, registry, tree
-from ..arrays import KerasTensor, set_mask
+from ..arrays import KerasTensor, masked
 
 from ..layers.input_layer import Input, InputLayer
 from ..layers.layer import Layer
 from ..layers.plan import step
 from .functional import ranked
-from .graph import Graph
+from .graph import Graph, note_calls
 from .model import Model, chain
 
 
@@ -26,6 +26,7 @@ class Sequential(Model):
     """
 
     keras_identity = ("keras", "Sequential", None)
+    _hands_masks_on = True
 
     def __init__(self, layers=None, trainable=True, name=None, **kwargs):
         super().__init__(trainable=trainable, name=name or naming.auto_name("sequential"), **kwargs)
@@ -34,6 +35,10 @@ class Sequential(Model):
         self._tensors: list[KerasTensor] = []  # The input, and each layer's output.
         for layer in layers or []:
             self.add(layer)
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        note_calls(self._tensors)
 
     def add(self, layer) -> None:
         """Put a layer on top."""
@@ -135,7 +140,7 @@ class Sequential(Model):
 
     def call(self, inputs, training=None, mask=None):
         if mask is not None:
-            set_mask(inputs, mask)
+            inputs = masked(inputs, mask)
         x = inputs
         if self._tensors and len(x.shape) != len(self._tensors[0].shape):
             x = ranked(self, x, self._tensors[0])

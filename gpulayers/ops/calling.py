@@ -33,11 +33,12 @@ def array_function(count: int = 1, *, computes: bool = True):
 
         @wraps(function)
         def call(*args, **options):
-            for a in args[:count]:
-                if type(a) is not np.ndarray or (a.itemsize == 2 and computes):
-                    break
-            else:
-                if args and not any(name in options for name in names):
+            if len(args) >= count:
+                for i in places:
+                    a = args[i]
+                    if type(a) is not np.ndarray or (a.itemsize == 2 and computes):
+                        break
+                else:
                     return function(*args, **options)
             if is_symbolic(*args, *options.values()):
                 return connect(call, *args, **options)
@@ -51,6 +52,7 @@ def array_function(count: int = 1, *, computes: bool = True):
 
         return call
 
+    places = range(count)
     return decorate
 
 
@@ -84,15 +86,30 @@ def unary(name: str, function, meaning: str, dtype_of=None):
 def binary(name: str, function, meaning: str, dtype_of=dtypes.promote):
     """An elementwise function of two arrays, which are broadcast; see `unary`."""
     compute, of_numpy = _both(function)
+    ready = READY.get(dtype_of, "fd")  # Dtypes that the rule leaves as they are.
+    scalars = {"f": {float, int}, "i": {int}} if isinstance(function, str) else {}
 
     def call(x1, x2):
         if type(x1) is np.ndarray:
             dtype = x1.dtype
-            if dtype.char in "fd":
+            if dtype.char in ready:
                 kind = type(x2)
-                if (kind is np.ndarray and x2.dtype is dtype) or kind is float or kind is int:
+                if kind is np.ndarray:
+                    if x2.dtype is dtype:
+                        return of_numpy(x1, x2)
+                elif kind in scalars.get(dtype.kind, ()):
                     return of_numpy(x1, x2)
-        return _elementwise(call, compute, dtype_of, (x1, x2))
+        return _elementwise(call, compute, dtype_of, (x1, x2), not scalars)
+
+    return _named(call, name, meaning)
+
+
+def of_bits(name: str, function: str, meaning: str, dtype_of):
+    """`binary` with Keras's names for the arguments of bitwise functions."""
+    compute = binary(name, function, meaning, dtype_of)
+
+    def call(x, y):
+        return compute(x, y)
 
     return _named(call, name, meaning)
 
@@ -113,10 +130,13 @@ def _named(call, name, meaning):
     return call
 
 
-def _elementwise(call, compute, dtype_of, args):
+def _elementwise(call, compute, dtype_of, args, only_arrays=False):
     if is_symbolic(*args):
         return connect(call, *args)
     xp, args = together(args, dtype_of)
+    if only_arrays:
+        dtype = next(a for a in args if type(a) not in NUMBERS).dtype
+        args = [xp.asarray(a, dtype=dtype) if type(a) in NUMBERS else a for a in args]
     short = dtypes.SHORT_FLOATS.intersection(map(_name, args))
     if short and any(map(is_short, args)):
         return in_float32(lambda *wide: compute(xp, *wide), args, {})
@@ -182,6 +202,9 @@ def as_floats(x):
     """The namespace of an array, and the array: integers and booleans as floats of floatx."""
     xp = namespace(x)
     return xp, x if _is_float(x.dtype) else cast(x, floats(x))
+
+
+READY = {dtypes.promote: "fdbBhHiIlLqQ?", numbers: "fdbBhHiIlLqQ", booleans: "?"}
 
 
 def _is_float(dtype) -> bool:

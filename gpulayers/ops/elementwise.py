@@ -111,16 +111,13 @@ def round(x, decimals: int = 0):
 
     Integers stay integers; a negative `decimals` rounds before the point.
     """
-    if dtypes.is_bool(x) or (dtypes.is_integer(x) and decimals >= 0):
-        return x
     xp, wide = as_floats(x)
-    if decimals > 0:
-        wide = xp.round(wide * 10.0**decimals) / 10.0**decimals
-    elif decimals < 0:
+    if decimals < 0:
         wide = xp.round(wide / 10.0**-decimals) * 10.0**-decimals
-    else:
-        wide = xp.round(wide)
-    return wide if dtypes.is_floating(x) else cast(wide, dtypes.name(x.dtype))
+        return wide if dtypes.is_floating(x) else cast(wide, dtypes.name(x.dtype))
+    if wide is not x:
+        return x
+    return xp.round(x * 10.0**decimals) / 10.0**decimals if decimals else xp.round(x)
 
 
 @array_function(computes=False)

@@ -123,23 +123,23 @@ class MultiOptimizer(Optimizer):
         """Choose an optimizer for each of the weights, and build them all."""
         if self.built:
             return
-        self._chosen = {}
+        chosen = []
         for variable in variables:
             optimizer = self._optimizer_map(variable)
             _check_inner("MultiOptimizer", variable.path, optimizer)
-            self._chosen[id(variable)] = self._index_of(optimizer)
-        for optimizer, (own, _) in zip(
-            self._inner_optimizers, self._shares(variables), strict=True
-        ):
+            chosen.append(self._index_of(optimizer))
+        for i, optimizer in enumerate(self._inner_optimizers):
+            own = [v for v, place in zip(variables, chosen, strict=True) if place == i]
             if own:
                 optimizer.build(own)
+        self._chosen = chosen
         super().build(variables)
 
     def _shares(self, variables, grads=None):
         """For each optimizer, its part of the variables and of the gradients."""
         shares = [([], []) for _ in self._inner_optimizers]
         for i, variable in enumerate(variables):
-            own, pulls = shares[self._chosen[id(variable)]]
+            own, pulls = shares[self._chosen[self._get_variable_index(variable)]]
             own.append(variable)
             if grads is not None:
                 pulls.append(grads[i])

@@ -23,6 +23,16 @@ class OptimizerState:
         self._joined: dict[tuple, object] = {}
         self._own: dict[int, np.ndarray] = {}
 
+    def __getstate__(self):
+        """What pickle and copy take: all but what goes by the identity of Variables."""
+        by_identity = ("_plans", "_joined", "_own", "_trainable_variables_indices")
+        return {k: v for k, v in self.__dict__.items() if k not in by_identity}
+
+    def __setstate__(self, state):
+        indices = {id(v): i for i, v in enumerate(state["_trainable_variables"])}
+        self.__dict__.update(state, _trainable_variables_indices=indices)
+        self.__dict__.update(_plans={}, _joined={}, _own={})
+
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
         if type(value) is Variable and "_variables" in self.__dict__:

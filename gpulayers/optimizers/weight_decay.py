@@ -14,7 +14,7 @@ class WeightDecay:
     """
 
     weight_decay = None
-    _excluded_keys: frozenset = frozenset()
+    _excluded: tuple = ()
     _excluded_names = None
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None) -> None:
@@ -25,11 +25,11 @@ class WeightDecay:
             var_names: regular expressions; a weight whose name one is found in does not decay,
                 for example ["bias", "gamma"].
         """
-        self._excluded_keys = frozenset(id(v) for v in var_list or ())
+        self._excluded = tuple(var_list or ())
         self._excluded_names = re.compile("|".join(var_names)) if var_names else None
 
     def _use_weight_decay(self, variable) -> bool:
-        if id(variable) in self._excluded_keys:
+        if any(variable is one for one in self._excluded):
             return False
         names = self._excluded_names
         return names is None or names.search(variable.name) is None

@@ -83,9 +83,9 @@ def get_custom_objects() -> dict:
 
 
 @contextlib.contextmanager
-def custom_object_scope(custom_objects: dict):
-    """Within it, names are looked up in `custom_objects` first."""
-    token = _scope.set({**_scope.get(), **custom_objects})
+def custom_object_scope(custom_objects: dict | None):
+    """Within it, names are looked up in `custom_objects` (None: no more of them) first."""
+    token = _scope.set({**_scope.get(), **(custom_objects or {})})
     try:
         yield
     finally:

@@ -8,7 +8,9 @@ import inspect
 
 import numpy as np
 import pytest
-from checks import call_like_a_model, check_layer
+from backends import Backend
+from checks import called, check_layer, check_library
+from stand_in_cupy import host_copies
 
 from gpulayers import layers, ops, registry, tree, utils
 from gpulayers.arrays import dtypes
@@ -132,7 +134,7 @@ def test_a_seed_repeats_everything(name, options, inputs, how, xp):
         utils.set_random_seed(11)
         layer = getattr(layers, name)(**options)
         arrays = [asarray(_single(a)) for a in inputs]
-        call = how.get("call", call_like_a_model)
+        call = how.get("call", called)
         return [call(layer, *arrays, training=True) for _ in range(2)]
 
     one, two, elsewhere = run(np.asarray), run(np.asarray), run(xp.asarray)
@@ -144,3 +146,15 @@ def test_a_seed_repeats_everything(name, options, inputs, how, xp):
 
 def _single(a):
     return a.astype(np.float32) if dtypes.is_floating(a) else a
+
+
+@EVERY
+def test_on_a_gpu(name, options, inputs, how, cupy):
+    """As CuPy's arrays let it, and without a copy to the host."""
+    gpu = Backend("cupy", cupy.asarray, lambda x: x._host, cupy.ndarray)
+
+    def make(dtype):
+        return getattr(layers, name)(**options, dtype=dtype)
+
+    check_library(make, how.get("call", called), inputs, gpu, how.get("mask"))
+    assert host_copies == []

@@ -62,7 +62,7 @@ def test_functions_are_the_layers(name):
     assert function([layers.Input((3,)), layers.Input((3,))], name="m").node.operation.name == "m"
 
 
-@pytest.mark.parametrize("name", set(ALL) - {"Subtract"})
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"Subtract"}))
 def test_one_input(name):
     x = array(2, 3)
     np.testing.assert_array_equal(getattr(layers, name)()([x]), x)
