@@ -24,6 +24,7 @@ _MODULES = (
     "models",
     "ops",
     "optimizers",
+    "quantizers",
     "random",
     "regularizers",
     "saving",
@@ -39,6 +40,7 @@ _NAMES = {
     "Loss": "losses",
     "Metric": "metrics",
     "Optimizer": "optimizers",
+    "Quantizer": "quantizers",
     "Regularizer": "regularizers",
 }
 

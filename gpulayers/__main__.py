@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import platform
 import sys
+import textwrap
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ("numpy", "array-api-compat", "h5py", "ml-dtypes")
 CUPY = ("cupy", "cupy-cuda13x", "cupy-cuda12x")
+LIBRARIES = {"numpy": "On the CPU", "cupy": "On a GPU"}
 
 
 def main() -> None:
-    """Print versions, devices, kernels, and what to install for a GPU."""
+    """Print versions, devices, operations with fast versions, and what to install for a GPU."""
     from . import __version__, config
     from .arrays import devices
 
     print(f"gpulayers {__version__}, Python {platform.python_version()} ({sys.executable})")
-    print("Packages:  " + ", ".join(f"{name} {_version(name)}" for name in PACKAGES))
+    _say("Packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES))
     cupy = next((f"{name} {found}" for name in CUPY if (found := _version(name)) != "-"), None)
-    print(f"CuPy:      {cupy or 'not installed'}")
+    _say("CuPy", cupy or "not installed")
     reason = devices.why_no_gpu()
-    if reason is None:
-        for line in _gpus():
-            print(f"GPU:       {line}")
-    else:
-        print(f"GPU:       none: {reason}")
-    print(f"Default:   {config.device()}  (GPULAYERS_DEVICE or config.set_device changes it)")
-    for library, names in _kernels().items():
-        print(f"{library + ':':<11}" + (", ".join(names) or "none yet: plain array functions"))
+    for line in [f"none: {reason}"] if reason else _gpus():
+        _say("GPU", line)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # That there is no GPU has just been said.
+        device = config.device()
+    _say("Default", f"{device} (GPULAYERS_DEVICE or config.set_device changes it)")
+    for library, names in _fast_operations().items():
+        count = f"{len(names)} operations have faster versions: " if names else ""
+        _say(LIBRARIES[library], count + (", ".join(names) or "plain array functions so far"))
+
+
+def _say(what: str, text: str) -> None:
+    """A line with its title, wrapped under itself."""
+    lines = textwrap.wrap(text, 86, break_long_words=False, break_on_hyphens=False)
+    print(f"{what + ':':<12}" + ("\n" + " " * 12).join(lines))
 
 
 def _version(name: str) -> str:
@@ -47,19 +57,17 @@ def _gpus():
         yield f"gpu:{i} {name}, {memory:.0f} GiB, compute {found['major']}.{found['minor']}"
 
 
-def _kernels() -> dict[str, list[str]]:
-    """The operations with faster versions of their own, by library."""
+def _fast_operations() -> dict[str, list[str]]:
+    """The names of the operations with faster versions, by library."""
     from . import ops  # noqa: F401  (its modules define the primitives)
     from .arrays.primitive import load_versions, primitive
 
-    for library in ("numpy", "cupy"):
+    for library in LIBRARIES:
         load_versions(library)
-    found: dict[str, list[str]] = {"On the CPU": [], "On a GPU": []}
-    for op in primitive.all:
-        for library, names in zip(("numpy", "cupy"), found.values(), strict=True):
-            if library in op.versions:
-                names.append(op.__name__)
-    return {library: sorted(set(names)) for library, names in found.items()}
+    return {
+        library: sorted({op.__name__ for op in primitive.all if library in op.versions})
+        for library in LIBRARIES
+    }
 
 
 if __name__ == "__main__":

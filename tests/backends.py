@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import cache
 from importlib.util import find_spec
 
 import numpy as np
@@ -69,5 +71,15 @@ def _dask():
     return Backend("dask", da.from_array, np.asarray, da.Array)
 
 
+@cache
+def _stand_in():
+    """CuPy's stand-in, installed for the whole session."""
+    from stand_in_cupy import installed
+
+    cupy = _session.enter_context(installed())
+    return Backend("stand-in-cupy", cupy.asarray, lambda x: x._host, cupy.ndarray)
+
+
+_session = ExitStack()
 BACKENDS = (_numpy, _read_only, _strict, _cupy)
-OPTIONAL = {"torch": _torch, "jax": _jax, "dask": _dask}
+OPTIONAL = {"torch": _torch, "jax": _jax, "dask": _dask, "stand-in": _stand_in}

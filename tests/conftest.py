@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from backends import BACKENDS, OPTIONAL
+from stand_in_cupy import installed
+
+import gpulayers
+from gpulayers import config
 
 
 def pytest_addoption(parser):
@@ -26,19 +32,17 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture
 def cupy():
     """A stand-in for CuPy with two GPUs, for as long as a test runs."""
-    from stand_in_cupy import installed
-
     with installed() as module:
+        config.set_device(None)
         yield module
 
 
 @pytest.fixture(autouse=True)
 def _fresh_names():
-    """Automatic names and seeds do not depend on the tests before."""
-    import gpulayers
-
+    """Automatic names, seeds and settings do not depend on the tests before."""
+    config.set_device(os.environ.get("GPULAYERS_DEVICE", "cpu"))
     gpulayers.utils.clear_session()
     gpulayers.utils.set_random_seed(1234)
     yield
-    gpulayers.config.set_dtype_policy(None)
-    gpulayers.config.set_floatx("float32")
+    config.set_dtype_policy(None)
+    config.set_floatx("float32")

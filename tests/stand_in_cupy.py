@@ -110,8 +110,15 @@ class ndarray:  # noqa: N801  (CuPy's name)
     def __array_function__(self, function, types, args, kwargs):
         return NAMESPACE[function.__name__](*args, **kwargs)
 
+    def __dlpack__(self, **options):
+        raise BufferError("the stand-in for CuPy cannot share its memory")
+
+    def __dlpack_device__(self):
+        return 2, self.device.id
+
     def __getitem__(self, key):
-        return _made(self._host[_given(key)])
+        with self.device:
+            return _made(self._host[_given(key)])
 
     def __setitem__(self, key, value):
         self._host[_given(key)] = _given(value)
@@ -182,16 +189,25 @@ def _given(x):
                 f"while current = {current_device()}"
             )
         return x._host
-    if isinstance(x, np.ndarray) or hasattr(x, "__array_namespace__"):
+    foreign = hasattr(type(x), "__array_namespace__") and not isinstance(x, np.generic)
+    if isinstance(x, np.ndarray) or foreign:
         raise TypeError(f"Unsupported type {type(x)}")
     if isinstance(x, (list, tuple)):
         return type(x)(map(_given, x))
     return x
 
 
+def _given_values(options):
+    return {key: _given(value) for key, value in options.items()}
+
+
 def _called(function, *args, **kwargs):
     """NumPy's function of our arrays; bfloat16 stays itself, as on a GPU."""
-    args, kwargs = [_given(a) for a in args], {k: _given(v) for k, v in kwargs.items()}
+    with np.errstate(all="ignore"):  # As a GPU does.
+        return _computed(function, [_given(a) for a in args], _given_values(kwargs))
+
+
+def _computed(function, args, kwargs):
     leaves = [p for a in args for p in (a if isinstance(a, (list, tuple)) else [a])]
     dtypes = {a.dtype.name for a in leaves if isinstance(a, np.ndarray)}
     if "bfloat16" not in dtypes:
@@ -406,6 +422,7 @@ def installed(usable: bool = True):
         package.__dict__.pop("cupy", None)
         devices._found_gpu.clear()
 
+    found_gpu = list(devices._found_gpu)
     before = {name: module for name, module in sys.modules.items() if _belongs(name)}
     attribute, device = package.__dict__.get("cupy"), config._settings["device"]
     kernels = {op: op._versions.pop("cupy") for op in primitive.all if "cupy" in op._versions}
@@ -424,6 +441,7 @@ def installed(usable: bool = True):
         if attribute is not None:
             package.cupy = attribute
         config._settings["device"] = device
+        devices._found_gpu[:] = found_gpu
         for op, kernel in kernels.items():
             op._versions["cupy"] = kernel
         if not loaded:

@@ -1,8 +1,9 @@
-"""The structure of the sources: what may import what, and how long files are."""
+"""The structure of the sources: what may import what, what stands where, and how long files are."""
 
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,14 +13,16 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gpulayers"
 FILES = sorted(PACKAGE.rglob("*.py"))
+EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 
-# Each floor imports only from those above it.
+# Each floor imports only from those above it, and from itself.
 FLOORS = [
     ("config", "registry", "tree", "naming", "version"),
     ("arrays",),
     ("ops",),
     ("cpu", "cuda"),
-    ("activations", "initializers", "regularizers", "constraints", "random", "dtype_policies"),
+    ("activations", "constraints", "dtype_policies", "initializers", "quantizers", "random")
+    + ("regularizers",),
     ("losses", "metrics", "optimizers"),
     ("layers",),
     ("callbacks", "models", "saving"),
@@ -27,23 +30,46 @@ FLOORS = [
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 TOP = {"pyproject.toml", "gpulayers", "tests", "asv_benchmarks", "ci", "README.md", "LICENSE"}
+# What `import gpulayers` may load: packages outside the standard library.
+LIGHT = {"numpy", "array_api_compat", "gpulayers"}
+LINES = 450
 
 
 def part_of(path: Path) -> str:
-    relative = path.relative_to(PACKAGE)
-    return relative.parts[0].removesuffix(".py")
+    """The part of the package (a folder or file at its top) that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(path: Path):
+def statements(path: Path):
+    """The statements that run when a file is imported: all but those in functions."""
+    waiting = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                continue
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                continue
+            waiting.append(node)
+            yield node
+
+
+def inner_imports(path: Path):
     """The parts of the package that a file imports when it is itself imported."""
-    depth = len(path.relative_to(PACKAGE).parts)
-    body = ast.parse(path.read_text()).body
-    for node in body:
-        if isinstance(node, ast.ImportFrom) and node.level == depth:
-            if node.module:
-                yield node.module.partition(".")[0]
-            else:
-                yield from (alias.name for alias in node.names)
+    folder = path.relative_to(PACKAGE).parts[:-1]
+    for node in statements(path):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            module = [*folder[: len(folder) + 1 - node.level], *(node.module or "").split(".")]
+            parts = [part for part in module if part]
+            yield from parts[:1] or (alias.name for alias in node.names)
+
+
+def outer_imports(path: Path):
+    """The packages that a file imports by their full names when it is itself imported."""
+    for node in statements(path):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
 
 
 def test_every_part_has_a_floor():
@@ -51,18 +77,57 @@ def test_every_part_has_a_floor():
     assert parts <= set(LEVEL), f"without a floor: {sorted(parts - set(LEVEL))}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_are_found():
+    assert set(inner_imports(PACKAGE / "layers" / "dense.py")) >= {"activations", "layers", "ops"}
+    assert "numpy" in set(outer_imports(PACKAGE / "arrays" / "devices.py"))
+
+
+@EVERY_FILE
 def test_imports_go_one_way(path):
     part = part_of(path)
-    for name in imports(path):
-        if name in LEVEL and name != part:
-            same = LEVEL[name] == LEVEL[part]
-            assert LEVEL[name] < LEVEL[part] or same, f"{path.name} imports {name}, a lower floor"
+    for name in inner_imports(path):
+        if name in LEVEL and part != "__init__":
+            assert LEVEL[name] <= LEVEL[part], f"{part} imports {name}, from a floor below"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_files_are_short(path):
-    assert len(path.read_text().splitlines()) <= 450
+@EVERY_FILE
+def test_imports_are_light(path):
+    outer = set(outer_imports(path)) - set(sys.stdlib_module_names)
+    if part_of(path) != "examples":
+        assert outer <= LIGHT - {"gpulayers"}
+
+
+@EVERY_FILE
+def test_files_are_short_and_say_what_they_hold(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= LINES
+    assert not text or ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize("library", ["cpu", "cuda"])
+def test_faster_versions_stand_beside_their_reference(library):
+    stems = {path.stem for path in (PACKAGE / library).glob("*.py")} - {"__init__", "module"}
+    known = {path.stem for path in PACKAGE.glob("ops/*.py")}
+    known |= {path.stem for path in PACKAGE.glob("arrays/*.py")}
+    assert stems <= known
+
+
+def test_without_faster_versions_everything_works(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "gpulayers", ignore=shutil.ignore_patterns("cpu", "cuda"))
+    code = """if True:
+        import gpulayers as gl, numpy as np
+        x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+        layers = [gl.layers.Dense(8, "gelu"), gl.layers.Dropout(0.1), gl.layers.Dense(3, "softmax")]
+        model = gl.Sequential(layers)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        losses = model.fit(x, x.argmax(1) % 3, epochs=20, verbose=0).history["loss"]
+        assert losses[-1] < losses[0], losses
+        print(gl.__path__[0])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == str(tmp_path / "gpulayers"), done.stderr
 
 
 def test_the_top_level_is_fixed():
@@ -75,16 +140,28 @@ def test_the_top_level_is_fixed():
     assert {name for name in top if not name.startswith(".")} <= TOP
 
 
-def test_importing_loads_nothing_heavy():
-    heavy = ("cupy", "h5py", "ml_dtypes", "pandas", "torch", "rich", "matplotlib", "scipy")
-    code = (
-        "import sys, gpulayers.layers, gpulayers.models, gpulayers.optimizers, gpulayers.saving;"
-        f"print([m for m in {heavy!r} if m in sys.modules])"
-    )
+def loaded_by(code: str) -> set[str]:
+    """The packages that a new process has after running `code`, the standard library's left out."""
+    code += "; import sys; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    found = {name for name in done.stdout.split() if not name.startswith("_")}
+    return found - set(sys.stdlib_module_names)
+
+
+def test_importing_loads_little():
+    nothing = loaded_by("pass")
+    assert loaded_by("from gpulayers import *") - nothing <= LIGHT
+
+
+def test_importing_loads_no_network_and_no_database():
+    code = "from gpulayers import *; import sys; print([n for n in {} if n in sys.modules])"
+    slow = ["ssl", "urllib.request", "http.client", "sqlite3", "multiprocessing", "asyncio"]
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(slow)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_public_names_exist():
@@ -92,5 +169,15 @@ def test_public_names_exist():
 
     for name in gpulayers.__all__:
         assert getattr(gpulayers, name) is not None
+    assert dir(gpulayers) == sorted(gpulayers.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         gpulayers.nothing  # noqa: B018
+
+
+def test_the_version_is_one():
+    from tomllib import loads
+
+    import gpulayers
+
+    project = loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == gpulayers.__version__

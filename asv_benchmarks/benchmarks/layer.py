@@ -1,4 +1,4 @@
-"""What a benchmark of a layer is: its forward pass, and both directions as a training step has them."""
+"""What a benchmark of a layer is: forward alone, and both directions as in training."""
 
 from __future__ import annotations
 

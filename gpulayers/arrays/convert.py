@@ -31,6 +31,8 @@ def as_array(x, dtype=None, like=None):
     if type(x) is not np.ndarray and not is_array(x):
         x = _new_array(x, dtype, like)
     if dtype is not None and dtypes.name(x.dtype) != dtypes.name(dtype):
+        if dtypes.other_than_numbers(x.dtype):
+            raise TypeError(f"expected numbers, got an array of dtype {x.dtype}.")
         xp = namespace(x)
         x = xp.astype(x, dtypes.of(xp, dtypes.name(dtype)))
     return x

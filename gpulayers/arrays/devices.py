@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .namespace import NUMPY, library, plain_namespace
+from .namespace import NUMPY, RANK, library, plain_namespace
 
 
 class Home(NamedTuple):
@@ -81,6 +81,39 @@ def to_numpy(x) -> np.ndarray:
     return np.asarray(x)
 
 
+_STAY = contextlib.nullcontext()
+
+
+def on(home: Home):
+    """The context in which a library's new arrays appear at `home`, and its work is done there."""
+    if home.xp is NUMPY:
+        return _STAY
+    found = library(home.xp)
+    if found == "cupy":
+        import cupy
+
+        return _STAY if home.device.id == cupy.cuda.runtime.getDevice() else home.device
+    if found == "torch" and home.device.type != "cpu":
+        return home.device
+    return _STAY  # What JAX makes on its default device follows the arrays that it meets.
+
+
+def beside(x):
+    """The same for where the plain array `x` lives; nothing changes for what is no array."""
+    if type(x) is np.ndarray or type(x) in RANK or plain_namespace(x) is None:
+        return _STAY
+    return on(home_of(x))
+
+
+def device_of(x):
+    """What creation functions take as `device=`, to make arrays beside the array `x`."""
+    while RANK.get(type(x), 0) in range(1, 100):  # Recorded.
+        x = x.value
+    if RANK.get(type(x)) is not None:
+        return x.device
+    return home_of(x).device
+
+
 @contextlib.contextmanager
 def scope(home: Home):
     """Within it, new weights live at `home`."""
@@ -121,7 +154,7 @@ def parse(name: str) -> Home:
         raise ValueError(f'device: expected "cpu", "gpu" or "gpu:1", got {name!r}.')
     if match[1] == "cpu":
         return CPU
-    reason = why_no_gpu()
+    reason = None if _found_gpu == [True] else why_no_gpu()
     if reason:
         raise RuntimeError(f"device {name!r}: {reason}")
     import cupy

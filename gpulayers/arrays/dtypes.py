@@ -170,3 +170,14 @@ def _pair(a: str, b: str) -> str:
 
         return config.floatx()
     return SIGNED[max(SIGNED.index(signed), UNSIGNED.index(unsigned) + 1)]
+
+
+_OTHERS = {"U": "text", "S": "text", "T": "text", "O": "Python objects", "m": "time differences",
+           "M": "dates"}  # fmt: skip
+
+
+def other_than_numbers(dtype) -> str | None:
+    """What arrays of a NumPy dtype hold, if it isn't numbers: "text", "dates", ..."""
+    if getattr(dtype, "names", None):
+        return "records"
+    return _OTHERS.get(getattr(dtype, "kind", "f"))

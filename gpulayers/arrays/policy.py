@@ -47,11 +47,17 @@ class DTypePolicy:
             return config.dtype_policy()
         if isinstance(policy, DTypePolicy):
             return policy
+        from . import quantized_policy
+
         if isinstance(policy, dict):
-            return cls.from_config(policy.get("config", policy))
-        if isinstance(policy, str):
-            return cls(policy)
-        return cls(dtypes.standardize(policy))
+            kind = quantized_policy.KINDS.get(policy.get("class_name"), DTypePolicy)
+            return kind.from_config(policy.get("config", policy))
+        name = policy if isinstance(policy, str) else dtypes.standardize(policy)
+        return quantized_policy.quantized(name) or DTypePolicy(name)
+
+    def at(self, path: str) -> DTypePolicy:
+        """The policy of the layer at `path`: this one, unless it is a `DTypePolicyMap`."""
+        return self
 
     def get_config(self) -> dict:
         return {"name": self._name}
@@ -61,7 +67,7 @@ class DTypePolicy:
         return cls(config["name"])
 
     def __eq__(self, other):
-        return isinstance(other, DTypePolicy) and other._name == self._name
+        return type(other) is type(self) and other._name == self._name
 
     def __hash__(self):
         return hash(self._name)

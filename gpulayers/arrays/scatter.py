@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from .namespace import library, namespace
 from .primitive import primitive
 
@@ -41,7 +43,7 @@ def scatter_add(x, indices, *, axis, size):
     flat = xp.reshape(indices, (-1,))
     hot = xp.astype(xp.expand_dims(xp.arange(size, dtype=flat.dtype), axis=1) == flat, x.dtype)
     rows = xp.reshape(xp.moveaxis(x, tuple(range(axis)), tuple(range(-axis, 0))) if axis else x,
-                      (flat.shape[0], -1))  # fmt: skip
+                      (flat.shape[0], prod(lead + tail)))  # fmt: skip
     out = xp.reshape(xp.matmul(hot, rows), (size, *tail, *lead))
     return xp.moveaxis(out, tuple(range(-axis, 0)), tuple(range(axis))) if axis else out
 

@@ -24,14 +24,17 @@ def is_short(x) -> bool:
 
 
 def in_float32(function, args, options):
-    """`function(*args, **options)`, in float32 if 16-bit floats of NumPy are among `args`.
+    """`function(*args, **options)`, in float32 if 16-bit floats of NumPy are among these.
 
-    Results that are float32 then become what the floats among `args` promote to.
+    Results that are float32 then become what the floats among the arguments promote to.
     """
-    if not any(map(is_short, args)):
+    values = (*args, *options.values())
+    if not any(map(is_short, values)):
         return function(*args, **options)
-    floats = [dtypes.name(a.dtype) for a in args if hasattr(a, "dtype") and dtypes.is_floating(a)]
-    out = function(*(cast(a, "float32") if is_short(a) else a for a in args), **options)
+    floats = [dtypes.name(a.dtype) for a in values if hasattr(a, "dtype") and dtypes.is_floating(a)]
+    wide = [cast(a, "float32") if is_short(a) else a for a in args]
+    options = {key: cast(a, "float32") if is_short(a) else a for key, a in options.items()}
+    out = function(*wide, **options)
     dtype = dtypes.promote(*floats)
     if dtype not in dtypes.SHORT_FLOATS:
         return out

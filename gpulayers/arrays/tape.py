@@ -6,6 +6,7 @@ from the same rules.  An array's `level` says on which tape of the nest it was r
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from contextvars import Token
 from functools import cache
 
@@ -134,6 +135,16 @@ class Tape:
         SCOPE.reset(self._token)
         self._token = None
 
+    @contextmanager
+    def paused(self):
+        """Within it, Variables are read as outside of this tape: nothing new is recorded."""
+        scope = SCOPE.get()
+        token = SCOPE.set(Scope(self._outer, None if scope is None else scope.autocast))
+        try:
+            yield
+        finally:
+            SCOPE.reset(token)
+
     def watch(self, x):
         """`x` as an input of the record, whose gradient can be asked for.
 
@@ -202,7 +213,8 @@ class Tape:
             g = weights[i] if weights is not None else output_gradients
             self._seed(t, g, grads)
         places = [self._place(source) for source in tree.flatten(sources)]
-        self._walk(grads, {p for p in places if p is not None})
+        with devices.beside(plain(targets[0])):
+            self._walk(grads, {p for p in places if p is not None})
         found = [None if p is None else grads.get(p) for p in places]
         if type(sources) is list and len(sources) == len(found):
             return found

@@ -94,7 +94,7 @@ class Variable:
             return self
         if not hasattr(new, "shape") or (type(new) is not type(old)):
             if plain_namespace(new) is None or isinstance(new, np.generic):
-                new = devices.put(np.asarray(new, dtypes.numpy_dtype(old.dtype)), self.home)
+                new = devices.put(self._numbers(new), self.home)
             elif not self._placed or plain_namespace(new) is not plain_namespace(old):
                 new = devices.put(new, self.home)
         if new.shape != old.shape:
@@ -103,12 +103,22 @@ class Variable:
                 f"shape {tuple(old.shape)}."
             )
         if new.dtype != old.dtype:
+            if dtypes.other_than_numbers(new.dtype):
+                raise TypeError(f"{self.path}: expected numbers, got dtype {new.dtype}.")
             new = plain_namespace(new).astype(new, old.dtype)
         elif value is new:  # The caller may go on to change its own array.
             copies = type(new) is np.ndarray
             new = new.copy() if copies else plain_namespace(new).asarray(new, copy=True)
         self.replace(new)
         return self
+
+    def _numbers(self, value):
+        try:
+            return np.asarray(value, dtypes.numpy_dtype(self._value.dtype))
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{self.path}: expected numbers of shape {self.shape}, got {value!r:.60}."
+            ) from None
 
     def replace(self, value) -> None:
         """Take over a plain array, fresh and of the right shape and dtype, without a check."""

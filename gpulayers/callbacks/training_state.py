@@ -10,7 +10,6 @@ place and moved there when complete, so that there is always a whole one.
 from __future__ import annotations
 
 import json
-import os
 import random
 
 import numpy as np

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import operator
 
+import numpy as np
+
 
 def whole(who: str, name: str, value, least: int = 1) -> int:
     """`value` as an integer of at least `least`, 0 or 1.
@@ -62,3 +64,21 @@ def margins(who: str, name: str, value, rank: int) -> tuple[tuple[int, int], ...
 def first_spatial_axis(data_format: str) -> int:
     """Where the spatial axes of a batch of images begin: 2 for channels_first, else 1."""
     return 2 if data_format == "channels_first" else 1
+
+
+def checked_bool(who: str, name: str, value) -> bool:
+    """`value` as True or False.  Raises TypeError for text and whatever else is neither."""
+    if not isinstance(value, (bool, int, np.bool_)):
+        raise TypeError(f"{who}: {name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def older_input_shape(kwargs: dict) -> tuple | None:
+    """The shape, batch axis included, from the spellings of older Keras versions."""
+    for name in ("batch_input_shape", "batch_shape"):
+        if name in kwargs:
+            return tuple(kwargs.pop(name))
+    if "input_shape" in kwargs:
+        shape = kwargs.pop("input_shape")
+        return (None, *((shape,) if isinstance(shape, int) else shape))
+    return (None, kwargs.pop("input_dim")) if "input_dim" in kwargs else None

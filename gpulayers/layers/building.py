@@ -35,12 +35,12 @@ class Building:
     def built(self, value):
         self._built = bool(value)
 
-    def _settle(self, arrays, leaves):
+    def _settle(self, arrays, leaves, kwargs):
         """At the first call, the arrays decide where the weights live."""
         first = next((plain(x) for x in leaves if type(x) is not Abstract), None)
         home = None if first is None else devices.home_of(first)
         if not self.built:
-            shapes = {name: calling.shapes_of(value) for name, value in arrays.items()}
+            shapes = calling.build_shapes(type(self), arrays, kwargs)
             if home is None or devices.in_scope():
                 self._build_for(shapes)
             else:
@@ -58,6 +58,12 @@ class Building:
             kind = type(variable._value)
             for x in leaves:
                 x = plain(x)
+                if getattr(getattr(x, "dtype", None), "kind", "f") == "c":
+                    raise TypeError(
+                        f"{type(self).__name__} {self.name!r}: its weights are real numbers, and "
+                        f"the inputs complex ({x.dtype}). Give the real and imaginary parts as "
+                        "features."
+                    )
                 if type(x) is not kind and type(x) is not Abstract:
                     namespace(variable._value, x)  # Raises if the libraries differ.
             break
@@ -83,6 +89,8 @@ class Building:
         """While a layer builds itself: no tape and no cast, and names from the calls around."""
         scope, call = SCOPE.set(None), CALL.set(CallContext(self, None, CALL.get()))
         self._building = True
+        if self._dtype_policy is not None:  # One of several, if it is a map from paths.
+            self.__dict__["_policy"] = self._dtype_policy.at(self.path)
         try:
             yield
         finally:

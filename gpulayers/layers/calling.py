@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from functools import cache
 
 from .. import tree
-from ..arrays import Abstract, dtypes, get_mask, is_array, masked, plain, set_mask
+from ..arrays import Abstract, devices, dtypes, get_mask, is_array, masked, plain, set_mask
 from ..arrays.masks import any_masks
 from ..arrays.tape import TapeArray
 from .input_spec import fixes_batch
@@ -110,6 +110,12 @@ class Usual:
         return x.dtype is self.dtype and x.shape[1:] == self.shape
 
 
+def beside_arrays(args, kwargs):
+    """The context in which new arrays appear on the device of the arguments."""
+    leaves = map(plain, tree.traverse([args, kwargs]))
+    return devices.beside(next((x for x in leaves if is_array(x)), None))
+
+
 def array_arguments(signature: CallSignature, args, kwargs) -> dict:
     """The arguments that hold arrays, by name, in the order of the signature."""
     given = dict(zip(signature.names, args, strict=False)) | kwargs
@@ -127,6 +133,13 @@ def array_arguments(signature: CallSignature, args, kwargs) -> dict:
         if leaves and all(is_array(leaf) for leaf in leaves):
             found[name] = given[name]
     return found
+
+
+def build_shapes(cls, arrays: dict, kwargs) -> dict:
+    """The shapes of the array arguments, and of the masks for whose shapes `build` asks."""
+    asked = [n for n in kwargs if f"{n}_shape" in build_parameters(cls) and n not in arrays]
+    masks = {n: kwargs[n] for n in asked if is_array(kwargs[n])}
+    return {name: shapes_of(value) for name, value in (arrays | masks).items()}
 
 
 def shapes_of(value):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from .. import activations, constraints, initializers, regularizers
+from .. import activations, constraints, initializers, registry, regularizers
 from ..ops.dense import FUSED, dense
 from .input_spec import InputSpec
 from .layer import Layer
-from .lora import Adapted, LowRankAdaptation, refuse_quantization
+from .lora import Adapted, LowRankAdaptation
+from .quantization import QuantizedProduct
 
 FUSED_NAMES = {activation: name for name, activation in FUSED.items()}
 
 
-class Dense(LowRankAdaptation, Layer):
+class Dense(QuantizedProduct, LowRankAdaptation, Layer):
     """A densely connected layer: `activation(inputs @ kernel + bias)`.
 
     Args:
@@ -23,6 +24,7 @@ class Dense(LowRankAdaptation, Layer):
         kernel_constraint, bias_constraint: applied after each step of training.
         lora_rank, lora_alpha: train a low-rank correction of a frozen kernel instead (LoRA, Hu et
             al. 2021, arXiv:2106.09685), scaled by lora_alpha / lora_rank.
+        quantization_config: options of the mode that a quantized dtype policy names.
 
     Takes arrays of shape (batch, ..., inputs), gives (batch, ..., units).
     Raises TypeError or ValueError for units that are not a positive integer.
@@ -64,7 +66,7 @@ class Dense(LowRankAdaptation, Layer):
         self.bias_constraint = constraints.get(bias_constraint)
         self.input_spec = InputSpec(min_ndim=2)
         self.lora_rank, self.lora_alpha = lora_rank, lora_alpha or lora_rank
-        refuse_quantization(self, quantization_config)
+        self._set_quantization(quantization_config)
 
     def build(self, input_shape):
         if len(input_shape) < 2:
@@ -78,13 +80,7 @@ class Dense(LowRankAdaptation, Layer):
                 f"Dense {self.name!r}: the size of the last axis of the inputs must be known, "
                 f"got shape {tuple(input_shape)}."
             )
-        self.kernel = self.add_weight(
-            (size, self.units),
-            self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-            name="kernel",
-        )
+        self._add_target((size, self.units), self.kernel_initializer)
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
@@ -99,13 +95,18 @@ class Dense(LowRankAdaptation, Layer):
             self.enable_lora(self.lora_rank, self.lora_alpha)
 
     def call(self, inputs, training=None):
+        if self.quantized is not None:
+            return self._quantized_call(inputs, training)
         fused = FUSED_NAMES.get(self.activation)
         outputs = dense(inputs, self.kernel, self.bias, activation=fused)
         return outputs if fused or self.activation is None else self.activation(outputs)
 
+    def _product(self, inputs, kernel):
+        return dense(inputs, kernel, None)
+
     def _inference_step(self, x):
         """What this layer is for plain NumPy arrays: see `plan.py`."""
-        if self.lora_enabled or type(self).call is not Dense.call:
+        if self.lora_enabled or self.quantized or type(self).call is not Dense.call:
             return None
         kernel, bias, activation = self.kernel, self.bias, self.activation
         activate = numpy_version(activation)
@@ -132,7 +133,7 @@ class Dense(LowRankAdaptation, Layer):
             "bias_regularizer": regularizers.serialize(self.bias_regularizer),
             "kernel_constraint": constraints.serialize(self.kernel_constraint),
             "bias_constraint": constraints.serialize(self.bias_constraint),
-            "quantization_config": None,
+            "quantization_config": registry.serialize(self.quantization_config),
         }
         if self.lora_rank:
             config |= {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha}

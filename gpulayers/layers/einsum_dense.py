@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import NamedTuple
 
-from .. import activations, constraints, initializers, regularizers
+from .. import activations, constraints, initializers, registry, regularizers
 from ..arrays import KerasTensor
 from ..initializers import VarianceScaling
 from ..ops.einsum import einsum
 from .input_spec import InputSpec
 from .layer import Layer
-from .lora import Adapted, LowRankAdaptation, refuse_quantization
+from .lora import Adapted, LowRankAdaptation
+from .quantization import QuantizedProduct
+from .quantized_weights import WholeNumbers, kept_matrix
 
 
-class EinsumDense(LowRankAdaptation, Layer):
+class EinsumDense(QuantizedProduct, LowRankAdaptation, Layer):
     """`activation(einsum(equation, inputs, kernel) + bias)`.
 
     Args:
@@ -31,7 +34,7 @@ class EinsumDense(LowRankAdaptation, Layer):
         lora_rank, lora_alpha: train a low-rank correction of a frozen kernel instead (LoRA, Hu et
             al. 2021, arXiv:2106.09685), scaled by lora_alpha / lora_rank.
         gptq_unpacked_column_size: kept for files that have it.
-        quantization_config: must be None.
+        quantization_config: options of the mode that a quantized dtype policy names.
 
     Raises ValueError for an equation of another form, and, at the first call, for input sizes that
     do not fit it; TypeError for an output_shape that is no shape.
@@ -72,18 +75,12 @@ class EinsumDense(LowRankAdaptation, Layer):
         self.lora_rank = lora_rank
         self.lora_alpha = lora_rank if lora_alpha is None else lora_alpha
         self.gptq_unpacked_column_size = gptq_unpacked_column_size
-        refuse_quantization(self, quantization_config)
+        self._set_quantization(quantization_config)
 
     def build(self, input_shape):
         shapes = self._shapes(input_shape)
         self.input_spec = InputSpec(ndim=len(input_shape))
-        self.kernel = self.add_weight(
-            shapes.kernel,
-            self._initializer_for(shapes),
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-            name="kernel",
-        )
+        self._add_target(shapes.kernel, self._initializer_for(shapes))
         self.bias = None
         if shapes.bias is not None:
             self.bias = self.add_weight(
@@ -118,10 +115,40 @@ class EinsumDense(LowRankAdaptation, Layer):
         return type(given).from_config(config)
 
     def call(self, inputs, training=None):
+        if self.quantized is not None:
+            return self._quantized_call(inputs, training)
         outputs = einsum(self.equation, inputs, self.kernel)
         if self.bias is not None:
             outputs = outputs + self.bias.value
         return outputs if self.activation is None else self.activation(outputs)
+
+    def _product(self, inputs, kernel):
+        return einsum(self.equation, inputs, kernel)
+
+    def _keep(self, mode, shape):
+        """What keeps the kernel: for int8 in its own axes, else as a matrix (inputs, outputs)."""
+        if mode == "float8":
+            return super()._keep(mode, shape)
+        terms, further = _Terms.of(self.equation), self.input_spec.ndim
+        self._summed_axes = terms.summed_inputs(further)
+        summed = terms.summed_axes()
+        if mode == "int8":
+            order, scale_shape = terms.scale_layout(shape, further)
+            return {"kernel": WholeNumbers(self, "kernel", shape, summed, None, None, order, scale_shape)}
+        if mode == "int4":
+            rows = math.prod(n for i, n in enumerate(shape) if i in summed)
+            matrix, size = (rows, math.prod(shape) // rows), self._block_size()
+            return {"kernel": kept_matrix(self, "kernel", matrix, 0, 1, mode, size, form=shape)}
+        return {"kernel": self._calibrated(shape, self._calibrated_matrix(shape), "zero_point")}
+
+    def _calibrated_matrix(self, shape):
+        """A kernel as a matrix (inputs, outputs): the largest axis tells heads from features."""
+        if len(shape) not in (2, 3):
+            raise ValueError(
+                f"EinsumDense {self.name!r}: gptq and awq need kernels of 2 or 3 axes, got {shape}."
+            )
+        lead = 1 if len(shape) == 2 or shape.index(max(shape)) == 0 else 2
+        return math.prod(shape[:lead]), math.prod(shape[lead:])
 
     def compute_output_shape(self, input_shape):
         return self._shapes(input_shape).output
@@ -143,7 +170,7 @@ class EinsumDense(LowRankAdaptation, Layer):
             "activity_regularizer": regularizers.serialize(self.activity_regularizer),
             "kernel_constraint": constraints.serialize(self.kernel_constraint),
             "bias_constraint": constraints.serialize(self.bias_constraint),
-            "quantization_config": None,
+            "quantization_config": registry.serialize(self.quantization_config),
         }
         if self.lora_rank:
             config |= {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha}
@@ -197,6 +224,25 @@ class _Terms(NamedTuple):
                 f"EinsumDense: bias_axes must be letters of the output term {self.outputs!r} of "
                 f"{self.equation!r}, got {bias_axes!r}."
             )
+
+    def summed_inputs(self, ndim: int) -> tuple:
+        """The axes of the inputs that are summed over."""
+        lead = ndim - len(self.inputs) if self.ellipsis == "left" else 0
+        return tuple(lead + i for i, c in enumerate(self.inputs) if c not in self.outputs)
+
+    def summed_axes(self) -> tuple:
+        """The axes of the kernel that are summed over."""
+        return tuple(i for i, c in enumerate(self.kernel) if c not in self.outputs)
+
+    def scale_layout(self, kernel_shape: tuple, ndim: int) -> tuple:
+        """How to lay out scales of the kernel's outputs so that they fit the layer's outputs: the
+        order of the kernel's axes, and the shape."""
+        sizes = dict(zip(self.kernel, kernel_shape, strict=True))
+        order = [self.kernel.index(c) for c in self.outputs if c in sizes]
+        shape = tuple(sizes.get(c, 1) for c in self.outputs)
+        ones = (1,) * (ndim - len(self.inputs))
+        left = self.ellipsis == "left"
+        return (*order, *self.summed_axes()), (*ones, *shape) if left else (*shape, *ones)
 
     def shapes(self, input_shape: tuple, partial: tuple, bias_axes) -> Shapes:
         further = len(input_shape) - len(self.inputs)

@@ -6,14 +6,17 @@ import warnings
 
 import numpy as np
 
-from .. import constraints, initializers, regularizers
+from .. import constraints, initializers, registry, regularizers
 from ..arrays import dtypes, namespace, plain, set_mask
 from ..ops.embedding import gather
+from ..quantizers import AbsMaxQuantizer
 from .layer import Layer
-from .lora import Adapted, LowRankAdaptation, refuse_quantization
+from .lora import Adapted, LowRankAdaptation
+from .quantization import REPLACED, Quantization
+from .quantized_weights import kept_matrix
 
 
-class Embedding(LowRankAdaptation, Layer):
+class Embedding(Quantization, LowRankAdaptation, Layer):
     """The rows of a trained table, by number.
 
     Args:
@@ -25,7 +28,7 @@ class Embedding(LowRankAdaptation, Layer):
         weights: the table to start with, as an array or a list of one.
         lora_rank, lora_alpha: train a low-rank correction of a frozen table instead (LoRA, Hu et
             al. 2021, arXiv:2106.09685), scaled by lora_alpha / lora_rank.
-        quantization_config: must be None.
+        quantization_config: options of the mode that a quantized dtype policy names.
         input_length: of older Keras versions; without effect.
 
     Takes integers (or floats that are whole) of any shape (batch, ...), gives
@@ -34,6 +37,7 @@ class Embedding(LowRankAdaptation, Layer):
     """
 
     lora_target = "embeddings"
+    quantization_modes = ("int8", "int4")
     embeddings = Adapted()
 
     def __init__(
@@ -64,7 +68,7 @@ class Embedding(LowRankAdaptation, Layer):
         self.autocast = False  # A 16-bit float cannot hold every index.
         self.lora_rank = lora_rank
         self.lora_alpha = lora_rank if lora_alpha is None else lora_alpha
-        refuse_quantization(self, quantization_config)
+        self._set_quantization(quantization_config)
         if weights is not None:
             self.build()
             self.set_weights(weights if isinstance(weights, list) else [weights])
@@ -77,13 +81,7 @@ class Embedding(LowRankAdaptation, Layer):
         return int(value)
 
     def build(self, input_shape=None):
-        self.embeddings = self.add_weight(
-            (self.input_dim, self.output_dim),
-            self.embeddings_initializer,
-            regularizer=self.embeddings_regularizer,
-            constraint=self.embeddings_constraint,
-            name="embeddings",
-        )
+        self._add_target((self.input_dim, self.output_dim), self.embeddings_initializer)
         if self.lora_rank:
             self.enable_lora(self.lora_rank, self.lora_alpha)
 
@@ -96,7 +94,19 @@ class Embedding(LowRankAdaptation, Layer):
         if dtypes.name(inputs.dtype) not in ("int32", "int64"):
             inputs = xp.astype(inputs, dtypes.of(xp, "int32"))
         self._check_range(inputs)
-        return gather(self.embeddings, inputs)
+        return gather(self.embeddings, inputs) if self.quantized is None else self._rows(inputs)
+
+    def _rows(self, indices):
+        """The rows of a quantized table."""
+        rows = self.quantized["embeddings"].rows(indices)
+        if self.lora_enabled:
+            a, b = self._lora_factors
+            rows = rows + (self.lora_alpha / self.lora_rank) * (gather(a, indices) @ b.value)
+        return rows
+
+    def _keep(self, mode, shape):
+        size = self._block_size()
+        return {"embeddings": kept_matrix(self, "embeddings", shape, 1, 1, mode, size)}
 
     def _check_range(self, indices):
         indices = plain(indices)
@@ -124,7 +134,7 @@ class Embedding(LowRankAdaptation, Layer):
             "activity_regularizer": regularizers.serialize(self.activity_regularizer),
             "embeddings_constraint": constraints.serialize(self.embeddings_constraint),
             "mask_zero": self.mask_zero,
-            "quantization_config": None,
+            "quantization_config": registry.serialize(self.quantization_config),
         }
         if self.lora_rank:
             config |= {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha}
@@ -178,12 +188,31 @@ class ReversibleEmbedding(Embedding):
 
     def build(self, input_shape=None):
         super().build(input_shape)
-        if not self.tie_weights:
+        if not self.tie_weights and self.quantization_mode not in REPLACED:
             self.reverse_embeddings = self.add_weight(
                 (self.output_dim, self.input_dim),
                 self.embeddings_initializer,
                 name="reverse_embeddings",
             )
+
+    def _keep(self, mode, shape):
+        kept = super()._keep(mode, shape)
+        if not self.tie_weights:
+            options = {}
+            if mode == "int4" and self._block_size() is not None:
+                options = {"groups": self.g_idx, "zero_dtype": None}
+            kept["reverse_embeddings"] = kept_matrix(
+                self, "reverse_embeddings", shape[::-1], 0, 0, mode, self._block_size(), **options
+            )
+        return kept
+
+    def _activation_quantizer(self, mode):
+        if self.quantization_config is None:  # Here in int4, too.
+            return AbsMaxQuantizer()
+        return super()._activation_quantizer(mode)
+
+    def _float_slots(self):
+        return super()._float_slots() + ["reverse_embeddings"] * (not self.tie_weights)
 
     def call(self, inputs, reverse=False):
         if reverse:
@@ -201,7 +230,9 @@ class ReversibleEmbedding(Embedding):
         return super()._compute(args, kwargs, arrays)
 
     def _project(self, inputs):
-        kernel = self.embeddings.mT if self.tie_weights else self.reverse_embeddings.value
+        if self.quantized is not None:
+            inputs = self._quantized_inputs(inputs)
+        kernel = self._reverse_kernel()
         xp = namespace(inputs, kernel)
         dtype = None if self.reverse_dtype is None else dtypes.of(xp, self.reverse_dtype)
         if dtype is not None:
@@ -210,6 +241,12 @@ class ReversibleEmbedding(Embedding):
         if self.logit_soft_cap is not None:
             logits = xp.tanh(logits / self.logit_soft_cap) * self.logit_soft_cap
         return logits if dtype is None else xp.astype(logits, dtype)
+
+    def _reverse_kernel(self):
+        if self.quantized is not None:
+            kept = self.quantized["embeddings" if self.tie_weights else "reverse_embeddings"]
+            return kept.value().mT if self.tie_weights else kept.value()
+        return self.embeddings.mT if self.tie_weights else self.reverse_embeddings.value
 
     def compute_mask(self, inputs, mask=None):
         return None  # `call` sets it, because only indices have one.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from .. import naming
 from ..arrays import KerasTensor, dtypes
 from ..arrays.symbolic import Node
@@ -36,6 +38,7 @@ class InputLayer(Layer):
         **kwargs,
     ):
         if "input_shape" in kwargs:
+            warnings.warn("InputLayer: input_shape is an old name of shape.", stacklevel=2)
             shape = kwargs.pop("input_shape")
         if "batch_input_shape" in kwargs:
             batch_shape = kwargs.pop("batch_input_shape")
@@ -52,13 +55,17 @@ class InputLayer(Layer):
                     f"InputLayer {self.name!r}: input_tensor must be a KerasTensor, "
                     f"got {type(input_tensor).__name__}."
                 )
-            batch_shape, dtype = input_tensor.shape, dtype or input_tensor.dtype
+            _check_against(input_tensor, self.name, shape, batch_size, dtype, batch_shape)
+            shape, batch_size, batch_shape = None, None, input_tensor.shape
+            dtype = input_tensor.dtype
         if batch_shape is None:
             if shape is None:
                 raise ValueError(f"InputLayer {self.name!r}: give a `shape` (without the batch).")
             batch_shape = (batch_size, *_checked(self.name, shape))
-        elif shape is not None:
-            raise ValueError(f"InputLayer {self.name!r}: give `shape` or `batch_shape`, not both.")
+        elif shape is not None or batch_size is not None:
+            raise ValueError(
+                f"InputLayer {self.name!r}: give `batch_shape`, or `shape` and `batch_size`."
+            )
         self.batch_shape = _checked(self.name, batch_shape)
         self._input_dtype = dtypes.standardize(dtype)
         self.optional, self.sparse, self.ragged = optional, bool(sparse), bool(ragged)
@@ -72,7 +79,7 @@ class InputLayer(Layer):
         self._inbound_nodes.append(node)
 
     def call(self):
-        raise TypeError(f"InputLayer {self.name!r} stands for a model's input and is not called.")
+        """Nothing: it stands for an array that the model is given."""
 
     @property
     def dtype(self):
@@ -112,6 +119,21 @@ def Input(
         shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name
     )
     return layer.output
+
+
+def _check_against(tensor, name, shape, batch_size, dtype, batch_shape):
+    """Refuse arguments that say something else than the `input_tensor` given beside them."""
+    given = {
+        "shape": (None if shape is None else _checked(name, shape), tensor.shape[1:]),
+        "batch_size": (batch_size, tensor.shape[0] if tensor.shape else None),
+        "batch_shape": (None if batch_shape is None else tuple(batch_shape), tensor.shape),
+        "dtype": (None if dtype is None else dtypes.standardize(dtype), tensor.dtype),
+    }
+    for what, (value, own) in given.items():
+        if value is not None and value != own:
+            raise ValueError(
+                f"InputLayer {name!r}: {what} is {value}, but that of input_tensor is {own}."
+            )
 
 
 def _checked(name, shape):

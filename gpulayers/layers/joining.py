@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .. import config
-from ..arrays import Abstract, namespace
+from ..arrays import Abstract, devices, namespace
 from .merging import Merge, check_masks, of_one_dtype, spread, written
 from .unknown_sizes import is_guessed, of_equal_sizes
 
@@ -68,7 +68,7 @@ class Concatenate(Merge):
         for m, x in zip(mask, inputs, strict=True):
             shape = (*x.shape[:-1], 1 if short else x.shape[-1])
             if m is None:
-                masks.append(xp.ones(shape, dtype=xp.bool, device=x.device))
+                masks.append(xp.ones(shape, dtype=xp.bool, device=devices.device_of(x)))
             else:
                 masks.append(xp.broadcast_to(spread(m, x), shape))
         return xp.any(xp.concat(masks, axis=self.axis), axis=-1)

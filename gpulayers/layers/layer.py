@@ -25,8 +25,11 @@ from ..arrays.policy import DTypePolicy
 from ..arrays.symbolic import Node, abstract, connect, finish, symbolic
 from ..arrays.variable import SCOPE, Scope
 from . import calling
+from .arguments import checked_bool, older_input_shape
 from .building import Building, undone_if_it_raises
+from .call_arguments import all_numbers, check_arguments, number_dtype
 from .calling import CALL, CallContext, call_signature
+from .input_spec import check_inputs
 from .tracking import STRUCTURE
 from .weights import Weights
 
@@ -52,6 +55,7 @@ class Layer(Building, Weights):
     """
 
     supports_masking = False
+    _takes_text = False  # Whether inputs may be strings.
     _hands_masks_on = False  # Whether inner layers pass masks on, one to the next.
 
     def __new__(cls, *args, **kwargs):
@@ -70,6 +74,7 @@ class Layer(Building, Weights):
             _called_home=None,
             _trainable=True,
             _dtype_policy=None,
+            _policy=None,
             _input_spec=None,
             activity_regularizer=None,
             autocast=True,
@@ -88,15 +93,15 @@ class Layer(Building, Weights):
         **kwargs,
     ):
         who = type(self).__name__
-        shape = _older_input_shape(kwargs)
+        shape = older_input_shape(kwargs)
         if shape is not None:
             self._first_input_shape = shape
         if kwargs:
             raise TypeError(f"{who}: unexpected arguments: {', '.join(map(repr, sorted(kwargs)))}.")
         self.name = naming.auto_name(who) if name is None else naming.check_name(who, name)
         self.activity_regularizer = regularizers.get(activity_regularizer)
-        self._dtype_policy = DTypePolicy.of(dtype)
-        self._trainable = bool(trainable)
+        self._dtype_policy = self._policy = DTypePolicy.of(dtype)
+        self._trainable = checked_bool(who, "trainable", trainable)
         self.autocast = autocast
 
     def __setattr__(self, name, value):
@@ -152,6 +157,12 @@ class Layer(Building, Weights):
         return self._call(args, kwargs)
 
     def _call(self, args, kwargs):
+        if CALL.get() is None and not (args and type(args[0]) is np.ndarray):
+            with calling.beside_arrays(args, kwargs):
+                return self._call_there(args, kwargs)
+        return self._call_there(args, kwargs)
+
+    def _call_there(self, args, kwargs):
         usual = self._usual
         if usual is not None and len(args) == 1 and usual.fits(args[0], kwargs):
             return self._call_as_usual(lift(args[0]), kwargs.get("training"))
@@ -165,15 +176,17 @@ class Layer(Building, Weights):
         signature = call_signature(type(self))
         arrays = calling.array_arguments(signature, args, kwargs)
         leaves = tree.flatten(list(arrays.values()))
+        if _is_ours(type(self).call):
+            check_arguments(self, signature, args, kwargs, leaves)
         if any(type(x) is KerasTensor for x in leaves):
             return self._connect(arrays, args, kwargs)
-        if not self.built or self._called_home is None:
-            self._settle(arrays, leaves)
-        self._check_home(leaves)
         inputs = next(iter(arrays.values()), None)
         if self._input_spec is not None and inputs is not None:
-            from .input_spec import check_inputs
-
+            check_inputs(self._input_spec, inputs, self.name, type(self).__name__)
+        if not self.built or self._called_home is None:
+            self._settle(arrays, leaves, kwargs)
+        self._check_home(leaves)
+        if self._input_spec is not None and inputs is not None:  # What `build` has set.
             check_inputs(self._input_spec, inputs, self.name, type(self).__name__)
         parent = CALL.get()
         training = calling.resolve_training(signature, args, kwargs, parent)
@@ -258,6 +271,8 @@ class Layer(Building, Weights):
                 x = x.value
             if not is_array(x) or isinstance(x, KerasTensor):
                 return x
+            if type(x) is not np.ndarray and isinstance(x, np.ndarray):
+                x = np.asarray(x)  # A matrix or another subclass has operators of its own.
             x = lift(x)
             if dtype is not None and dtypes.is_floating(x.dtype) and dtypes.name(x.dtype) != dtype:
                 xp = namespace(x)
@@ -267,8 +282,8 @@ class Layer(Building, Weights):
                 return made
             return x
 
-        if args and isinstance(args[0], (list, tuple, int, float)) and _all_numbers(args[0]):
-            args = (np.asarray(args[0], dtype=_number_dtype(args[0])), *args[1:])
+        if args and isinstance(args[0], (list, tuple, int, float)) and all_numbers(args[0]):
+            args = (np.asarray(args[0], dtype=number_dtype(args[0])), *args[1:])
         args = [tree.map_structure(convert, a) for a in args]
         return args, {key: tree.map_structure(convert, a) for key, a in kwargs.items()}
 
@@ -283,7 +298,7 @@ class Layer(Building, Weights):
     def _connect(self, arrays, args, kwargs):
         """A call on KerasTensors: build with their shapes, and add the call to the graph."""
         if not self.built:
-            self._build_for({k: calling.shapes_of(v) for k, v in arrays.items()})
+            self._build_for(calling.build_shapes(type(self), arrays, kwargs))
         own = type(self).compute_output_spec
         if own is Layer.compute_output_spec:
             return connect(self, *args, **kwargs)
@@ -310,14 +325,15 @@ class Layer(Building, Weights):
             return
         context = CALL.get()
         root = self if context is None else context.root
-        self._losses.extend(loss if isinstance(loss, (list, tuple)) else [loss])
         if self not in root._loss_owners:
+            self._losses.clear()  # Those of a call from elsewhere.
             root._loss_owners.append(self)
+        self._losses.extend(loss if isinstance(loss, (list, tuple)) else [loss])
 
     def _regularize_activity(self, outputs):
         for x in tree.traverse(outputs):
             if is_array(x):
-                self.add_loss(self.activity_regularizer(x) / x.shape[0])
+                self.add_loss(self.activity_regularizer(x) / max(x.shape[0], 1))
 
     def _clear_losses(self):
         for layer in self._loss_owners:
@@ -365,6 +381,8 @@ class Layer(Building, Weights):
     @classmethod
     def from_config(cls, config: dict):
         """A layer from what `get_config` gave."""
+        if isinstance(config.get("dtype"), dict):
+            config = {**config, "dtype": DTypePolicy.of(config["dtype"])}
         return cls(**config)
 
     def __getstate__(self):
@@ -385,28 +403,3 @@ def _inferring() -> bool:
 
 def _is_ours(function) -> bool:
     return (getattr(function, "__module__", None) or "").startswith("gpulayers.")
-
-
-def _older_input_shape(kwargs):
-    """The shape, batch axis included, from the spellings of older Keras versions."""
-    if "batch_input_shape" in kwargs:
-        return tuple(kwargs.pop("batch_input_shape"))
-    if "batch_shape" in kwargs:
-        return tuple(kwargs.pop("batch_shape"))
-    if "input_shape" in kwargs:
-        shape = kwargs.pop("input_shape")
-        return (None, *((shape,) if isinstance(shape, int) else shape))
-    if "input_dim" in kwargs:
-        return (None, kwargs.pop("input_dim"))
-    return None
-
-
-def _all_numbers(value) -> bool:
-    if isinstance(value, (list, tuple)):
-        return bool(value) and all(map(_all_numbers, value))
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _number_dtype(value):
-    whole = all(isinstance(x, int) for x in tree.traverse(value))
-    return np.int32 if whole else dtypes.numpy_dtype(dtypes.standardize(None))

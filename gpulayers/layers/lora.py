@@ -25,7 +25,9 @@ class Adapted:
             raise AttributeError(
                 f"{type(layer).__name__} {layer.name!r} has no {self.name} before it is built."
             )
-        return layer._with_correction(weight) if layer.lora_enabled else weight
+        if layer.lora_enabled or layer.quantized:
+            return layer._as_it_counts(weight)
+        return weight
 
     def __set__(self, layer, weight):
         setattr(layer, self.slot, weight)
@@ -81,7 +83,7 @@ class LowRankAdaptation:
         self.lora_enabled = True
 
     def _add_factors(self, weight, rank, a_initializer, b_initializer):
-        *lead, last = weight.shape
+        *lead, last = self._target_shape(weight)
         regularizer = getattr(self, f"{self.lora_target}_regularizer")
         factors = (("a", (*lead, rank), a_initializer), ("b", (rank, last), b_initializer))
         self._lora_factors = tuple(
@@ -97,44 +99,50 @@ class LowRankAdaptation:
         for factor in self._lora_factors:
             setattr(self, factor.name, factor)
 
-    def _with_correction(self, weight):
+    def _target_shape(self, weight) -> tuple:
+        return weight.shape
+
+    def _correction(self):
         a, b = self._lora_factors
-        return weight.value + (self.lora_alpha / self.lora_rank) * (a.value @ b.value)
+        return (self.lora_alpha / self.lora_rank) * (a.value @ b.value)
+
+    def _as_it_counts(self, weight):
+        """The weight with its correction."""
+        return weight.value + self._correction()
+
+    def _corrected(self, weight) -> list:
+        """The pairs of variables and values that files hold in the place of a corrected weight."""
+        return [(weight, self._as_it_counts(weight))]
 
     def save_own_variables(self, store: dict) -> None:
         """Put the layer's own weights into `store`, with the correction added in."""
-        if not self.lora_enabled:
-            super().save_own_variables(store)
-            return
-        corrected = self.__dict__["_" + self.lora_target]
+        corrected = self._corrected(self.__dict__["_" + self.lora_target]) if self.lora_enabled else []
+        values = {id(variable): devices.to_numpy(value) for variable, value in corrected}
         for i, variable in enumerate(self._kept()):
             value = variable.numpy()
-            if variable is corrected:
-                value = devices.to_numpy(self._with_correction(variable)).astype(value.dtype)
-            store[str(i)] = value
+            store[str(i)] = values.get(id(variable), value).astype(value.dtype, copy=False)
 
     def load_own_variables(self, store) -> None:
         """Take the layer's own weights from `store`; a correction starts anew, as nothing.
 
         Raises ValueError if their number or shapes differ.
         """
-        if not self.lora_enabled:
-            super().load_own_variables(store)
-            return
         kept = self._kept()
         if len(store.keys()) != len(kept):
+            without = " (its LoRA factors are never saved)" if self.lora_enabled else ""
             raise ValueError(
-                f"{type(self).__name__} {self.name!r} has {len(kept)} weights of its own (its LoRA "
-                f"factors are never saved), the file has {len(store.keys())}."
+                f"{type(self).__name__} {self.name!r} has {len(kept)} weights of its own{without}, "
+                f"the file has {len(store.keys())}."
             )
         for i, variable in enumerate(kept):
             variable.assign(np.asarray(store[str(i)]))
-        for factor in self._lora_factors:
-            factor.assign(factor.value * 0)
+        if self.lora_enabled:
+            for factor in self._lora_factors:
+                factor.assign(factor.value * 0)
 
     def _kept(self) -> list:
-        """The own weights that files hold: all but the factors."""
-        factors = {id(factor) for factor in self._lora_factors}
+        """The own weights that files hold, in their order: all but the factors."""
+        factors = {id(factor) for factor in self._lora_factors} if self.lora_enabled else ()
         return [v for v in own_variables(self) if id(v) not in factors]
 
 
@@ -143,12 +151,3 @@ def _check_rank(who, rank):
         raise TypeError(f"{who}: the rank of LoRA must be a positive integer, got {rank!r}.")
     if rank <= 0:
         raise ValueError(f"{who}: the rank of LoRA must be a positive integer, got {rank}.")
-
-
-def refuse_quantization(layer, quantization_config) -> None:
-    """Raises ValueError unless `quantization_config` is None."""
-    if quantization_config is not None:
-        raise ValueError(
-            f"{type(layer).__name__}: quantization_config must be None, got "
-            f"{type(quantization_config).__name__}: quantized weights are not available."
-        )

@@ -45,7 +45,6 @@ class _Noise(Layer):
         if amount > 0:
             self.seed_generator = random.SeedGenerator(seed)
         self.supports_masking = True
-        self.built = True
 
     def call(self, inputs, training=False):
         if not training or not getattr(self, self.amount):
@@ -305,7 +304,6 @@ class ActivityRegularization(Layer):
         super().__init__(activity_regularizer=L1L2(l1=l1, l2=l2), **kwargs)
         self.l1, self.l2 = l1, l2
         self.supports_masking = True
-        self.built = True
 
     def call(self, inputs):
         return inputs

@@ -13,8 +13,8 @@ STRUCTURE = [0]  # Grows whenever an attribute of some layer is set: what plans 
 BOOKKEEPING = frozenset(
     """
     name _own_variables _losses _loss_owners _inbound_nodes _plan _build_shapes _init_arguments
-    _trainable _dtype_policy _parent _metrics_source _built _building autocast supports_masking
-    activity_regularizer input_spec _input_spec _called_home _found _usual
+    _trainable _dtype_policy _policy _parent _metrics_source _built _building autocast
+    supports_masking activity_regularizer input_spec _input_spec _called_home _found _usual
     """.split()  # noqa: SIM905
 )
 _CONTAINERS = frozenset({list, tuple, dict, set})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import constraints, initializers, regularizers
-from ..arrays import Variable, devices, dtypes
+from ..arrays import Variable, as_array, devices, dtypes
 from ..arrays.policy import DTypePolicy
 from ..arrays.seeds import SeedGenerator
 from . import calling
@@ -14,6 +14,8 @@ from .tracking import STRUCTURE, own_variables, parts, remembered, unique
 
 class Weights:
     """The part of a layer that keeps weights: their lists, values, dtypes and places."""
+
+    quantized = None  # What keeps weights in few bits, by their names: see `quantization.py`.
 
     @property
     def _layers(self) -> list:
@@ -100,6 +102,11 @@ class Weights:
         Raises ValueError for a shape with unknown sizes, and in a layer that is built already.
         """
         who = type(self).__name__
+        if isinstance(shape, str):
+            raise TypeError(
+                f"{who} {self.name!r}: add_weight takes the shape first, got {shape!r}; give a "
+                f"name by keyword, add_weight(name={shape!r}, ...)."
+            )
         if isinstance(shape, int):
             shape = (shape,)
         shape = () if shape is None else tuple(shape)
@@ -136,9 +143,18 @@ class Weights:
             variable.trainable = False
         return variable
 
+    @property
+    def path(self) -> str:
+        """The layer's name behind those of the layers in which it was built: "model/dense"."""
+        return "/".join(self._path())
+
     def _path(self) -> list[str]:
         names = calling.path_of_calls()
-        return names if names and names[-1] == self.name else [*names, self.name or "layer"]
+        if not names or names[-1] != self.name:
+            names.append(self.name or "layer")
+        if len(names) == 1 and self._own_variables:  # What is added later stands beside the first.
+            return self._own_variables[0].path.split("/")[:-1]
+        return names
 
     def get_weights(self) -> list[np.ndarray]:
         """The values of `weights` as NumPy arrays."""
@@ -150,15 +166,30 @@ class Weights:
         Raises ValueError, listing what was expected and what came, if one does not fit; then
         nothing is changed.
         """
-        variables, values = self.weights, list(weights)
+        who = f"{type(self).__name__} {self.name!r}"
+        if not isinstance(weights, (list, tuple)):
+            raise TypeError(
+                f"{who}: set_weights expected a list of arrays, got a {type(weights).__name__}."
+            )
+        variables = self.weights
+        values = [as_array(w) for w in weights]
         expected = [v.shape for v in variables]
-        given = [tuple(np.shape(w)) for w in values]
+        given = [tuple(w.shape) for w in values]
         if expected != given:
             rows = [f"  {v.path}: {v.shape}" for v in variables]
+            if not rows:
+                raise ValueError(
+                    f"{who} has no weights to set yet (got {len(given)} arrays): call it on data, "
+                    "or build it with an input shape."
+                )
             raise ValueError(
-                f"{type(self).__name__} {self.name!r}: set_weights expected {len(expected)} arrays "
-                f"of the shapes\n" + "\n".join(rows) + f"\nbut got {len(given)}: {given}."
+                f"{who}: set_weights expected {len(expected)} arrays of the shapes\n"
+                + "\n".join(rows)
+                + f"\nbut got {len(given)}: {given}."
             )
+        for value in values:
+            if dtypes.other_than_numbers(value.dtype):
+                raise TypeError(f"{who}: set_weights expected numbers, got dtype {value.dtype}.")
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
@@ -204,6 +235,51 @@ class Weights:
         """The metrics of this layer and of all inner ones."""
         return unique(m for layer in self._flatten_layers() for m in layer._metrics)
 
+    @property
+    def metrics_variables(self) -> list[Variable]:
+        """The states of `metrics`."""
+        return unique(v for metric in self.metrics for v in metric.variables)
+
+    def stateless_call(
+        self,
+        trainable_variables,
+        non_trainable_variables,
+        *args,
+        return_losses: bool = False,
+        **kwargs,
+    ):
+        """A call with other values of the variables, which themselves stay as they are.
+
+        Args:
+            trainable_variables, non_trainable_variables: arrays, in the order of the layer's lists
+                of these names.
+            return_losses: whether to give `losses`, too.
+            args, kwargs: as for a call.
+
+        Returns (outputs, new values of the non-trainable variables[, losses]).  Raises ValueError
+        for a layer that is not built, for another number of values, and for other shapes.
+        """
+        if not self.built:
+            raise ValueError(f"stateless_call: build {type(self).__name__} {self.name!r} first.")
+        others = self.non_trainable_variables
+        variables = [*self.trainable_variables, *others]
+        values = [*trainable_variables, *non_trainable_variables]
+        if len(values) != len(variables):
+            raise ValueError(
+                f"stateless_call: {type(self).__name__} {self.name!r} has {len(variables)} "
+                f"variables, got {len(values)} values."
+            )
+        values = [v.value if type(v) is Variable else v for v in values]
+        before = [v.value for v in variables]
+        try:
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+            found = self(*args, **kwargs), [v.value for v in others]
+            return (*found, self.losses) if return_losses else found
+        finally:
+            for variable, value in zip(variables, before, strict=True):
+                variable.replace(value)
+
     def save_own_variables(self, store: dict) -> None:
         """Put the values of the layer's own weights into `store` under "0", "1", ..."""
         for i, variable in enumerate(own_variables(self)):
@@ -232,21 +308,36 @@ class Weights:
 
     @dtype_policy.setter
     def dtype_policy(self, value):
-        self._dtype_policy = DTypePolicy.of(value)
+        self._dtype_policy = self._policy = DTypePolicy.of(value)
+        mode = self._policy.quantization_mode
+        if mode is not None and self.built and self.quantized is None:
+            self.quantize(mode)
 
     @property
     def dtype(self) -> str:
         """The dtype of the weights."""
-        return self._dtype_policy.variable_dtype
+        return self._policy.variable_dtype
 
     variable_dtype = dtype
 
     @property
     def compute_dtype(self) -> str:
         """The dtype of the results."""
-        return self._dtype_policy.compute_dtype
+        return self._policy.compute_dtype
 
     input_dtype = compute_dtype
+
+    @property
+    def quantization_mode(self) -> str | None:
+        """How the weights are quantized: "int8", "int4", "float8", ...; None if they are not."""
+        return self._policy.quantization_mode
+
+    def quantize(self, mode: str | None = None, type_check: bool = True, config=None) -> None:
+        """Keep weights in few bits.  Raises NotImplementedError: this layer cannot."""
+        raise NotImplementedError(
+            f"{type(self).__name__} {self.name!r} has nothing that can be quantized, got "
+            f"quantize({mode!r})."
+        )
 
     @property
     def input_spec(self):

@@ -44,12 +44,20 @@ class Loss:
             y_pred = as_array(y_pred, self.dtype)
             y_true = self._target(y_true, like=y_pred)
         values = self.call(y_true, y_pred)
+        if values is None:
+            raise TypeError(f"{self.name}: expected an array of losses, the function gave None.")
         mask = _both(mask, get_mask(values))
         return reduce_weighted_values(
             values, sample_weight, mask, self.reduction, self.dtype, self.name
         )
 
     def _target(self, y_true, like=None):
+        given = getattr(y_true, "dtype", None)
+        if dtypes.other_than_numbers(given) or getattr(given, "kind", "f") == "c":
+            raise TypeError(
+                f"{self.name}: expected real numbers in y_true, got an array of dtype "
+                f"{y_true.dtype}."
+            )
         if self.keeps_integers:
             y_true = as_array(y_true, like=like)
             if dtypes.is_integer(y_true):

@@ -147,6 +147,7 @@ def class_numbers(who: str, y_true, y_pred, axis: int):
         y_pred = as_array(y_pred, config.floatx())
     y_true = as_array(y_true, like=y_pred)
     if not dtypes.is_integer(y_true):
+        _check_whole(who, y_true)
         y_true = as_array(y_true, "int32")
     if len(y_true.shape) == len(y_pred.shape) and y_true.shape[axis] == 1:
         y_true = namespace(y_true).squeeze(y_true, axis=axis)
@@ -159,6 +160,17 @@ def class_numbers(who: str, y_true, y_pred, axis: int):
             "For one-hot targets use 'categorical_crossentropy'."
         )
     return y_true, y_pred
+
+
+def _check_whole(who: str, y_true) -> None:
+    """Raise ValueError if floats in host memory that stand for class numbers are not whole."""
+    y_true = plain(y_true)
+    if type(y_true) is np.ndarray and y_true.dtype.kind == "f":
+        broken = y_true[y_true != np.rint(y_true)]
+        if broken.size:
+            raise ValueError(
+                f"{who}: expected class numbers in y_true, whole numbers, got {broken.flat[0]}."
+            )
 
 
 def check_classes(who: str, y_true, classes: int | None) -> None:

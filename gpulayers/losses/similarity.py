@@ -39,6 +39,11 @@ def circle(
         y_true = as_array(y_true, "int32")
     others = y_pred if ref_embeddings is None else as_array(ref_embeddings, like=y_pred)
     labels = y_true if ref_labels is None else as_array(ref_labels, y_true.dtype, like=y_pred)
+    if tuple(y_true.shape) not in ((y_pred.shape[0],), (y_pred.shape[0], 1)):
+        raise ValueError(
+            f"circle: expected one class number for each row of y_pred, shape "
+            f"({y_pred.shape[0]},), got y_true of shape {tuple(y_true.shape)}."
+        )
     y_true, labels = lift(y_true), lift(labels)
     xp = namespace(y_pred, others)
     same = xp.reshape(y_true, (-1, 1)) == xp.reshape(labels, (1, -1))

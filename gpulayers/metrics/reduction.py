@@ -99,6 +99,8 @@ class MeanMetricWrapper(Mean):
         """Take a batch in; `sample_weight` has a shape that leads that of the function's values."""
         mask = get_mask(y_pred)
         values = self._fn(y_true, y_pred, **self._fn_kwargs)
+        if values is None:
+            raise TypeError(f"{self.name}: expected an array of values, the function gave None.")
         if mask is not None:
             sample_weight = apply_mask(sample_weight, mask, self.dtype, reduction="sum")
         self._accumulate(values, sample_weight)

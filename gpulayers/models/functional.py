@@ -8,7 +8,7 @@ from .. import registry, tree
 from ..arrays import KerasTensor, as_array, get_mask, is_array, masked, namespace, set_mask
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
-from .graph import operation_of
+from .graph import operation_of, sizes_fit
 from .model import Model
 from .operations import describe, function_of, name_of
 
@@ -56,7 +56,10 @@ def arranged(model: Model, inputs, mask=None) -> list:
         x = x if x is None or is_array(x) else as_array(x)
         if x is not None and m is not None:
             x = masked(x, m)
-        out.append(ranked(model, x, tensor))
+        x = ranked(model, x, tensor)
+        if x is not None and not sizes_fit(x, tensor):
+            _refuse(model, x, tensor)
+        out.append(x)
     return out
 
 
@@ -94,13 +97,17 @@ def ranked(model, x, tensor):
     elif given == rank - 1 and tensor.shape[-1] == 1:
         x = namespace(x).expand_dims(x, axis=-1)
     else:
-        raise ValueError(
-            f"model {model.name!r}: input {tensor.name!r} has the shape {tensor.shape}, got "
-            f"{tuple(x.shape)}."
-        )
+        _refuse(model, x, tensor)
     if mask is not None:
         set_mask(x, mask)
     return x
+
+
+def _refuse(model, x, tensor):
+    raise ValueError(
+        f"model {model.name!r}: input {tensor.name!r}: expected the shape {tensor.shape}, got "
+        f"{tuple(x.shape)}."
+    )
 
 
 # Descriptions.

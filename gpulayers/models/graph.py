@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import tree
-from ..arrays import KerasTensor
+from ..arrays import Abstract, KerasTensor
 from ..layers.layer import Layer
 
 
@@ -113,6 +113,14 @@ def note_calls(tensors) -> None:
         known = getattr(node.operation, "_inbound_nodes", None)
         if known is not None and not any(node is other for other in known):
             known.append(node)
+
+
+def sizes_fit(x, tensor) -> bool:
+    """Whether an array has the sizes that a KerasTensor of its rank knows, the batch's left out."""
+    if type(x) is Abstract:  # Unknown sizes are tried as known ones.
+        return True
+    pairs = zip(x.shape[1:], tensor.shape[1:], strict=True)
+    return all(n is None or n == m for m, n in pairs)
 
 
 def keep(node, out, values: dict) -> None:

@@ -12,7 +12,7 @@ from ..layers.calling import CALL
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
 from ..layers.plan import step
-from .graph import Graph, keep, operation_of
+from .graph import Graph, keep, operation_of, sizes_fit
 from .trainer import Trainer
 
 
@@ -31,6 +31,7 @@ class Model(Trainer, Layer):
     """
 
     _graph: Graph | None = None
+    _takes_text = True  # Its layers say what they take.
 
     def __new__(cls, *args, **kwargs):
         if cls is Model and _is_functional(args, kwargs):
@@ -219,6 +220,25 @@ class Model(Trainer, Layer):
         """What `compile` was given, for files; None before."""
         return super().get_compile_config() if self.compiled else None
 
+    def quantize(
+        self, mode: str | None = None, config=None, filters=None, type_check: bool = True
+    ) -> None:
+        """Keep the weights of all layers that allow it in few bits.
+
+        Args:
+            mode: "int8", "int4" or "float8": see `quantize` of `Dense`.
+            config: options instead of a mode: see `gpulayers.quantizers`.
+            filters: quantize only layers of these names: a regular expression, a list of them, or
+                a function of a layer.
+            type_check: leave out layers of classes derived from those of this library.
+
+        Layers that cannot be quantized are named in warnings.  Raises ValueError for another mode,
+        TypeError for other filters, NotImplementedError for "gptq" and "awq".
+        """
+        from .quantizing import quantize
+
+        quantize(self, mode, config, filters, type_check)
+
     # Files.
 
     def save(self, filepath, overwrite: bool = True, zipped: bool | None = None, **kwargs) -> None:
@@ -264,6 +284,8 @@ class Model(Trainer, Layer):
         if graph is None or len(graph.input_tensors) != 1 or tree.is_nested(graph.outputs):
             return None
         if type(self).call is not Model.call or len(x.shape) != len(graph.input_tensors[0].shape):
+            return None
+        if not sizes_fit(x, graph.input_tensors[0]):
             return None
         return _graph_step(graph, x)
 

@@ -137,6 +137,12 @@ class Outputs:
         leaves = self._by_path(given)
         if leaves is None and isinstance(given, dict) and self.names:
             leaves = [given.get(name) for name in self.names]
+            unknown = [key for key in given if key not in self.names]
+            if unknown and len(unknown) < len(given):
+                raise ValueError(
+                    f"{argument} has the key {unknown[0]!r}, but the model's outputs are "
+                    f"{self.names}."
+                )
         if leaves is None or any(leaves[index] is None for index in wanted):
             flat = tree.flatten(given)
             if len(flat) == self.count:

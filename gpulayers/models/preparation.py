@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import wraps
+
 from .. import tree
 from ..arrays import Abstract, devices, dtypes, infer
 from ..layers.tracking import STRUCTURE
@@ -45,8 +47,7 @@ def outputs_like(model, x):
 
     New weights live where `x` does, if that is a GPU, else on the default device.
     """
-    kind = kind_of(x)
-    home = devices.default() if kind is devices.CPU else kind
+    home = home_of(model, x)
 
     def abstract(leaf):
         return None if leaf is None else Abstract(leaf.shape, dtypes.name(leaf.dtype))
@@ -61,6 +62,27 @@ def outputs_like(model, x):
             )
         except Exception:  # A `call` that looks at values; its mistakes are raised here.
             return model(x if model.weights else tree.map_structure(there, x), training=False)
+
+
+def on_its_device(method):
+    """A method of a model that takes data: run with the model's GPU as the current one."""
+
+    @wraps(method)
+    def call(self, *args, **kwargs):
+        x = args[0] if args else kwargs.get("x")
+        with devices.on(home_of(self, x)):
+            return method(self, *args, **kwargs)
+
+    return call
+
+
+def home_of(model, x) -> devices.Home:
+    """Where `model` lives; before it has weights, where data like `x` will make it live."""
+    weights = model.weights
+    if weights:
+        return weights[0].home
+    kind = kind_of(x)
+    return devices.default() if kind is devices.CPU else kind
 
 
 def device_of(model) -> str | None:

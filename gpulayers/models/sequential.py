@@ -142,6 +142,10 @@ class Sequential(Model):
         if mask is not None:
             inputs = masked(inputs, mask)
         x = inputs
+        if self._tensors and not hasattr(x, "shape"):
+            raise TypeError(
+                f"Sequential {self.name!r}: expected one array, got a {type(x).__name__}."
+            )
         if self._tensors and len(x.shape) != len(self._tensors[0].shape):
             x = ranked(self, x, self._tensors[0])
         for layer in self._stack:

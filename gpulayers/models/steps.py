@@ -112,6 +112,13 @@ class Steps:
             optimizer = registry.get("optimizers", optimizer)
         except ValueError as error:
             raise ValueError(f"compile: optimizer: {error}") from error
+        except TypeError as error:
+            raise TypeError(f"compile: optimizer: {error}") from error
+        if not (optimizer is None or hasattr(optimizer, "apply")):
+            raise TypeError(
+                "compile: optimizer must be the name of an optimizer or an Optimizer, got "
+                f"{type(optimizer).__name__}."
+            )
         if auto_scale_loss and optimizer is not None and self.dtype_policy.name == "mixed_float16":
             from ..optimizers import LossScaleOptimizer
 
@@ -253,10 +260,11 @@ class Steps:
             target = loss if optimizer is None else optimizer.scale_loss(loss)
         self._compiled.loss_tracker.record(loss, _samples(x))
         variables = self.trainable_variables
-        gradients = tape.gradient(target, variables) if is_recorded(target) else None
+        recorded = is_recorded(target)
+        gradients = tape.gradient(target, variables) if recorded else [None] * len(variables)
         # Before the weights change: what is wrong with y or a metric leaves them as they were.
         logs = update(x, y, y_pred, sample_weight)
-        if gradients is None or not variables:
+        if not variables:
             warnings.warn(f"{self.name} has no trainable weights: nothing to learn.", stacklevel=2)
         elif optimizer is None:
             raise ValueError(f"{self.name}: training needs an optimizer, compile() was given None.")

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from .. import tree
-from ..arrays import namespace
+from ..arrays import devices, namespace
 from ..callbacks import CallbackList, History, ProgbarLogger
 from ..callbacks.logs import Logs
 from .compiling import CompileMetrics
 from .data import Batches, kind_of, make_batches, to_kind, train_validation_split, unpack
 from .interruption import Interruption
 from .patient_bar import PatientBar
-from .preparation import device_of, prepare
+from .preparation import device_of, on_its_device, prepare
 from .steps import Steps
 
 BATCH_SIZE = 32
@@ -26,6 +26,7 @@ class Trainer(Steps):
     history = None
     _initial_epoch, _initial_batch = None, 0  # Where BackupAndRestore lets training go on.
 
+    @on_its_device
     def fit(
         self,
         x=None,
@@ -72,7 +73,9 @@ class Trainer(Steps):
         Raises ValueError before `compile`, for empty data, and for data that does not fit.
         """
         self._require_compiled("fit")
-        _check_frequency(validation_freq)
+        _check_loop(epochs, initial_epoch, validation_freq)
+        if shuffle not in (True, False, None, "batch"):
+            raise ValueError(f"fit: shuffle must be True, False or 'batch', got {shuffle!r}.")
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = train_validation_split(
                 (x, y, sample_weight), validation_split
@@ -163,6 +166,7 @@ class Trainer(Steps):
         batches.on_epoch_end()
         return logs
 
+    @on_its_device
     def evaluate(
         self,
         x=None,
@@ -214,6 +218,7 @@ class Trainer(Steps):
         callbacks.on_test_end(logs)
         return logs
 
+    @on_its_device
     def predict(
         self,
         x,
@@ -276,8 +281,10 @@ class Trainer(Steps):
         )
         parts[-1] = fetched(parts[-1])
         callbacks.on_predict_end()
-        return tree.map_structure(_joined, *parts)
+        with devices.on(kind):
+            return tree.map_structure(_joined, *parts)
 
+    @on_its_device
     def train_on_batch(
         self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False
     ):
@@ -296,6 +303,7 @@ class Trainer(Steps):
             logs = dict(Logs(interruption.whole(self.make_train_function(), batch)))
         return logs if return_dict else self._in_order(logs)
 
+    @on_its_device
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict: bool = False):
         """The loss and the metrics of one batch: `evaluate` for arrays of one batch."""
         batch = self._one_batch("test", x, y, sample_weight)
@@ -303,6 +311,7 @@ class Trainer(Steps):
         logs = dict(Logs(self.make_test_function()(batch)))
         return logs if return_dict else self._in_order(logs)
 
+    @on_its_device
     def predict_on_batch(self, x):
         """The outputs for one batch, as arrays of the kind that `x` has."""
         kind = kind_of(x)
@@ -343,6 +352,8 @@ class Trainer(Steps):
 
     def _callbacks(self, callbacks, verbose, batches, epochs=None):
         """The callbacks of one run, as one; `epochs` only for `fit`."""
+        if verbose not in (0, 1, 2, "auto"):
+            raise ValueError(f"verbose must be 0, 1, 2 or 'auto', got {verbose!r}.")
         if isinstance(callbacks, CallbackList):
             return callbacks
         patient = verbose == "auto" and epochs is None
@@ -374,7 +385,10 @@ class Trainer(Steps):
         return values[0] if len(values) == 1 else values
 
 
-def _check_frequency(validation_freq) -> None:
+def _check_loop(epochs, initial_epoch, validation_freq) -> None:
+    for name, value in (("epochs", epochs), ("initial_epoch", initial_epoch)):
+        if not hasattr(value, "__index__") or value < 0:
+            raise ValueError(f"fit: {name} must be a whole number from 0, got {value!r}.")
     if not isinstance(validation_freq, (int, list, tuple, set, range)) or validation_freq == 0:
         raise ValueError(
             "fit: validation_freq must be a positive integer or a list of epochs, got "

@@ -129,6 +129,8 @@ __all__ += [*_made]
 
 def ldexp(x1, x2):
     """x1 2^x2, elementwise.  Raises TypeError unless x2 holds integers."""
+    if is_symbolic(x1, x2):
+        return connect(ldexp, x1, x2)
     if not (dtypes.is_integer(x2) or isinstance(x2, (list, tuple))):
         raise TypeError(f"ldexp: x2 must hold integers, got {x2!r:.60}.")
     return _scaled(x1, x2)

@@ -21,39 +21,51 @@ from ..arrays.symbolic import connect
 NUMBERS = frozenset({bool, int, float, complex})
 
 
-def array_function(count: int = 1, *, computes: bool = True):
-    """Decorate a function whose first `count` parameters are arrays, or None.
+def array_function(*names: str, computes: bool = True):
+    """Decorate a function whose parameters `names` (by default its first one) are arrays, or None.
 
     Within it they are arrays.  `computes=False` is for functions that only move elements, or that
     choose the dtype of their results: they see 16-bit floats as they are.
     """
 
     def decorate(function):
-        names = tuple(signature(function).parameters)[:count]
+        parameters = list(signature(function).parameters)
+        arrays = names or (parameters[0],)
+        places = [parameters.index(name) for name in arrays]
 
         @wraps(function)
         def call(*args, **options):
-            if len(args) >= count:
-                for i in places:
+            given = len(args)
+            for i in places:
+                if i < given:
                     a = args[i]
-                    if type(a) is not np.ndarray or (a.itemsize == 2 and computes):
+                    if type(a) is np.ndarray:
+                        if a.itemsize == 2 and computes:
+                            break
+                    elif a is not None:
                         break
-                else:
-                    return function(*args, **options)
+                elif options and parameters[i] in options:
+                    break
+            else:
+                return function(*args, **options)
             if is_symbolic(*args, *options.values()):
                 return connect(call, *args, **options)
-            given = {**dict(zip(names, args, strict=False)), **options}
-            arrays = dict(zip(names, as_arrays([given.get(n) for n in names]), strict=True))
-            args = [*(arrays[n] for n in names[: len(args)]), *args[count:]]
-            options = {key: arrays.get(key, value) for key, value in options.items()}
-            if computes:
-                return in_float32(function, args, options)
-            return function(*args, **options)
+            args, options = _with_arrays(parameters, arrays, args, options)
+            return in_float32(function, args, options) if computes else function(*args, **options)
 
         return call
 
-    places = range(count)
     return decorate
+
+
+def _with_arrays(parameters, arrays, args, options):
+    """The arguments of a call with arrays in the place of what stands for them."""
+    given = {**dict(zip(parameters, args, strict=False)), **options}
+    named = [name for name in arrays if name in given]
+    made = dict(zip(named, as_arrays([given[name] for name in named]), strict=True))
+    first = [made.get(name, value) for name, value in zip(parameters, args, strict=False)]
+    rest = {name: made.get(name, value) for name, value in options.items()}
+    return [*first, *args[len(parameters) :]], rest
 
 
 def as_arrays(values) -> list:
@@ -109,7 +121,7 @@ def of_bits(name: str, function: str, meaning: str, dtype_of):
     compute = binary(name, function, meaning, dtype_of)
 
     def call(x, y):
-        return compute(x, y)
+        return connect(call, x, y) if is_symbolic(x, y) else compute(x, y)
 
     return _named(call, name, meaning)
 

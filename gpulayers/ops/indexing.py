@@ -19,7 +19,7 @@ __all__ = [
     "unravel_index",
 ]
 
-moves = array_function(2, computes=False)
+moves = array_function("x", "indices", computes=False)
 _slice = slice
 
 

@@ -55,10 +55,7 @@ def concatenate(xs, axis: int | None = 0):
     return namespace(*xs).concat(xs, axis=axis)
 
 
-@of_list
-def concat(xs, axis: int | None = 0):
-    """`concatenate`, under the standard's name."""
-    return namespace(*xs).concat(xs, axis=axis)
+concat = concatenate
 
 
 @of_list
@@ -94,7 +91,7 @@ def _at_least(x, rank):
     return namespace(x).reshape(x, shape)
 
 
-@array_function(2, computes=False)
+@array_function("x1", "x2", computes=False)
 def append(x1, x2, axis: int | None = None):
     """`x2` behind `x1` along an axis; both flat for None."""
     return concatenate([x1, x2], axis=axis)

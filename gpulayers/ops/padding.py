@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 
-from ..arrays import as_array, dtypes, namespace, operation, primitive
+from ..arrays import as_array, devices, dtypes, namespace, operation, primitive
 
 __all__ = ["pad"]
 
@@ -130,7 +130,7 @@ def _block(xp, x, axis, count, value):
     elif dtypes.is_integer(x):
         value = int(value)
     shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
-    return xp.full(shape, value, dtype=x.dtype, device=x.device)
+    return xp.full(shape, value, dtype=x.dtype, device=devices.device_of(x))
 
 
 def _constant(xp, x, axis, before, after, value):
@@ -142,7 +142,7 @@ def _ramp(xp, x, axis, before, after, _):
 
     def line(edge, count):
         dtype = dtypes.of(xp, "float64") if dtypes.is_integer(x) else x.dtype
-        steps = xp.arange(count, dtype=dtype, device=x.device) / max(count, 1)
+        steps = xp.arange(count, dtype=dtype, device=devices.device_of(x)) / max(count, 1)
         steps = xp.reshape(steps, (-1,) + (1,) * (x.ndim - axis - 1))
         if dtypes.is_integer(x):
             return xp.astype(xp.floor(xp.astype(edge, dtype) * steps), x.dtype)

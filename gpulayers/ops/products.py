@@ -19,7 +19,7 @@ __all__ = [
     "vecdot",
 ]
 
-products = array_function(2)
+products = array_function("x1", "x2")
 
 
 @products
@@ -158,7 +158,7 @@ def correlate(x1, x2, mode: str = "valid"):
     return xp.matmul(windows, x2)
 
 
-@products
+@array_function("x", "y")
 def cdist(x, y):
     """Euclidean distances of all points of `x` (..., N, D) from those of `y` (..., M, D).
 

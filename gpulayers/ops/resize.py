@@ -8,7 +8,7 @@ from functools import lru_cache, reduce
 import numpy as np
 
 from .. import config
-from ..arrays import as_array, dtypes, namespace, operation, primitive
+from ..arrays import as_array, devices, dtypes, namespace, operation, primitive
 from .padding import pad
 
 __all__ = ["resize"]
@@ -138,7 +138,7 @@ def resampled_nearest(x, axis: int, size: int):
         return namespace(x).repeat(x, size // old, axis=axis)
     places = np.floor((np.arange(size) + 0.5) * old / size).astype(np.int64)
     xp = namespace(x)
-    return xp.take(x, xp.asarray(places, device=x.device), axis=axis)
+    return xp.take(x, xp.asarray(places, device=devices.device_of(x)), axis=axis)
 
 
 @primitive
@@ -147,7 +147,7 @@ def resampled(x, *, axis, size, interpolation, antialias=False):
     xp, shape = namespace(x), tuple(x.shape)
     before, old, after = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
     weights = interpolation_weights(old, size, interpolation, antialias, dtypes.name(x.dtype))
-    weights = xp.asarray(weights, device=x.device)
+    weights = xp.asarray(weights.copy(), device=devices.device_of(x))
     if after == 1:
         y = xp.matmul(xp.reshape(x, (before, old)), xp.matrix_transpose(weights))
     else:

@@ -71,7 +71,7 @@ def diff(a, n: int = 1, axis: int = -1):
     return a
 
 
-@array_function(2)
+@array_function("y", "x")
 def trapezoid(y, x=None, dx: float = 1.0, axis: int = -1):
     """The area under `y` along an axis by the trapezoidal rule: sum of (y[i] + y[i+1]) / 2 dx.
 

@@ -111,7 +111,7 @@ def scatter(indices, values, shape):
     return xp.reshape(out, shape)
 
 
-@array_function(3, computes=False)
+@array_function("inputs", "indices", "updates", computes=False)
 def scatter_update(inputs, indices, updates, reduction: str | None = None):
     """`inputs` with `updates` at `indices`.
 

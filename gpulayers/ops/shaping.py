@@ -95,9 +95,7 @@ def transpose(x, axes=None):
     return namespace(x).permute_dims(x, tuple(axes))
 
 
-def permute_dims(x, axes):
-    """The axes in another order: axis i of the result is axes[i] of `x`."""
-    return transpose(x, axes)
+permute_dims = transpose
 
 
 @moves

@@ -81,7 +81,7 @@ def top_k(x, k: int, sorted: bool = True):
     return TopK(xp.take_along_axis(x, order, axis=-1), xp.astype(order, xp.int32))
 
 
-@array_function(2)
+@array_function("targets", "predictions")
 def in_top_k(targets, predictions, k: int):
     """Whether the class of each target is among the `k` with the highest predictions.
 
@@ -95,7 +95,7 @@ def in_top_k(targets, predictions, k: int):
     return xp.isfinite(own[:, 0]) & (above < k)
 
 
-@array_function(2)
+@array_function("sorted_sequence", "values")
 def searchsorted(sorted_sequence, values, side: str = "left"):
     """The places (int32) in a sorted vector where `values` belong, before equals, or behind them.
 
@@ -113,7 +113,7 @@ def searchsorted(sorted_sequence, values, side: str = "left"):
     return xp.astype(xp.searchsorted(sequence, values, side=side), xp.int32)
 
 
-@array_function(2)
+@array_function("x", "bins")
 def digitize(x, bins):
     """For each element, how many of the rising `bins` are not above it (int32).
 
@@ -122,7 +122,7 @@ def digitize(x, bins):
     return searchsorted(bins, x, side="right")
 
 
-@array_function(2)
+@array_function("x1", "x2")
 def isin(x1, x2, assume_unique: bool = False, invert: bool = False):
     """Whether each element of `x1` is one of `x2`'s (or with `invert`, is none of them).
 

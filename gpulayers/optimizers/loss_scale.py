@@ -7,7 +7,7 @@ import numpy as np
 from .. import registry
 from ..arrays import namespace, plain
 from .optimizer import Optimizer
-from .settings import SHARED
+from .settings import SHARED, check_number
 
 
 class LossScaleOptimizer(Optimizer):
@@ -45,6 +45,8 @@ class LossScaleOptimizer(Optimizer):
                 "LossScaleOptimizer: inner_optimizer must be an Optimizer, got "
                 f"{type(inner_optimizer).__name__}."
             )
+        check_number("LossScaleOptimizer", "initial_scale", initial_scale)
+        check_number("LossScaleOptimizer", "dynamic_growth_steps", dynamic_growth_steps, 1)
         super().__init__(0.0, name=name)
         self.inner_optimizer = inner_optimizer
         self.initial_scale = initial_scale

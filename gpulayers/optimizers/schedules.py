@@ -62,9 +62,9 @@ class ExponentialDecay(LearningRateSchedule):
         staircase=False,
         name="ExponentialDecay",
     ):
-        self.initial_learning_rate = initial_learning_rate
+        self.initial_learning_rate = _real(self, "initial_learning_rate", initial_learning_rate)
         self.decay_steps = _positive(self, "decay_steps", decay_steps)
-        self.decay_rate = decay_rate
+        self.decay_rate = _real(self, "decay_rate", decay_rate)
         self.staircase = staircase
         self.name = name
 
@@ -144,10 +144,10 @@ class PolynomialDecay(LearningRateSchedule):
         cycle=False,
         name="PolynomialDecay",
     ):
-        self.initial_learning_rate = initial_learning_rate
+        self.initial_learning_rate = _real(self, "initial_learning_rate", initial_learning_rate)
         self.decay_steps = _positive(self, "decay_steps", decay_steps)
-        self.end_learning_rate = end_learning_rate
-        self.power = power
+        self.end_learning_rate = _real(self, "end_learning_rate", end_learning_rate)
+        self.power = _real(self, "power", power)
         self.cycle = cycle
         self.name = name
 
@@ -193,9 +193,9 @@ class InverseTimeDecay(LearningRateSchedule):
         staircase=False,
         name="InverseTimeDecay",
     ):
-        self.initial_learning_rate = initial_learning_rate
+        self.initial_learning_rate = _real(self, "initial_learning_rate", initial_learning_rate)
         self.decay_steps = _positive(self, "decay_steps", decay_steps)
-        self.decay_rate = decay_rate
+        self.decay_rate = _real(self, "decay_rate", decay_rate)
         self.staircase = staircase
         self.name = name
 
@@ -240,12 +240,12 @@ class CosineDecay(LearningRateSchedule):
         warmup_target=None,
         warmup_steps=0,
     ):
-        self.initial_learning_rate = initial_learning_rate
+        self.initial_learning_rate = _real(self, "initial_learning_rate", initial_learning_rate)
         self.decay_steps = _positive(self, "decay_steps", decay_steps)
-        self.alpha = alpha
+        self.alpha = _real(self, "alpha", alpha)
         self.name = name
-        self.warmup_target = warmup_target
-        self.warmup_steps = warmup_steps
+        self.warmup_target = _real(self, "warmup_target", warmup_target, optional=True)
+        self.warmup_steps = _real(self, "warmup_steps", warmup_steps)
 
     def __call__(self, step):
         xp, time = _time(step)
@@ -298,11 +298,11 @@ class CosineDecayRestarts(LearningRateSchedule):
         alpha=0.0,
         name="SGDRDecay",
     ):
-        self.initial_learning_rate = initial_learning_rate
+        self.initial_learning_rate = _real(self, "initial_learning_rate", initial_learning_rate)
         self.first_decay_steps = _positive(self, "first_decay_steps", first_decay_steps)
-        self.t_mul = t_mul
-        self.m_mul = m_mul
-        self.alpha = alpha
+        self.t_mul = _real(self, "t_mul", t_mul)
+        self.m_mul = _real(self, "m_mul", m_mul)
+        self.alpha = _real(self, "alpha", alpha)
         self.name = name
 
     def __call__(self, step):
@@ -335,6 +335,11 @@ def _positive(schedule, name, value):
     check_number(who, name, value)
     if value <= 0:
         raise ValueError(f"{who}: {name} must be positive, got {value!r}.")
+    return value
+
+
+def _real(schedule, name, value, optional=False):
+    check_number(type(schedule).__name__, name, value, low=-math.inf, optional=optional)
     return value
 
 

@@ -8,6 +8,8 @@ import math
 import numbers
 import warnings
 
+import numpy as np
+
 SHARED = {
     "weight_decay": None,
     "clipnorm": None,
@@ -41,14 +43,19 @@ def with_shared_settings(init):
     last = [p.replace(kind=either) for p in own if p.kind is not either]
     signature = inspect.Signature([parameters[0], *first, *shared, *last, parameters[-1]])
 
+    kinds = [p for p in own if p.name not in ("learning_rate", *SHARED)]
+
     @functools.wraps(init)
     def complete(self, *args, **kwargs):
         given = signature.bind(self, *args, **kwargs).arguments
         rest = given.pop(parameters[-1].name, {})
+        for parameter in kinds:
+            if parameter.name in given:
+                check_kind(type(self).__name__, parameter, given[parameter.name])
         init(**given, **rest)
 
     complete.__signature__ = signature
-    complete.own_settings = [p.name for p in own if p.name not in ("learning_rate", *SHARED)]
+    complete.own_settings = [p.name for p in kinds]
     return complete
 
 
@@ -69,6 +76,7 @@ def check_shared(who: str, given: dict, unknown: dict) -> None:
         )
     if unknown:
         raise ValueError(f"{who}: unknown arguments {', '.join(sorted(unknown))}.")
+    check_flag(who, "use_ema", given["use_ema"])
     for name in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor"):
         check_number(who, name, given[name], optional=True)
     clips = {n: given[n] for n in ("clipnorm", "clipvalue", "global_clipnorm")}
@@ -83,13 +91,26 @@ def check_shared(who: str, given: dict, unknown: dict) -> None:
         raise ValueError(
             f"{who}: gradient_accumulation_steps must be an integer of 2 or more, got {steps!r}."
         )
-    if given["use_ema"]:
-        check_number(who, "ema_momentum", given["ema_momentum"], 0.0, 1.0)
-        every = given["ema_overwrite_frequency"]
-        if every and not (_is_whole(every) and every >= 1):
-            raise ValueError(
-                f"{who}: ema_overwrite_frequency must be a positive integer, got {every!r}."
-            )
+    check_number(who, "ema_momentum", given["ema_momentum"], 0.0, 1.0)
+    every = given["ema_overwrite_frequency"]
+    if every is not None and not (_is_whole(every) and every >= 0):
+        raise ValueError(
+            f"{who}: ema_overwrite_frequency must be a positive integer, got {every!r}."
+        )
+
+
+def check_kind(who: str, parameter, value) -> None:
+    """Raise unless a setting is of the kind of its default: a number, or True or False."""
+    if type(parameter.default) is bool:
+        check_flag(who, parameter.name, value)
+    elif isinstance(parameter.default, (int, float)):
+        check_number(who, parameter.name, value, low=-math.inf)
+
+
+def check_flag(who: str, name: str, value) -> None:
+    """Raise TypeError unless `value` is True or False (or 1 or 0)."""
+    if not isinstance(value, (bool, np.bool_)) and not (_is_whole(value) and value in (0, 1)):
+        raise TypeError(f"{who}: {name} must be True or False, got {value!r}.")
 
 
 def check_number(who, name, value, low=0.0, high=math.inf, optional=False) -> None:
@@ -100,6 +121,7 @@ def check_number(who, name, value, low=0.0, high=math.inf, optional=False) -> No
         raise TypeError(f"{who}: {name} must be a number, got {type(value).__name__}: {value!r}.")
     if not low <= value <= high:
         span = f"between {low:g} and {high:g}" if high < math.inf else f"{low:g} or more"
+        span = "a number" if low == -math.inf else span  # And not NaN.
         raise ValueError(f"{who}: {name} must be {span}, got {value!r}.")
 
 

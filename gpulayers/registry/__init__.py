@@ -5,7 +5,14 @@ something that the caller registered.  Nothing here imports a module, or looks u
 by a name that came from outside.
 """
 
-from .descriptions import deserialize, get, in_safe_mode, loading, serialize, sharing
+from .descriptions import (
+    copying,
+    deserialize,
+    get,
+    in_safe_mode,
+    loading,
+    serialize,
+)
 from .names import (
     MODULES,
     CustomObjectScope,
@@ -26,6 +33,7 @@ __all__ = [
     "MODULES",
     "CustomObjectScope",
     "UnknownNameError",
+    "copying",
     "custom_object_scope",
     "deserialize",
     "exported",
@@ -40,6 +48,5 @@ __all__ = [
     "loading",
     "register_keras_serializable",
     "serialize",
-    "sharing",
     "to_snake_case",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections import Counter
 from contextvars import ContextVar
 from typing import Any
 
@@ -11,6 +12,7 @@ from . import names
 from .names import custom_object_scope, find, find_class
 
 _safe: ContextVar[bool | None] = ContextVar("safe_mode", default=None)
+_copied: ContextVar[dict | None] = ContextVar("copied", default=None)
 _described: ContextVar[dict | None] = ContextVar("described", default=None)
 _shared: ContextVar[dict | None] = ContextVar("shared", default=None)
 
@@ -41,14 +43,18 @@ def get(kind: str, identifier, custom_objects: dict | None = None):
 
 
 @contextlib.contextmanager
-def sharing():
-    """Within it, an object that is described twice is marked, and made once by `deserialize`."""
-    described, shared = _described.set({}), _shared.set({})
+def copying():
+    """Within it, descriptions hold functions themselves, and classes need not be registered.
+
+    For copies of objects that never leave the process.
+    """
+    known: dict[str, type] = {}
+    token = _copied.set(known)
     try:
-        yield
+        with custom_object_scope(known):
+            yield
     finally:
-        _described.reset(described)
-        _shared.reset(shared)
+        _copied.reset(token)
 
 
 @contextlib.contextmanager
@@ -73,8 +79,23 @@ def serialize(obj) -> Any:
     """A description of `obj` in Keras's form, made of what JSON can hold.
 
     Objects give {"module", "class_name", "config", "registered_name"}; functions their name;
-    numbers, strings, None stay as they are.  Raises TypeError for what cannot be described.
+    numbers, strings, None stay as they are.  Objects that occur several times are marked, so that
+    `deserialize` makes each once.  Raises TypeError for what cannot be described.
     """
+    if _described.get() is not None:
+        return _serialize(obj)
+    described: dict[int, tuple] = {}
+    token = _described.set(described)
+    try:
+        description = _serialize(obj)
+    finally:
+        _described.reset(token)
+    if described:
+        _unmark_single(description)
+    return description
+
+
+def _serialize(obj):
     plain = _serialize_plain(obj)
     if plain is not NotImplemented:
         return plain
@@ -95,19 +116,37 @@ def serialize(obj) -> Any:
         part = getattr(obj, f"get_{what}", lambda: None)()
         if part is not None:
             config[what] = _serialize_dict(part)
-    _mark_if_shared(obj, config)
+    _mark(obj, config)
+    if _copied.get() is not None and registered:
+        _copied.get()[registered] = type(obj)
     return config
 
 
-def _mark_if_shared(obj, config):
-    described = _described.get()
-    if described is None:
-        return
-    if id(obj) in described:
-        _, number, first = described[id(obj)]
-        config["shared_object_id"] = first["shared_object_id"] = number
-    else:  # The object is kept, so that no other one gets its id.
-        described[id(obj)] = (obj, len(described) + 1, config)
+def _mark(obj, config):
+    """Give the description of an object the number that all descriptions of this object have."""
+    from ..arrays.policy import DTypePolicy
+
+    if not isinstance(obj, DTypePolicy):  # Policies of one name are as good as the same.
+        described = _described.get()  # Keeps the object, so that no other one gets its id.
+        config["shared_object_id"] = described.setdefault(id(obj), (len(described) + 1, obj))[0]
+
+
+def _unmark_single(description):
+    counts = Counter(part["shared_object_id"] for part in _marked(description))
+    for part in list(_marked(description)):
+        if counts[part["shared_object_id"]] == 1:
+            del part["shared_object_id"]
+
+
+def _marked(value):
+    if isinstance(value, dict):
+        if "shared_object_id" in value:
+            yield value
+        for part in value.values():
+            yield from _marked(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _marked(part)
 
 
 def _serialize_dict(config: dict) -> dict:
@@ -150,6 +189,8 @@ def _serialize_plain(obj):
 
 
 def _serialize_function(function):
+    if _copied.get() is not None:
+        return function
     if function.__name__ == "<lambda>":
         from ..saving.functions import serialize_lambda
 
@@ -177,25 +218,34 @@ def deserialize(config, custom_objects=None, safe_mode: bool = True, kind: str |
     Raises ValueError for unknown names, and for configs that a class does not accept.
     """
     outer = _safe.get()
-    if outer is not None:
-        safe_mode = outer
+    safe_mode = safe_mode if outer is None else outer
+    if _shared.get() is not None:
+        return _deserialize(config, custom_objects, safe_mode, kind)
+    token = _shared.set({})
+    try:
+        return _deserialize(config, custom_objects, safe_mode, kind)
+    finally:
+        _shared.reset(token)
+
+
+def _deserialize(config, custom_objects, safe_mode, kind=None):
     if isinstance(config, (list, tuple)):
-        return [deserialize(part, custom_objects, safe_mode, kind) for part in config]
+        return [_deserialize(part, custom_objects, safe_mode, kind) for part in config]
     if isinstance(config, str) and kind is not None:
         return find(kind, config, custom_objects)
     if not isinstance(config, dict):
         return config
     if "class_name" not in config or "config" not in config:
-        return {k: deserialize(v, custom_objects, safe_mode) for k, v in config.items()}
+        return {k: _deserialize(v, custom_objects, safe_mode) for k, v in config.items()}
     special = _deserialize_special(config, custom_objects, safe_mode)
     if special is not NotImplemented:
         return special
     shared, key = _shared.get(), config.get("shared_object_id")
-    if shared is not None and key is not None and key in shared:
+    if key is not None and key in shared:
         return shared[key]
     cls = find_class(config, custom_objects, kind)
     obj = _instantiate(cls, config, custom_objects, safe_mode)
-    if shared is not None and key is not None:
+    if key is not None:
         shared[key] = obj
     return obj
 
@@ -231,11 +281,11 @@ def _deserialize_special(config, custom_objects, safe_mode):
     if name == "__bytes__":
         return inner["value"].encode("utf-8")
     if name == "__tuple__":
-        return tuple(deserialize(part, custom_objects, safe_mode) for part in inner["value"])
+        return tuple(_deserialize(part, custom_objects, safe_mode) for part in inner["value"])
     if name == "__ellipsis__":
         return Ellipsis
     if name == "__slice__":
-        return slice(*(deserialize(inner[key], custom_objects) for key in ("start", "stop", "step")))
+        return slice(*(inner[key] for key in ("start", "stop", "step")))
     if name == "__lambda__":
         from ..saving.functions import deserialize_lambda
 

@@ -7,6 +7,8 @@ import contextvars
 import difflib
 import inspect
 import re
+from collections import ChainMap
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -35,7 +37,7 @@ _OWN_PACKAGES = frozenset({"builtins", "gpulayers", "keras", "tensorflow", "tf_k
 
 _registered: dict[str, Any] = {}  # "package>Name" -> object
 _registered_names: dict[Any, str] = {}
-_scope: contextvars.ContextVar[dict] = contextvars.ContextVar("custom_objects", default={})
+_scope: contextvars.ContextVar[Mapping] = contextvars.ContextVar("custom_objects", default={})
 
 
 class UnknownNameError(ValueError):
@@ -85,7 +87,7 @@ def get_custom_objects() -> dict:
 @contextlib.contextmanager
 def custom_object_scope(custom_objects: dict | None):
     """Within it, names are looked up in `custom_objects` (None: no more of them) first."""
-    token = _scope.set({**_scope.get(), **(custom_objects or {})})
+    token = _scope.set(ChainMap(custom_objects or {}, _scope.get()))
     try:
         yield
     finally:
@@ -239,7 +241,7 @@ def _model_or_policy(name):
         return models.Sequential
     if name in ("Functional", "Model"):
         return models.functional_class()
-    return DTypePolicy if name in ("DTypePolicy", "FloatDTypePolicy", "DTypePolicyMap") else None
+    return DTypePolicy if name in ("DTypePolicy", "FloatDTypePolicy") else None
 
 
 def _places(module: str | None, kind: str | None):
@@ -268,4 +270,4 @@ def find_function(name: str, custom_objects=None):
         found = exported(kind).get(name)
         if found is not None and callable(found) and not inspect.isclass(found):
             return found
-    raise UnknownNameError(f"unknown function {name!r}. {_HINT}")
+    raise UnknownNameError(f"unknown name {name!r} of a function. {_HINT}")

@@ -20,7 +20,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
 
 from .files import replacing
@@ -42,13 +42,13 @@ UNSUSPICIOUS = 256 << 20  # ... from this many bytes on.
 @contextmanager
 def reading(source) -> Iterator[Archive | Folder]:
     """What is at `source`: a path of an archive or a folder, or an open binary file."""
-    if hasattr(source, "read"):
-        yield Archive(source)
-    elif os.path.isdir(source):
-        yield Folder(source)
-    else:
-        with open(source, "rb") as file:
-            yield Archive(file)
+    with ExitStack() as opened:
+        if hasattr(source, "read"):
+            yield Archive(source)
+        elif os.path.isdir(source):
+            yield Folder(source, opened)
+        else:
+            yield Archive(opened.enter_context(open(source, "rb")))
 
 
 class Archive:
@@ -73,10 +73,6 @@ class Archive:
         info = self._member(CONFIG)
         _check_size(CONFIG, info.file_size, MOST_TEXT)
         return parsed(self._content(info))
-
-    def has_weights(self) -> bool:
-        """Whether there is a member model.weights.h5."""
-        return WEIGHTS in self._zip.NameToInfo
 
     def weights(self) -> BinaryIO:
         """model.weights.h5 as a binary file.  Raises ValueError if it is damaged."""
@@ -123,24 +119,28 @@ class Archive:
 
 
 class Folder:
-    """A folder with the files of an archive."""
+    """A folder with the files of an archive.
 
-    def __init__(self, path):
-        self._path = path
+    Args:
+        path: of the folder.
+        opened: closes the files that are opened.
+    """
+
+    def __init__(self, path, opened: ExitStack):
+        self._path, self._opened = path, opened
 
     def config(self) -> dict:
         """What config.json holds."""
-        with open(os.path.join(self._path, CONFIG), "rb") as file:
-            _check_size(CONFIG, os.fstat(file.fileno()).st_size, MOST_TEXT)
-            return parsed(file.read())
-
-    def has_weights(self) -> bool:
-        """Whether there is a file model.weights.h5."""
-        return os.path.exists(os.path.join(self._path, WEIGHTS))
+        file = self._open(CONFIG)
+        _check_size(CONFIG, os.fstat(file.fileno()).st_size, MOST_TEXT)
+        return parsed(file.read())
 
     def weights(self) -> BinaryIO:
         """model.weights.h5 as a binary file."""
-        return open(os.path.join(self._path, WEIGHTS), "rb")
+        return self._open(WEIGHTS)
+
+    def _open(self, name):
+        return self._opened.enter_context(open(os.path.join(self._path, name), "rb"))
 
 
 class Window(io.RawIOBase):

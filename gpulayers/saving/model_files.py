@@ -42,8 +42,7 @@ def save_model(
     if not is_file:
         _check_ending(path, zipped is not False)
         _check_new(path, overwrite)
-    with registry.sharing():
-        config = registry.serialize(model)
+    config = registry.serialize(model)
 
     def write_weights(file):
         save_state(model, file, include_optimizer)
@@ -132,11 +131,10 @@ def load_weights(model, filepath, skip_mismatch: bool = False, **kwargs) -> None
 
 
 def _made(config: dict[str, Any], custom_objects, safe_mode: bool):
-    with registry.sharing():
-        try:
-            model = registry.deserialize(config, custom_objects, safe_mode)
-        except registry.UnknownNameError as error:
-            raise ValueError(_unknown(config, custom_objects) or str(error)) from error
+    try:
+        model = registry.deserialize(config, custom_objects, safe_mode)
+    except registry.UnknownNameError as error:
+        raise ValueError(_unknown(config, custom_objects) or str(error)) from error
     _check_model("load_model", model)
     return model
 

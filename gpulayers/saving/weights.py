@@ -177,9 +177,9 @@ def _misfit(path, part, group, error) -> str:
     found = group.shapes()
     who = f"{path or 'the model'} ({type(part).__name__} {part.name!r}"
     who += ")" if part.built else ", which is not built)"
-    text = f"{who}: expected {_shapes(expected)}; found {_shapes(found)}"
-    plain = getattr(type(part), "load_own_variables", None) is Weights.load_own_variables
-    return text if plain and expected != found else f"{text}: {error}"
+    if expected == found:
+        return f"{who}: {error}"
+    return f"{who}: expected {_shapes(expected)}; found {_shapes(found)}"
 
 
 def _shapes(shapes) -> str:

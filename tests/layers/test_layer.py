@@ -412,7 +412,9 @@ def test_layers_can_be_pickled_and_copied():
     import copy
     import pickle
 
-    block = Block()
-    y = block(x34)
-    for again in (pickle.loads(pickle.dumps(block)), copy.deepcopy(block)):
+    layer = gl.Sequential([Dense(3, activation="relu"), Dropout(0.5), Dense(2)])
+    y = layer(x34)
+    for again in (pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)):
         np.testing.assert_array_equal(again(x34), y)
+        again.layers[0].kernel.assign_add(1.0)
+    np.testing.assert_array_equal(layer(x34), y)

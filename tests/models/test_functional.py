@@ -143,7 +143,7 @@ def test_ranks_are_mended_where_an_axis_of_one_is_all_that_differs():
     model = gl.Model(x, Dense(2)(x))
     assert model(np.ones(3, np.float32)).shape == (3, 2)
     assert model(np.ones((3, 1), np.float32)).shape == (3, 2)
-    with pytest.raises(ValueError, match=r"has the shape \(None, 1\), got \(3, 1, 1, 1\)"):
+    with pytest.raises(ValueError, match=r"expected the shape \(None, 1\), got \(3, 1, 1, 1\)"):
         model(np.ones((3, 1, 1, 1), np.float32))
 
 

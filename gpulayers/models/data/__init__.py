@@ -55,10 +55,14 @@ def make_batches(
     if isinstance(x, Batches):
         return x
     options = {"steps": steps, "class_weight": class_weight, "device": device}
+    if x is None:
+        raise ValueError("expected data, got x=None.")
     if are_arrays(x, y, sample_weight):
         return ArrayBatches(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, **options)
     make = _maker(x)
     for name, value in (("y", y), ("sample_weight", sample_weight)):
+        if are_arrays(x) and not are_arrays(value):
+            raise TypeError(f"{name}: expected an array, got {type(value).__name__}.")
         if value is not None:
             raise ValueError(
                 f"{name}: expected None beside x of type {type(x).__name__}, whose batches hold "

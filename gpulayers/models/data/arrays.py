@@ -188,7 +188,7 @@ def train_validation_split(arrays, validation_split: float):
     Returns two tuples like `arrays`, whose arrays are views where the data's library allows it.
     Raises ValueError for data other than arrays, and if either part would be empty.
     """
-    if not 0 < validation_split < 1:
+    if not (isinstance(validation_split, (int, float)) and 0 < validation_split < 1):
         raise ValueError(f"validation_split: expected 0 < split < 1, got {validation_split!r}.")
     if not are_arrays(*arrays):
         others = (x for x in tree.traverse(arrays) if not (x is None or leaves.is_array(x)))

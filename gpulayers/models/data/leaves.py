@@ -52,7 +52,7 @@ def _converted(x, where, device):
     if isinstance(x, np.ndarray):  # A memory map or another subclass: its memory is kept.
         return np.asarray(x)
     if devices.is_cupy(x):
-        return x.get() if device == "cpu" else x
+        return x if device is None else devices.put(x, devices.parse(device))
     if is_sparse(x):
         return _converted(x.toarray(), where, device)
     if frames.is_frame(x):

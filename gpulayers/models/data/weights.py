@@ -24,6 +24,12 @@ def of_classes(y, class_weight: Mapping):
             f"class_weight: expected a dict from class numbers to weights, "
             f"got {type(class_weight).__name__}."
         )
+    for label, weight in class_weight.items():
+        if not hasattr(label, "__index__") or isinstance(weight, str):
+            raise TypeError(
+                "class_weight: expected whole class numbers with numbers as weights, got "
+                f"{{{label!r}: {weight!r}}}."
+            )
     if y is None or tree.is_nested(y):
         raise ValueError("class_weight: only for models with one output, and with targets y.")
     labels = devices.to_numpy(y)

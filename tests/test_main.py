@@ -1,0 +1,39 @@
+"""`python -m gpulayers`: what it says of this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import gpulayers
+from gpulayers import __main__
+from gpulayers.arrays import devices
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_it_runs_as_a_program():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "gpulayers"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"gpulayers {gpulayers.__version__}, Python ")
+    assert "numpy " in done.stdout
+
+
+def test_it_says_what_a_gpu_needs(monkeypatch, capsys):
+    monkeypatch.setattr(devices, "why_no_gpu", lambda: "nothing is plugged in.")
+    monkeypatch.setitem(gpulayers.config._settings, "device", "cpu")
+    __main__.main()
+    printed = capsys.readouterr().out
+    assert "GPU:        none: nothing is plugged in." in printed
+    assert "Default:    cpu" in printed
+
+
+def test_it_names_faster_versions(capsys):
+    __main__.main()
+    printed = capsys.readouterr().out
+    words = printed.partition("On the CPU:")[2].partition("On a GPU:")[0].replace(",", "").split()
+    assert {"dense", "softmax", "adam"} <= set(words)
+    assert max(map(len, printed.splitlines()[1:])) <= 100
