@@ -19,7 +19,7 @@ from gpulayers.arrays import (
     plain,
     set_mask,
 )
-from gpulayers.arrays.devices import to_numpy
+from gpulayers.arrays.devices import device_of, to_numpy
 
 
 def weights_like(shape, i=0):
@@ -35,7 +35,7 @@ def weighted_sum(outputs):
         if not dtypes.is_floating(y.dtype):
             continue
         xp, base = namespace(y), namespace(plain(y))
-        c = base.asarray(weights_like(tuple(y.shape), i))
+        c = base.asarray(weights_like(tuple(y.shape), i), device=device_of(y))
         part = xp.sum(y * base.astype(c, plain(y).dtype))
         total = part if total is None else total + part
     return total
@@ -142,9 +142,9 @@ def check_layer(
 ):
     """A layer in every way it can run.
 
-    Output and gradients over the backend `xp` against NumPy's; shape inference, with the sizes of the axes
-    `unknown` not known; gradients of inputs and weights against finite differences in float64;
-    the config's round trip; masks; 16-bit policies; the same results for the same weights.
+    Outputs and gradients over the backend `xp` against NumPy's; shape inference, with the sizes of
+    the axes `unknown` not known; gradients of inputs and weights against finite differences in
+    float64; the config's round trip; masks; 16-bit policies; the same results for the same weights.
 
     Args:
         make: dtype -> a new layer (the same each time, but for its weights and names).
@@ -223,14 +223,14 @@ def check_library(make, call, inputs, xp, mask=None):
     layer.set_weights(values)
     out = call(layer, *arrays)
     for y, e in zip(tree.flatten(out), tree.flatten(expected), strict=True):
-        assert isinstance(y, xp.kind) or isinstance(y, np.generic)
+        assert isinstance(y, (xp.kind, np.generic))
         np.testing.assert_allclose(xp.to_numpy(y), e, rtol=2e-5, atol=2e-6)
         assert (get_mask(y) is None) == (get_mask(e) is None)
     found = _gradients_of(layer, call, arrays, mask, xp.asarray)
     for g, e in zip(found, wanted, strict=True):
         assert (g is None) == (e is None)
         if g is not None:
-            assert isinstance(g, xp.kind) or isinstance(g, np.generic)
+            assert isinstance(g, (xp.kind, np.generic))
             np.testing.assert_allclose(xp.to_numpy(g), e, rtol=1e-4, atol=1e-5)
 
 

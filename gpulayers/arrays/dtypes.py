@@ -123,24 +123,36 @@ def promote(*values) -> str:
     Floats win over integers whatever their width; float16 with bfloat16 gives float32; a Python
     scalar adapts to the arrays it meets; integers of both signs give the next wider signed one.
     """
-    weak = [v for v in values if type(v) in _PYTHON or v is int or v is float or v is bool]
-    strong = [_of_array(v) for v in values if not any(v is w for w in weak)]
-    kinds = {v if isinstance(v, type) else type(v) for v in weak}
-    result = None
-    for key in strong:
-        result = key if result is None else _pair(result, key)
-    if result is None:
-        from .. import config
+    from .. import config
 
+    keys = tuple([_promotion_key(v) for v in values])
+    return _promoted(keys, config.floatx())
+
+
+_WEAK = frozenset({bool, int, float, complex})
+
+
+def _promotion_key(value):
+    """A Python number's type, if `value` is one or such a type; else the name of its dtype."""
+    kind = type(value)
+    return kind if kind in _WEAK else value if kind is type and value in _WEAK else _of_array(value)
+
+
+@cache
+def _promoted(keys: tuple, floatx: str) -> str:
+    kinds = {key for key in keys if not isinstance(key, str)}
+    result = None
+    for key in keys:
+        if isinstance(key, str):
+            result = key if result is None else _pair(result, key)
+    if result is None:
         if complex in kinds:
             return "complex64"
-        return config.floatx() if float in kinds else "int32" if int in kinds else "bool"
+        return floatx if float in kinds else "int32" if int in kinds else "bool"
     if complex in kinds and result not in COMPLEX:
         return "complex64"
     if float in kinds and result not in FLOATS + COMPLEX:
-        from .. import config
-
-        return config.floatx()
+        return floatx
     if int in kinds and result == "bool":
         return "int32"
     return result

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .gaps import filled
+
 NEUTRAL = frozenset({int, float, bool, complex, type(None), str, slice, type(Ellipsis)})
 RANK: dict[type, int] = {}  # Our own array types, filled where they are defined: higher decides.
 
@@ -26,6 +28,9 @@ class NumpyNamespace:
         found = getattr(source, name)
         setattr(self, name, found)
         return found
+
+    def __reduce__(self):
+        return "NUMPY"  # Pickled by name.
 
     @staticmethod
     def clip(x, /, min=None, max=None):
@@ -52,7 +57,7 @@ def plain_namespace(x):
 
             if not is_array_api_obj(x):
                 return None
-            xp = array_namespace(x)
+            xp = filled(array_namespace(x))
         _NAMESPACES[kind] = xp
     return xp
 

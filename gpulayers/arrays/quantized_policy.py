@@ -255,7 +255,8 @@ def _numbers(policy, mode, form) -> list[int]:
         numbers = []
     if parts[0] != names[0] or len(numbers) != len(names) - 1:
         raise ValueError(
-            f"{type(policy).__name__}: mode must have the form {form!r} with integers, got {mode!r}."
+            f"{type(policy).__name__}: mode must have the form {form!r} with integers, got "
+            f"{mode!r}."
         )
     return numbers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from . import devices
 from .namespace import library, namespace
 from .primitive import primitive
 
@@ -14,7 +15,7 @@ HAVE_ADD_AT = frozenset({"numpy", "cupy"})  # It is not in the standard.
 def put(x, *, key, shape):
     """Zeros of `shape` with `x` at the basic index `key`: the gradient of `a[key]`."""
     xp = namespace(x)
-    out = xp.zeros(shape, dtype=x.dtype)
+    out = xp.zeros(shape, dtype=x.dtype, device=devices.device_of(x))
     if library(xp) == "jax":
         return out.at[key].set(x)
     out[key] = x  # Our own fresh array.  A basic key never names an element twice.
@@ -33,15 +34,16 @@ def scatter_add(x, indices, *, axis, size):
     The axes of `indices` stand in `x` in the place of `axis`, which gets `size` elements.
     """
     xp = namespace(x)
-    places = indices.ndim
-    lead, tail = x.shape[:axis], x.shape[axis + places :]
+    rank = indices.ndim
+    lead, tail = x.shape[:axis], x.shape[axis + rank :]
     shape = (*lead, size, *tail)
     if library(xp) in HAVE_ADD_AT:
-        out = xp.zeros(shape, dtype=x.dtype)
+        out = xp.zeros(shape, dtype=x.dtype, device=devices.device_of(x))
         xp.add.at(out, (slice(None),) * axis + (indices,), x)
         return out
     flat = xp.reshape(indices, (-1,))
-    hot = xp.astype(xp.expand_dims(xp.arange(size, dtype=flat.dtype), axis=1) == flat, x.dtype)
+    places = xp.arange(size, dtype=flat.dtype, device=devices.device_of(x))
+    hot = xp.astype(xp.expand_dims(places, axis=1) == flat, x.dtype)
     rows = xp.reshape(xp.moveaxis(x, tuple(range(axis)), tuple(range(-axis, 0))) if axis else x,
                       (flat.shape[0], prod(lead + tail)))  # fmt: skip
     out = xp.reshape(xp.matmul(hot, rows), (size, *tail, *lead))
@@ -65,7 +67,7 @@ def scatter_add_along_axis(x, indices, *, axis, size):
     xp = namespace(x)
     if library(xp) in HAVE_ADD_AT:
         shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
-        out = xp.zeros(shape, dtype=x.dtype)
+        out = xp.zeros(shape, dtype=x.dtype, device=devices.device_of(x))
         grid = []
         for i, n in enumerate(x.shape):
             ones = [1] * x.ndim
@@ -74,7 +76,8 @@ def scatter_add_along_axis(x, indices, *, axis, size):
         xp.add.at(out, tuple(grid), x)
         return out
     at = xp.expand_dims(xp.moveaxis(indices, axis, -1), axis=-1)
-    hot = xp.astype(at == xp.arange(size, dtype=indices.dtype), x.dtype)
+    places = xp.arange(size, dtype=indices.dtype, device=devices.device_of(x))
+    hot = xp.astype(at == places, x.dtype)
     rows = xp.expand_dims(xp.moveaxis(x, axis, -1), axis=-2)
     return xp.moveaxis(xp.matmul(rows, hot)[..., 0, :], -1, axis)
 

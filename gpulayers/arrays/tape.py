@@ -34,7 +34,6 @@ class TapeArray(Operators):
     shape = property(lambda self: self.value.shape)
     dtype = property(lambda self: self.value.dtype)
     ndim = property(lambda self: self.value.ndim)
-    size = property(lambda self: self.value.size)
 
     @property
     def device(self):

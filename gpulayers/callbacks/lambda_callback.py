@@ -12,9 +12,9 @@ class LambdaCallback(Callback):
         on_epoch_begin, on_epoch_end: functions (epoch, logs).
         on_train_begin, on_train_end: functions (logs).
         on_train_batch_begin, on_train_batch_end: functions (batch, logs).
-        kwargs: functions for the other hooks of `Callback`, by name.
+        kwargs: functions for the other hooks of `Callback`, and other attributes, by name.
 
-    Raises TypeError for a hook that `Callback` does not have.
+    Raises TypeError for an `on_...` that is no hook of `Callback`.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class LambdaCallback(Callback):
         **kwargs,
     ):
         super().__init__()
-        unknown = sorted(set(kwargs) - set(HOOKS))
+        unknown = sorted(n for n in kwargs if n.startswith("on_") and n not in HOOKS)
         if unknown:
             raise TypeError(
                 f"LambdaCallback: there is no hook {', '.join(unknown)}, but {', '.join(HOOKS)}."

@@ -34,11 +34,11 @@ class VarianceScaling(RandomInitializer):
         output_axes=None,
     ):
         who = type(self).__name__
-        if scale <= 0:
-            raise ValueError(f"{who}: scale must be positive, got {scale}.")
+        if not isinstance(scale, (int, float)) or not scale > 0:
+            raise ValueError(f"{who}: scale must be positive, got {scale!r}.")
         if mode not in ("fan_in", "fan_out", "fan_avg"):
             raise ValueError(f"{who}: mode must be fan_in, fan_out or fan_avg, got {mode!r}.")
-        distribution = distribution.lower()
+        distribution = str(distribution).lower()
         distribution = "truncated_normal" if distribution == "normal" else distribution
         if distribution not in ("uniform", "truncated_normal", "untruncated_normal"):
             raise ValueError(

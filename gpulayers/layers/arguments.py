@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
+from functools import wraps
 
 import numpy as np
+
+from .. import registry
 
 
 def whole(who: str, name: str, value, least: int = 1) -> int:
@@ -82,3 +86,48 @@ def older_input_shape(kwargs: dict) -> tuple | None:
         shape = kwargs.pop("input_shape")
         return (None, *((shape,) if isinstance(shape, int) else shape))
     return (None, kwargs.pop("input_dim")) if "input_dim" in kwargs else None
+
+
+_KINDS = {"activations": "activation", "initializers": "initializer",
+          "regularizers": "regularizer", "constraints": "constraint"}  # fmt: skip
+
+
+def naming_arguments(init):
+    """`__init__` of a layer, whose errors about names of functions say for which argument.
+
+    Arguments whose default is True or False must be one of them.
+    """
+    signature = inspect.signature(init)
+    flags = {p.name for p in signature.parameters.values() if type(p.default) is bool}
+
+    @wraps(init)
+    def named(self, *args, **kwargs):
+        who = type(self).__name__
+        for name in flags & kwargs.keys():
+            checked_bool(who, name, kwargs[name])
+        if kwargs.get("lora_rank") is not None:
+            whole(who, "lora_rank", kwargs["lora_rank"])
+        try:
+            init(self, *args, **kwargs)
+        except (TypeError, ValueError) as error:
+            kind, found, _ = str(error).partition(".get: ")
+            if not found or kind not in _KINDS:
+                if who not in str(error):
+                    error.add_note(f"Raised while a {who} was made.")
+                raise
+            given = signature.bind(self, *args, **kwargs).arguments
+            name = _refused(kind, {**given, **given.get("kwargs", {})})
+            raise type(error)(f"{who}: {name}: {error}") from None
+
+    return named
+
+
+def _refused(kind: str, given: dict) -> str:
+    """The name of the argument that `registry.get` refuses."""
+    for name, value in given.items():
+        if name.endswith(_KINDS[kind]):
+            try:
+                registry.get(kind, value)
+            except (TypeError, ValueError):
+                return name
+    return _KINDS[kind]

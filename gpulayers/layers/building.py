@@ -9,6 +9,7 @@ from .. import tree
 from ..arrays import Abstract, devices, namespace, plain
 from ..arrays.variable import SCOPE
 from . import calling
+from .arguments import naming_arguments
 from .calling import CALL, CallContext
 from .tracking import STRUCTURE
 
@@ -18,6 +19,8 @@ class Building:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__ and cls.__module__.startswith("gpulayers."):
+            cls.__init__ = naming_arguments(cls.__dict__["__init__"])
         if "build" in cls.__dict__:
             cls.build = finishing(cls.__dict__["build"])
 

@@ -81,6 +81,8 @@ class Lambda(Layer):
         if not callable(function):
             raise TypeError(f"Lambda: function must be callable, got {function!r:.60}.")
         self.function = function
+        if not isinstance(arguments, (dict, type(None))):
+            raise TypeError(f"Lambda: arguments must be a dict, got {arguments!r:.60}.")
         self.arguments = dict(arguments or {})
         self.mask = mask
         self.supports_masking = mask is not None

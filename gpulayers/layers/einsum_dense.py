@@ -129,12 +129,13 @@ class EinsumDense(QuantizedProduct, LowRankAdaptation, Layer):
         """What keeps the kernel: for int8 in its own axes, else as a matrix (inputs, outputs)."""
         if mode == "float8":
             return super()._keep(mode, shape)
-        terms, further = _Terms.of(self.equation), self.input_spec.ndim
-        self._summed_axes = terms.summed_inputs(further)
+        terms, ndim = _Terms.of(self.equation), self.input_spec.ndim
+        self._summed_axes = terms.summed_inputs(ndim)
         summed = terms.summed_axes()
         if mode == "int8":
-            order, scale_shape = terms.scale_layout(shape, further)
-            return {"kernel": WholeNumbers(self, "kernel", shape, summed, None, None, order, scale_shape)}
+            order, scale_shape = terms.scale_layout(shape, ndim)
+            options = {"order": order, "scale_shape": scale_shape}
+            return {"kernel": WholeNumbers(self, "kernel", shape, summed, **options)}
         if mode == "int4":
             rows = math.prod(n for i, n in enumerate(shape) if i in summed)
             matrix, size = (rows, math.prod(shape) // rows), self._block_size()
@@ -218,8 +219,8 @@ class _Terms(NamedTuple):
     def check_bias(self, bias_axes) -> None:
         if bias_axes is None:
             return
-        missing = [axis for axis in bias_axes if axis not in self.outputs]
-        if missing or not bias_axes:
+        known = isinstance(bias_axes, str) and set(bias_axes) <= set(self.outputs)
+        if not known or not bias_axes:
             raise ValueError(
                 f"EinsumDense: bias_axes must be letters of the output term {self.outputs!r} of "
                 f"{self.equation!r}, got {bias_axes!r}."

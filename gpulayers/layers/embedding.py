@@ -32,8 +32,9 @@ class Embedding(Quantization, LowRankAdaptation, Layer):
         input_length: of older Keras versions; without effect.
 
     Takes integers (or floats that are whole) of any shape (batch, ...), gives
-    (batch, ..., output_dim).  On the CPU an index outside the table, a negative one too, raises
-    ValueError; on a GPU nobody looks.  Raises ValueError for sizes that are not positive integers.
+    (batch, ..., output_dim).  Negative ones count from the end.  On the CPU an index outside the
+    table raises ValueError; on a GPU nobody looks.  Raises ValueError for sizes that are not
+    positive integers.
     """
 
     lora_target = "embeddings"
@@ -113,10 +114,10 @@ class Embedding(Quantization, LowRankAdaptation, Layer):
         if type(indices) is not np.ndarray or not indices.size:
             return
         low, high = indices.min(), indices.max()
-        if low < 0 or high >= self.input_dim:
+        if low < -self.input_dim or high >= self.input_dim:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r}: indices must be in 0..{self.input_dim - 1} "
-                f"(input_dim={self.input_dim}), got {low if low < 0 else high}."
+                f"(input_dim={self.input_dim}), got {high if high >= self.input_dim else low}."
             )
 
     def compute_mask(self, inputs, mask=None):

@@ -42,6 +42,12 @@ class InputSpec:
         name: str | None = None,
         optional: bool = False,
     ):
+        sizes = tuple(shape) if hasattr(shape, "__iter__") else shape
+        if shape is not None and not tree.is_shape(sizes):
+            raise TypeError(f"InputSpec: shape must be a tuple of sizes and None, got {shape!r}.")
+        for key, value in (("ndim", ndim), ("max_ndim", max_ndim), ("min_ndim", min_ndim)):
+            if value is not None and not hasattr(value, "__index__"):
+                raise TypeError(f"InputSpec: {key} must be a whole number, got {value!r}.")
         self.dtype = None if dtype is None else dtypes.standardize(dtype)
         self.shape = None if shape is None else tuple(shape)
         self.ndim = ndim if shape is None else len(self.shape)

@@ -25,6 +25,8 @@ class Concatenate(Merge):
 
     def __init__(self, axis=-1, **kwargs):
         super().__init__(**kwargs)
+        if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+            raise TypeError(f"Concatenate: axis must be a whole number, got {axis!r}.")
         self.axis = axis
 
     def call(self, inputs):

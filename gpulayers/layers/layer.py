@@ -389,6 +389,7 @@ class Layer(Building, Weights):
         """What pickle and copy take: without the graph around it, which belongs to models, and
         without what is only remembered for speed."""
         state = {**self.__dict__, "_inbound_nodes": [], "_found": None, "_plan": None}
+        state["_called_home"] = None  # Array libraries cannot be pickled; the next call finds it.
         arguments = state.pop("_init_arguments")  # Last: a model's name what its graph holds.
         return {**state, "_usual": None, "_init_arguments": arguments}
 

@@ -116,8 +116,10 @@ class LowRankAdaptation:
 
     def save_own_variables(self, store: dict) -> None:
         """Put the layer's own weights into `store`, with the correction added in."""
-        corrected = self._corrected(self.__dict__["_" + self.lora_target]) if self.lora_enabled else []
-        values = {id(variable): devices.to_numpy(value) for variable, value in corrected}
+        pairs = []
+        if self.lora_enabled:
+            pairs = self._corrected(self.__dict__["_" + self.lora_target])
+        values = {id(variable): devices.to_numpy(value) for variable, value in pairs}
         for i, variable in enumerate(self._kept()):
             value = variable.numpy()
             store[str(i)] = values.get(id(variable), value).astype(value.dtype, copy=False)

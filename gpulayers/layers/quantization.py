@@ -25,7 +25,6 @@ from ..quantizers import (
 from ..quantizers.configs import resolve
 from ..quantizers.float8 import FORMATS, rounded
 from .quantized_weights import Calibrated, kept_matrix, store
-from .tracking import own_variables
 
 REPLACED = ("int8", "int4", "gptq", "awq")  # Modes in which a weight is kept instead of floats.
 
@@ -115,7 +114,8 @@ class Quantization:
 
         Raises ValueError for another mode, before the layer is built, and if it is quantized
         already; NotImplementedError for a mode that this layer does not know, and for "gptq" and
-        "awq", whose calibration is not available: layers that Keras calibrated can be loaded.
+        "awq", whose calibration is not available: a layer made with dtype="gptq/4/128_from_float32"
+        takes the weights that others calibrated.
         """
         config = resolve(f"{type(self).__name__} {self.name!r}", mode, config)
         self._check_quantizable(config.mode, type_check)
@@ -152,8 +152,9 @@ class Quantization:
         check_mode(who, mode, self.compute_dtype)
         if mode in ("gptq", "awq"):
             raise NotImplementedError(
-                f"{who}: {mode} needs a calibration, which is not available; layers that were "
-                "calibrated by Keras can be loaded. Use 'int4' or 'int8' instead."
+                f"{who}: {mode} needs a calibration, which is not available (a layer made with "
+                f"dtype='{mode}/4/128_from_float32' takes weights that were calibrated elsewhere). "
+                "Use 'int4' or 'int8' instead."
             )
 
     def enable_lora(self, rank, lora_alpha=None, **initializers) -> None:
@@ -263,9 +264,7 @@ class Float8:
     def product(self, layer, inputs, training):
         options = {"update": bool(training), "compute_dtype": layer.compute_dtype}
         x = in_float8(inputs, layer.inputs_scale, layer.inputs_amax_history, **options)
-        kernel = in_float8(
-            layer._kernel, layer.kernel_scale, layer.kernel_amax_history, **options
-        )
+        kernel = in_float8(layer._kernel, layer.kernel_scale, layer.kernel_amax_history, **options)
         return with_gradient_in_float8(
             layer._product(x, kernel),
             layer.outputs_grad_scale,
@@ -287,7 +286,7 @@ def _(xp, out, x, y):
 
 @primitive
 def in_float8(x, scale, history, *, update, compute_dtype):
-    """`x` rounded to multiples of 8-bit floats; the "gradients" of the state are its next values."""
+    """`x` rounded to multiples of 8-bit floats; its state's "gradients" are the next state."""
     return _rounded(x, scale, "float8_e4m3fn", compute_dtype)
 
 

@@ -143,6 +143,8 @@ class Weights:
             variable.trainable = False
         return variable
 
+    add_variable = add_weight
+
     @property
     def path(self) -> str:
         """The layer's name behind those of the layers in which it was built: "model/dense"."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 from .. import config
@@ -46,7 +47,7 @@ class _Confusion(Metric):
             y_true = xp.argmax(y_true, axis=self.axis)
         if not self.sparse_y_pred:
             y_pred = xp.argmax(y_pred, axis=self.axis)
-        if y_true.size != y_pred.size:
+        if math.prod(y_true.shape) != math.prod(y_pred.shape):
             raise ValueError(
                 f"{type(self).__name__}: classes y_true of shape {tuple(y_true.shape)} do not fit "
                 f"classes y_pred of shape {tuple(y_pred.shape)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 from .. import losses
@@ -161,7 +162,7 @@ class R2Score(Metric):
         add(self.squared_sum, xp.sum(y_true * y_true * weight, axis=0))
         add(self.total_mse, xp.sum(xp.square(y_true - y_pred) * weight, axis=0))
         add(self.count, xp.sum(weight, axis=0))
-        add(self.num_samples, y_true.size)
+        add(self.num_samples, math.prod(y_true.shape))
 
     def result(self):
         if not self._built:

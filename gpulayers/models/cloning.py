@@ -115,7 +115,9 @@ class _Cloning:
 
     def _inputs(self, graph, input_tensors):
         if input_tensors is None:
-            return tree.map_structure(lambda t: self._of_layer(t.node.operation).output, graph.inputs)
+            return tree.map_structure(
+                lambda t: self._of_layer(t.node.operation).output, graph.inputs
+            )
         flat = tree.flatten(input_tensors)
         if len(flat) != len(graph.input_tensors) or not all(type(x) is KerasTensor for x in flat):
             raise ValueError(

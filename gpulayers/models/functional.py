@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextvars import ContextVar
 
 from .. import registry, tree
@@ -31,10 +32,6 @@ class Functional(Model):
     def get_build_config(self) -> dict:
         """A graph needs no shapes to be built; Keras writes as much."""
         return {"input_shape": None}
-
-    @classmethod
-    def from_config(cls, config: dict, custom_objects=None):
-        return _from_graph_config(Model if cls is Functional else cls, config, custom_objects)
 
 
 def arranged(model: Model, inputs, mask=None) -> list:
@@ -78,8 +75,24 @@ def _by_structure(model, inputs, expected):
             raise ValueError(
                 f"model {model.name!r}: inputs {sorted(missing)} are missing; got {sorted(inputs)}."
             )
+        if len(inputs) > len(expected):
+            _warn(model, f"{sorted(set(inputs) - set(expected))} of the inputs are not used")
         return tree.flatten({key: inputs[key] for key in expected})
+    if isinstance(expected, dict) and tree.is_nested(inputs):
+        if list(expected) != sorted(expected):
+            raise ValueError(
+                f"model {model.name!r}: expected a dict of the inputs {list(expected)}, got a "
+                f"{type(inputs).__name__}."
+            )
+        _warn(model, f"a {type(inputs).__name__} is taken for the dict of {list(expected)}")
     return tree.flatten(inputs)
+
+
+def _warn(model, what):
+    warnings.warn(
+        f"model {model.name!r}: the inputs have another structure than expected: {what}.",
+        stacklevel=2,
+    )
 
 
 def ranked(model, x, tensor):
@@ -194,7 +207,8 @@ def serialize_tensor(tensor: KerasTensor) -> dict:
     }
 
 
-def _from_graph_config(cls, config, custom_objects):
+def from_graph_config(cls, config, custom_objects):
+    """The model that `get_config` of a graph described."""
     made: dict[str, object] = {}
     outputs: dict[tuple, KerasTensor] = {}
     pending, shifts = [], {}
@@ -234,7 +248,7 @@ def _from_graph_config(cls, config, custom_objects):
         pending = left
     ends = [_ends(config[key], outputs, shifts) for key in ("input_layers", "output_layers")]
     own = {k: config[k] for k in ("name", "trainable") if k in config}
-    return cls(*ends, **own)
+    return (Model if cls is Functional else cls)(*ends, **own)
 
 
 def _last_calls(config) -> dict[str, int]:
@@ -282,4 +296,4 @@ def _ends(value, outputs, shifts):
         return outputs[name, index + shifts.get(name, 0), part]
     if isinstance(value, dict):
         return {key: _ends(part, outputs, shifts) for key, part in value.items()}
-    return [_ends(part, outputs, shifts) for part in value]
+    return type(value)(_ends(part, outputs, shifts) for part in value)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 
-from .. import naming, tree
-from ..arrays import Abstract, KerasTensor, infer
+from .. import naming, registry, tree
+from ..arrays import Abstract, KerasTensor, dtypes, infer
 from ..arrays.variable import SCOPE
-
 from ..layers.calling import CALL
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
 from ..layers.plan import step
 from .graph import Graph, keep, operation_of, sizes_fit
+from .input_dtypes import InputDtypes
+from .state_tree import StateTree
 from .trainer import Trainer
 
 
-class Model(Trainer, Layer):
+class Model(Trainer, StateTree, InputDtypes, Layer):
     """A graph of layers, or a layer of one's own, with `fit`, `evaluate` and `predict`.
 
     `Model(inputs, outputs)` is the function from some `Input`s to what layers made of them: each is
@@ -119,6 +120,11 @@ class Model(Trainer, Layer):
             names.append(name if not count else f"{name}_{count}")
         return names
 
+    @property
+    def operations(self) -> list:
+        """The layers and functions of the graph, in the order in which they run."""
+        return self._need_graph("operations").operations()
+
     def _need_graph(self, what) -> Graph:
         if self._graph is None:
             raise AttributeError(
@@ -136,6 +142,11 @@ class Model(Trainer, Layer):
         from .functional import arranged
 
         return self._graph.run(arranged(self, inputs, mask))
+
+    def _graph_inputs(self):
+        if self._graph is None or original(type(self).call) is not Model.call:
+            return None
+        return self._graph.inputs
 
     # A model that is a layer of one's own.
 
@@ -155,7 +166,7 @@ class Model(Trainer, Layer):
             raise
 
     def _build_for(self, shapes):
-        if _original(type(self).build) is _original(Model.build):
+        if original(type(self).build) is original(Model.build):
             self._build_shapes = self._build_shapes or shapes
             self.built = True  # Inner layers build themselves when `call` comes to them.
         else:
@@ -259,11 +270,24 @@ class Model(Trainer, Layer):
 
         load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None):
+        """A model from what `get_config` gave.
+
+        Args:
+            config: of a graph of layers, or the arguments of a class of one's own.
+            custom_objects: name -> class or function, looked at first.
+        """
+        if "layers" in config and "output_layers" in config:
+            from .functional import from_graph_config
+
+            return from_graph_config(cls, config, custom_objects)
+        with registry.custom_object_scope(custom_objects):
+            return super().from_config(config)
+
     def to_json(self, **kwargs) -> str:
         """The model without its weights as JSON: `models.model_from_json` reads it."""
         import json
-
-        from .. import registry
 
         return json.dumps(registry.serialize(self), **kwargs)
 
@@ -285,7 +309,8 @@ class Model(Trainer, Layer):
             return None
         if type(self).call is not Model.call or len(x.shape) != len(graph.input_tensors[0].shape):
             return None
-        if not sizes_fit(x, graph.input_tensors[0]):
+        tensor = graph.input_tensors[0]
+        if not sizes_fit(x, tensor) or dtypes.name(x.dtype) != tensor.dtype:
             return None
         return _graph_step(graph, x)
 
@@ -358,7 +383,7 @@ def _with_fresh_inputs(graph: Graph) -> Graph:
     return Graph(inputs, graph.run(tree.flatten(inputs)))
 
 
-def _original(function):
+def original(function):
     return getattr(function, "__wrapped__", function)
 
 

@@ -25,7 +25,7 @@ _OF_CALLS = frozenset(
     pointwise_kernel predictions q query rtol scale segment_ids sequence_lengths sorted_sequence
     start start_indices start_points step stop target target_length targets transform translation
     updates value values variable variance weights x x1 x2 xi xs y
-    """.split()  # noqa: SIM905
+    """.split()
 )
 _OPTIONS_OF = {
     "allclose": {"rtol", "atol"}, "bincount": {"weights"}, "diagonal": {"offset"},

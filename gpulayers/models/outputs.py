@@ -66,11 +66,11 @@ class Outputs:
         if not tree.is_nested(given):
             return [(self.paths.index(path), given) for path in _places(self._structure)]
         if isinstance(given, dict) and not self._keyed and self.names:
-            return self._match_names(given, argument)
+            return self._match_names(given, argument, is_entry)
         if not tree.is_nested(self._structure):
             given = given if isinstance(given, (list, tuple)) else list(given.values())
             self._check_count(given, argument)
-            return [(0, given[0])]
+            return [(0, _single(given[0], argument, is_entry))]
         shallow = not isinstance(given, dict) and all(
             is_entry(part) or not tree.is_nested(part) for part in given
         )
@@ -81,14 +81,17 @@ class Outputs:
         self._descend(given, self._structure, (), argument, is_entry, found)
         return [(self.paths.index(path), entry) for path, entry in found.items()]
 
-    def _match_names(self, given, argument):
+    def _match_names(self, given, argument, is_entry):
         unknown = [key for key in given if key not in self.names]
         if unknown:
             raise ValueError(
                 f"compile: {argument} has the key {unknown[0]!r}, but the model's outputs are "
                 f"{self.names}."
             )
-        return [(self.names.index(key), entry) for key, entry in given.items()]
+        return [
+            (self.names.index(key), _single(entry, f"{argument}[{key!r}]", is_entry))
+            for key, entry in given.items()
+        ]
 
     def _check_count(self, given, argument):
         if len(given) != self.count:
@@ -102,7 +105,10 @@ class Outputs:
         return f" {self.names}" if self.names else ""
 
     def _descend(self, given, structure, path, argument, is_entry, found):
-        if path in self.paths and (is_entry(given) or not tree.is_nested(given)):
+        if path in self.paths and not isinstance(given, dict):
+            found[path] = _single(given, f"{argument}{tree_place(path)}", is_entry)
+            return
+        if path in self.paths and is_entry(given):
             found[path] = given
             return
         if not tree.is_nested(given):
@@ -189,6 +195,17 @@ def _places(structure, path: tuple = ()):
     parts = structure.items() if isinstance(structure, dict) else enumerate(structure)
     for key, part in parts:
         yield from _places(part, (*path, key))
+
+
+def _single(given, argument, is_entry):
+    """The entry of one output, which may stand in a list of its own."""
+    if is_entry(given) or not isinstance(given, (list, tuple)):
+        return given
+    if len(given) != 1:
+        raise ValueError(
+            f"compile: {argument}: expected one entry for one output, got {len(given)}."
+        )
+    return given[0]
 
 
 def tree_place(path: tuple) -> str:

@@ -15,11 +15,11 @@ def quantize(model, mode, config, filters, type_check) -> None:
     config = resolve(who, mode, config)
     if config.mode in ("gptq", "awq"):
         raise NotImplementedError(
-            f"{who}: {config.mode} needs a calibration, which is not available; models that Keras "
-            "calibrated can be loaded. Use 'int4' or 'int8' instead."
+            f"{who}: {config.mode} needs a calibration, which is not available. Use 'int4' or "
+            "'int8' instead."
         )
     for layer in model._flatten_layers(include_self=False):
-        if layer._layers or not chosen(layer):
+        if layer._layers or not layer.weights or not chosen(layer):
             continue
         try:
             layer.quantize(config.mode, type_check=type_check, config=config)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from .. import naming, registry, tree
-from ..arrays import KerasTensor, masked
-
-from ..layers.input_layer import Input, InputLayer
+from ..arrays import KerasTensor, dtypes, masked
+from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
 from ..layers.plan import step
 from .functional import ranked
 from .graph import Graph, note_calls
-from .model import Model, chain
+from .model import Model, chain, original
 
 
 class Sequential(Model):
@@ -105,7 +104,10 @@ class Sequential(Model):
 
     def build(self, input_shape=None):
         """Create all weights for inputs of that shape (batch axis included)."""
-        if self._tensors or input_shape is None:
+        if input_shape is None:
+            return
+        if self._tensors:
+            self._check_shape(input_shape)
             return
         if not self._stack:
             raise ValueError(f"Sequential {self.name!r} has no layers yet: add some first.")
@@ -123,12 +125,31 @@ class Sequential(Model):
             self._input_layer, self._tensors = None, []
             raise
 
+    def _check_shape(self, shape):
+        known = self._tensors[0].shape
+        fits = tree.is_shape(shape) and len(shape) == len(known)
+        if not fits or any(a != b for a, b in zip(known, shape, strict=True) if None not in (a, b)):
+            raise ValueError(
+                f"Sequential {self.name!r} has an input of shape {known} already: it cannot be "
+                f"built for {shape}."
+            )
+
     def _build_for(self, shapes):
-        shape = next(iter(shapes.values()))
+        if not self._stack:
+            raise ValueError(f"Sequential {self.name!r} has no layers yet: add some first.")
+        shape = next(iter(shapes.values()), None)
         if tree.is_shape(shape):
-            self.build((None, *shape[1:]))
-        else:
-            Layer._build_for(self, shapes)
+            try:
+                self.build((None, *shape[1:]))
+                return
+            except NotImplementedError:  # A layer of which no shapes are known.
+                pass
+        self._built = True  # The layers build themselves when `call` comes to them.
+
+    def _graph_inputs(self):
+        if not self._tensors or original(type(self).call) is not Sequential.call:
+            return None
+        return self._tensors[0] if self._stack and self._stack[0].autocast else None
 
     @property
     def built(self):
@@ -181,6 +202,9 @@ class Sequential(Model):
         if type(self).call is not Sequential.call:
             return None
         if self._tensors and len(x.shape) != len(self._tensors[0].shape):
+            return None
+        tensor = self._graph_inputs()
+        if tensor is not None and dtypes.name(x.dtype) != tensor.dtype:
             return None
         steps = []
         for layer in self._stack:

@@ -155,15 +155,23 @@ def clip(x, x_min, x_max):
     return in_float32(xp.clip, (x, x_min, x_max), {})
 
 
+def _match(x1, x2) -> bool:
+    """Whether NumPy promotes these as Keras does."""
+    if type(x1) in PLAIN:
+        x1, x2 = x2, x1
+    if type(x1) is not np.ndarray:
+        return False
+    return x1.dtype.char in "fd" if type(x2) in PLAIN else getattr(x2, "dtype", None) is x1.dtype
+
+
 def where(condition, x1=None, x2=None):
     """x1 where the condition holds, x2 elsewhere, elementwise.
 
     Without `x1` and `x2`: the places where it holds, as `nonzero` gives them. Raises ValueError if
     only one of them is given.
     """
-    if type(condition) is type(x1) is type(x2) is np.ndarray and condition.dtype.char == "?":
-        if x1.dtype is x2.dtype:
-            return np.where(condition, x1, x2)
+    if type(condition) is np.ndarray and condition.dtype.char == "?" and _match(x1, x2):
+        return np.where(condition, x1, x2)
     if x1 is None and x2 is None:
         from .indexing import nonzero
 

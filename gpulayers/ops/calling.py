@@ -14,6 +14,7 @@ from inspect import signature
 import numpy as np
 
 from ..arrays import Variable, as_array, dtypes, namespace
+from ..arrays.namespace import NUMPY
 from ..arrays.primitive import is_symbolic
 from ..arrays.short_floats import cast, in_float32, is_short
 from ..arrays.symbolic import connect
@@ -128,8 +129,6 @@ def of_bits(name: str, function: str, meaning: str, dtype_of):
 
 def _both(function):
     """A function of a namespace and arrays, and the same for NumPy's arrays alone."""
-    from ..arrays.namespace import NUMPY
-
     if isinstance(function, str):
         return lambda xp, *args: getattr(xp, function)(*args), getattr(NUMPY, function)
     return function, lambda *args: function(NUMPY, *args)
@@ -164,6 +163,11 @@ def together(args, dtype_of=dtypes.promote):
 
     Python numbers beside arrays stay what they are: they do not change a dtype of their kind.
     """
+    first = args[0]
+    if type(first) is np.ndarray and first.dtype.char in READY.get(dtype_of, "fd"):
+        dtype = first.dtype
+        if all(type(a) is np.ndarray and a.dtype is dtype for a in args):
+            return NUMPY, args
     first, kept = None, []
     for a in args:
         if type(a) is Variable:

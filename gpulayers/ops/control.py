@@ -267,7 +267,8 @@ def _prefixes(combined, arrays, axes):
             for x, a in zip(xs, axes, strict=True)
         ]
 
-    odd = _prefixes(combined, combined(part(arrays, 0, count - 1, 2), part(arrays, 1, None, 2)), axes)
+    pairs = combined(part(arrays, 0, count - 1, 2), part(arrays, 1, None, 2))
+    odd = _prefixes(combined, pairs, axes)
     even = part(arrays, 0, 1)
     if count > 2:
         before = part(odd, 0, (count - 1) // 2)

@@ -42,9 +42,7 @@ def convert_to_tensor(x, dtype: str | None = None, sparse=None, ragged=None):
     """
     if sparse or ragged:
         raise ValueError("convert_to_tensor: there are dense arrays only.")
-    if dtype is None or dtypes.name(x.dtype) == dtypes.standardize(dtype):
-        return x
-    return _cast(x, dtypes.standardize(dtype))
+    return x if dtype is None else _cast(x, dtypes.standardize(dtype))
 
 
 @array_function(computes=False)
@@ -63,8 +61,7 @@ def convert_to_numpy(x) -> np.ndarray:
 @array_function(computes=False)
 def cast(x, dtype: str):
     """`x` in another dtype.  Floats lose their fraction when they become integers."""
-    name = dtypes.standardize(dtype)
-    return x if dtypes.name(x.dtype) == name else _cast(x, name)
+    return _cast(x, dtypes.standardize(dtype))
 
 
 astype = cast
@@ -128,7 +125,7 @@ def view(x, dtype: str | None = None):
 
 @array_function(computes=False)
 def stop_gradient(variable):
-    """The values of an array or a Variable: nothing before it gets a gradient through the result."""
+    """The values of an array or a Variable, through which nothing before gets a gradient."""
     return _stop_gradient(variable)
 
 

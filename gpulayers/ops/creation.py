@@ -105,7 +105,8 @@ def full_like(x, fill_value, dtype: str | None = None):
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: str | None = None):
     """An (N, M) matrix with ones on its diagonal `k` and zeros elsewhere; M is N by default."""
-    return _made("eye", int(N), M if M is None else int(M), k=k or 0, dtype=dtype or config.floatx())
+    columns = int(N if M is None else M)
+    return _made("eye", int(N), columns, k=k or 0, dtype=dtype or config.floatx())
 
 
 def identity(n: int, dtype: str | None = None):
@@ -173,7 +174,7 @@ def linspace(
     num = int(num)
     parts = num - 1 if endpoint else num
     step = (stop - start) / parts if parts > 0 else (stop - start) * math.nan
-    places = xp.arange(num, dtype=start.dtype, device=start.device)
+    places = xp.arange(num, dtype=start.dtype, device=devices.device_of(start))
     start, difference = xp.broadcast_arrays(start, stop - start)
     places = xp.reshape(places, (-1,) + (1,) * start.ndim) / max(parts, 1)
     out = start + places * difference  # Exactly `stop` at 1, for most numbers.

@@ -161,9 +161,7 @@ def _(xp, out, x, *, rcond):
         beside = t - xp.matmul(xp.matmul(x, out), t)  # What lies outside the range of x,
         across = t - xp.matmul(xp.matmul(t, out), x)  # and outside that of its transpose.
         return (
-            xp.matmul(beside, xp.matmul(out, pt))
-            + xp.matmul(xp.matmul(pt, out), across)
-            - turned
+            xp.matmul(beside, xp.matmul(out, pt)) + xp.matmul(xp.matmul(pt, out), across) - turned
         )
 
     return (dx,)

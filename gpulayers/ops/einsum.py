@@ -14,6 +14,8 @@ from functools import cache, lru_cache
 from itertools import combinations
 
 from ..arrays import as_array, dtypes, is_array, namespace, primitive
+from ..arrays.primitive import is_symbolic
+from ..arrays.symbolic import connect
 
 __all__ = ["einsum"]
 
@@ -32,6 +34,8 @@ def einsum(subscripts: str, *operands):
     if not isinstance(subscripts, str):
         kind = type(subscripts).__name__
         raise TypeError(f"einsum: the first argument must be a string, got {kind}.")
+    if is_symbolic(*operands):
+        return connect(einsum, subscripts, *operands)
     first = next((x for x in operands if is_array(x)), None)
     operands = [x if is_array(x) else as_array(x, like=first) for x in operands]
     terms, output = parse(subscripts, tuple(len(x.shape) for x in operands))

@@ -42,9 +42,8 @@ def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format: str
 
     Args:
         images: one image or a batch. Margins count as 0.
-        kernel_size: how many pixels it spans, vertically and horizontally.
-        sigma: its widths in pixels. Of the two pairs, as in Keras 3.15, the second width belongs
-            to the vertical weights, and the sizes must then be equal.
+        kernel_size: how many pixels it spans, (vertically, horizontally).
+        sigma: its widths sx and sy in pixels, in this order, as in Keras 3.15.
         data_format: `config.image_data_format()` by default.
 
     Raises ValueError for other ranks.
@@ -58,7 +57,7 @@ def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format: str
 
 
 def _around(size):
-    return (size // 2, (size - 1) // 2)
+    return ((size - 1) // 2, size // 2)
 
 
 SMOOTH, SLOPE = (1, 2, 1), (-1, 0, 1)

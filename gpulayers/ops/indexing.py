@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
+
 from ..arrays import Abstract, dtypes, is_array, namespace, plain
 from ..arrays.primitive import is_symbolic
 from ..arrays.symbolic import connect
@@ -37,6 +39,8 @@ def take(x, indices, axis: int | None = None):
     axis: of the flat array for None. Negative indices count from the end; a wrong index raises
         IndexError on the CPU, elsewhere nobody looks.
     """
+    if type(x) is type(indices) is np.ndarray and indices.dtype.kind in "iu":
+        return np.take(x, indices, axis)
     xp = namespace(x, indices)
     if axis is None:
         x, axis = xp.reshape(x, (-1,)), 0
@@ -62,6 +66,8 @@ def take_along_axis(x, indices, axis: int | None = None):
             f"take_along_axis: x and indices need as many axes, got the shapes {tuple(x.shape)} "
             f"and {tuple(indices.shape)}."
         )
+    if type(x) is type(indices) is np.ndarray and indices.dtype.kind in "iu":
+        return np.take_along_axis(x, indices, axis)
     axis %= x.ndim
     size = x.shape[axis]
     sizes = [max(n, m) if min(n, m) else 0 for n, m in zip(x.shape, indices.shape, strict=True)]
@@ -143,9 +149,8 @@ def slice_update(inputs, start_indices, updates):
     # Axis by axis, from the last: the slices of the updates get what is around them.
     part = updates
     for axis in reversed(range(inputs.ndim)):
-        around = inputs[
-            tuple(_slice(s, s + n) for s, n in zip(starts[:axis], updates.shape[:axis], strict=True))
-        ]
+        sizes = zip(starts[:axis], updates.shape[:axis], strict=True)
+        around = inputs[tuple(_slice(s, s + n) for s, n in sizes)]
         before = (_slice(None),) * axis
         start, stop = starts[axis], starts[axis] + updates.shape[axis]
         part = xp.concat(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from functools import wraps
+from itertools import pairwise
+
+import numpy as np
 
 from ..arrays import is_array, namespace
 from ..arrays.primitive import is_symbolic
@@ -35,6 +38,8 @@ def of_list(function):
 
     @wraps(function)
     def call(xs, *args, **options):
+        if type(xs) is list and _uniform(xs):
+            return function(xs, *args, **options)
         if is_symbolic(xs):
             return connect(call, xs, *args, **options)
         xs = unstack(xs) if is_array(xs) else list(xs)
@@ -44,6 +49,12 @@ def of_list(function):
         return function(xs, *args, **options)
 
     return call
+
+
+def _uniform(xs):
+    """Whether these are NumPy arrays of one dtype."""
+    dtype = getattr(xs[0], "dtype", None) if xs else None
+    return all(type(x) is np.ndarray and x.dtype is dtype for x in xs) and bool(xs)
 
 
 @of_list
@@ -112,7 +123,7 @@ def _parts(x, bounds, axis):
     """Slices of `x` along an axis, cut at the sorted indices `bounds`."""
     before = (slice(None),) * (axis % x.ndim)
     ends = [0, *bounds, x.shape[axis]]
-    return [x[(*before, slice(a, b), ...)] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [x[(*before, slice(a, b), ...)] for a, b in pairwise(ends)]
 
 
 def _bounds(indices):

@@ -162,7 +162,7 @@ def norm(x, ord=None, axis=None, keepdims: bool = False):
     else:
         axes = tuple(a % x.ndim for a in (axis if isinstance(axis, (list, tuple)) else (axis,)))
     if ord is None:
-        return _length(xp, x, axes, keepdims)
+        return _length(xp, x, None if axis is None else axes, keepdims)
     if len(axes) == 1:
         return _vector_norm(xp, x, ord, axes[0], keepdims)
     if len(axes) == 2:

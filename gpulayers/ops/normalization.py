@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .. import config
-from ..arrays import namespace
+from ..arrays import dtypes, namespace
+from ..arrays.short_floats import cast
 from .calling import array_function, as_floats, together
 from .linalg import norm
 
@@ -54,7 +55,7 @@ def batch_normalization(
     return out if offset is None else out + xp.reshape(offset, shape)
 
 
-@array_function("x", "gamma", "beta")
+@array_function("x", "gamma", "beta", computes=False)
 def layer_normalization(
     x, gamma=None, beta=None, axis=-1, epsilon: float | None = None, *, rms_scaling: bool = False
 ):
@@ -69,19 +70,18 @@ def layer_normalization(
 
     Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
-    xp, x = as_floats(x)
-    x = xp.reshape(x, (1,)) if x.ndim == 0 else x
-    axes = _axes(axis, x.ndim)
-    epsilon = config.epsilon() if epsilon is None else epsilon
+    xp, x, dtype, axes, epsilon = _prepared(x, axis, epsilon)
     centred = x - xp.mean(x, axis=axes, keepdims=True)
     variance = xp.mean(centred * centred, axis=axes, keepdims=True)
     out = (x if rms_scaling else centred) / xp.sqrt(variance + epsilon)
     if gamma is not None:
         out = out * _along(xp, gamma, x, axes)
-    return out if beta is None or rms_scaling else out + _along(xp, beta, x, axes)
+    if beta is not None and not rms_scaling:
+        out = out + _along(xp, beta, x, axes)
+    return out if dtype is None else cast(out, dtype)
 
 
-@array_function("x", "scale")
+@array_function("x", "scale", computes=False)
 def rms_normalization(x, scale=None, axis=-1, epsilon: float | None = None):
     """scale x / sqrt(mean(x^2) + epsilon), along axes.
 
@@ -93,17 +93,25 @@ def rms_normalization(x, scale=None, axis=-1, epsilon: float | None = None):
 
     Zhang and Sennrich, "Root mean square layer normalization", 2019.
     """
+    xp, x, dtype, axes, epsilon = _prepared(x, axis, epsilon)
+    out = x / xp.sqrt(xp.mean(x * x, axis=axes, keepdims=True) + epsilon)
+    out = out if scale is None else out * _along(xp, scale, x, axes)
+    return out if dtype is None else cast(out, dtype)
+
+
+def _prepared(x, axis, epsilon):
+    """The namespace, `x` in float32 or longer, what to cast the result to (or None), axes, epsilon.
+
+    Whatever the dtype of the weights, and on GPUs too, 16-bit floats are computed in float32.
+    """
     xp, x = as_floats(x)
     x = xp.reshape(x, (1,)) if x.ndim == 0 else x
-    axes = _axes(axis, x.ndim)
-    epsilon = config.epsilon() if epsilon is None else epsilon
-    out = x / xp.sqrt(xp.mean(x * x, axis=axes, keepdims=True) + epsilon)
-    return out if scale is None else out * _along(xp, scale, x, axes)
-
-
-def _axes(axis, rank):
     axes = axis if isinstance(axis, (list, tuple)) else (axis,)
-    return tuple(sorted(a % rank for a in axes))
+    axes = tuple(sorted(a % x.ndim for a in axes))
+    name = dtypes.name(x.dtype)
+    short = name in dtypes.SHORT_FLOATS
+    epsilon = config.epsilon() if epsilon is None else epsilon
+    return xp, cast(x, "float32") if short else x, name if short else None, axes, epsilon
 
 
 def _along(xp, weights, x, axes):

@@ -81,11 +81,11 @@ def _sizes(group, size, known, pattern):
 def space_to_depth(x, block_size: int, data_format: str = "channels_last"):
     """Blocks of pixels as channels: (N, H, W, C) gives (N, H/b, W/b, b b C).
 
-    data_format: "channels_last" or "channels_first". Raises ValueError if b does not divide the
-        sizes.
+    data_format: "channels_last", or "channels_first" for (N, C, H, W) to (N, C b b, H/b, W/b), as
+        Keras 3.15 has it. Raises ValueError if b does not divide the sizes.
     """
     if data_format == "channels_first":
-        return rearrange(x, "n c (h a) (w b) -> n (a b c) h w", a=block_size, b=block_size)
+        return rearrange(x, "n c (h a) (w b) -> n (c a b) h w", a=block_size, b=block_size)
     return rearrange(x, "n (h a) (w b) c -> n h w (a b c)", a=block_size, b=block_size)
 
 
@@ -93,8 +93,8 @@ def space_to_depth(x, block_size: int, data_format: str = "channels_last"):
 def depth_to_space(x, block_size: int, data_format: str = "channels_last"):
     """Channels as blocks of pixels: (N, H, W, b b C) gives (N, b H, b W, C).
 
-    data_format: "channels_last" or "channels_first", where the blocks' places vary slowest in the
-        one, and fastest in the other, as Keras 3.15 has it.
+    data_format: "channels_last", or "channels_first" for (N, C b b, H, W) to (N, C, b H, b W), as
+        Keras 3.15 has it.
     """
     if data_format == "channels_first":
         return rearrange(x, "n (c a b) h w -> n c (h a) (w b)", a=block_size, b=block_size)

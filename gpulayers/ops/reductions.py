@@ -68,6 +68,8 @@ def _keeps(dtype) -> bool:
 @array_function()
 def mean(x, axis=None, keepdims: bool = False):
     """The mean, sum(x) / n.  Integers become floatx."""
+    if axis is not None and axis in ((), []):
+        return x
     xp, x = as_floats(x)
     return xp.mean(x, axis=axes_of(axis), keepdims=keepdims)
 
@@ -86,14 +88,20 @@ def std(x, axis=None, keepdims: bool = False):
     return xp.std(x, axis=axes_of(axis), keepdims=keepdims)
 
 
+@array_function(computes=False)
 def moments(x, axes, keepdims: bool = False, synchronized: bool = False):
     """The mean and the variance over `axes`, as a pair.
 
-    synchronized: must be False: there is one device.
+    synchronized: must be False: there is one device. What float16 cannot hold becomes its largest
+        number.
     """
     if synchronized:
         raise ValueError("moments: synchronized must be False: a model runs on one device.")
-    return mean(x, axes, keepdims), var(x, axes, keepdims)
+    if dtypes.name(x.dtype) != "float16":
+        return mean(x, axes, keepdims), var(x, axes, keepdims)
+    xp, largest = namespace(x), dtypes.largest("float16")
+    both = moments(cast(x, "float32"), axes, keepdims)
+    return tuple(cast(xp.clip(y, -largest, largest), "float16") for y in both)
 
 
 def _extremum(x, axis, keepdims, initial, name):

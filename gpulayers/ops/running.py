@@ -26,13 +26,17 @@ def _running(name):
 _sums, _products = _running("cumulative_sum"), _running("cumulative_prod")
 
 
+def _wanted(x, dtype):
+    return cast(x, numbers(x) if dtype is None else dtypes.standardize(dtype))
+
+
 @array_function(computes=False)
 def cumsum(x, axis: int | None = None, dtype: str | None = None):
     """Running sums along an axis; of the flat array for None.
 
     dtype: what to compute in, and give; by default that of `x` (int32 for booleans).
     """
-    return _sums(cast(x, dtypes.standardize(dtype, numbers(x))), axis)
+    return _sums(_wanted(x, dtype), axis)
 
 
 @array_function(computes=False)
@@ -41,7 +45,7 @@ def cumprod(x, axis: int | None = None, dtype: str | None = None):
 
     dtype: what to compute in, and give; by default that of `x` (int32 for booleans).
     """
-    return _products(cast(x, dtypes.standardize(dtype, numbers(x))), axis)
+    return _products(_wanted(x, dtype), axis)
 
 
 def nancumsum(x, axis: int | None = None, dtype: str | None = None):

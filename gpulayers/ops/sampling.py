@@ -110,7 +110,7 @@ def _pixels(xp, height, width, like):
 
 def _read(images, ys, xs, interpolation, fill_mode, fill_value):
     """Images (N, H, W, C) at the places (ys, xs), (N, H', W') each."""
-    xp, (n, height, width, channels) = namespace(images, ys, xs), images.shape
+    xp, (_, height, width, channels) = namespace(images, ys, xs), images.shape
     results = []
     for image, y, x in zip(xp.unstack(images), xp.unstack(ys), xp.unstack(xs), strict=True):
         rows = xp.reshape(image, (height * width, channels))

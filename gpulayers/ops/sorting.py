@@ -38,7 +38,8 @@ def _sortable(x, axis):
 def sort(x, axis: int | None = -1):
     """The elements of an axis in rising order; of the flat array for None."""
     xp, numbers, axis = _sortable(x, axis)
-    return xp.astype(xp.sort(numbers, axis=axis), x.dtype)
+    out = xp.sort(numbers, axis=axis)
+    return out if numbers.dtype == x.dtype else xp.astype(out, x.dtype)
 
 
 @array_function()
@@ -148,7 +149,7 @@ def _unique(name, meaning):
 
 unique_all = _unique("unique_all", "Distinct elements, their first indices, inverse and counts")
 unique_counts = _unique("unique_counts", "Distinct elements and how often they occur")
-unique_inverse = _unique("unique_inverse", "Distinct elements, and for each element which one it is")
+unique_inverse = _unique("unique_inverse", "Distinct elements, and which of them each element is")
 unique_values = _unique("unique_values", "Distinct elements")
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..arrays import as_array, dtypes, namespace, plain
+from ..arrays.devices import device_of
 from ..arrays.shapes import reduced_shape
 from .calling import array_function, as_floats, together
 from .reductions import axes_of
@@ -210,7 +211,7 @@ def histogram(x, bins: int = 10, range=None):
         low, high = map(float, range)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    edges = xp.asarray(np.linspace(low, high, bins + 1), dtype=x.dtype, device=x.device)
+    edges = xp.asarray(np.linspace(low, high, bins + 1), dtype=x.dtype, device=device_of(x))
     above = xp.searchsorted(edges, x, side="right") - 1
     place = xp.where(x == edges[-1], bins - 1, above)
     inside = (x >= edges[0]) & (x <= edges[-1])

@@ -103,7 +103,7 @@ def check_kind(who: str, parameter, value) -> None:
     """Raise unless a setting is of the kind of its default: a number, or True or False."""
     if type(parameter.default) is bool:
         check_flag(who, parameter.name, value)
-    elif isinstance(parameter.default, (int, float)):
+    elif isinstance(parameter.default, (int, float)) and value is not None:
         check_number(who, parameter.name, value, low=-math.inf)
 
 

@@ -25,13 +25,13 @@ class OptimizerState:
 
     def __getstate__(self):
         """What pickle and copy take: all but what goes by the identity of Variables."""
-        by_identity = ("_plans", "_joined", "_own", "_trainable_variables_indices")
+        by_identity = ("_plans", "_joined", "_own", "_home", "_trainable_variables_indices")
         return {k: v for k, v in self.__dict__.items() if k not in by_identity}
 
     def __setstate__(self, state):
         indices = {id(v): i for i, v in enumerate(state["_trainable_variables"])}
         self.__dict__.update(state, _trainable_variables_indices=indices)
-        self.__dict__.update(_plans={}, _joined={}, _own={})
+        self.__dict__.update(_plans={}, _joined={}, _own={}, _home=None)
 
     def __setattr__(self, name, value):
         super().__setattr__(name, value)

@@ -117,7 +117,7 @@ class Int4QuantizationConfig(QuantizationConfig):
 
 
 class Float8QuantizationConfig(QuantizationConfig):
-    """Training with weights, inputs and gradients rounded to 8-bit floats.  There are no options."""
+    """Training with weights, inputs and gradients rounded to 8-bit floats, without options."""
 
     mode = "float8"
 
@@ -283,7 +283,8 @@ def resolve(who: str, mode: str | None, config) -> QuantizationConfig:
         if mode in ("gptq", "awq"):
             raise ValueError(f"{who}: {mode} needs config={mode.upper()}Config(...).")
         raise ValueError(
-            f"{who}: quantization mode must be one of {', '.join(QUANTIZATION_MODES)}, got {mode!r}."
+            f"{who}: quantization mode must be one of {', '.join(QUANTIZATION_MODES)}, got "
+            f"{mode!r}."
         )
     if not isinstance(config, QuantizationConfig):
         raise ValueError(

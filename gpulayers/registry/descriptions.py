@@ -277,7 +277,9 @@ def _deserialize_special(config, custom_objects, safe_mode):
 
         from ..arrays import dtypes
 
-        return np.array(inner["value"], dtype=dtypes.numpy_dtype(dtypes.standardize(inner["dtype"])))
+        return np.array(
+            inner["value"], dtype=dtypes.numpy_dtype(dtypes.standardize(inner["dtype"]))
+        )
     if name == "__bytes__":
         return inner["value"].encode("utf-8")
     if name == "__tuple__":

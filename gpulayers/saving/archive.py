@@ -90,14 +90,14 @@ class Archive:
         info = self._zip.NameToInfo.get(name)
         if info is None:
             raise ValueError(f"it has no member {name}: it is no .keras archive.")
-        most = info.compress_size
+        least = most = info.compress_size
         if info.compress_type == zipfile.ZIP_DEFLATED:
-            most = max(LARGEST_RATIO * most, UNSUSPICIOUS)
+            least, most = 0, max(LARGEST_RATIO * most, UNSUSPICIOUS)
         elif info.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"{name} is compressed in a way that no .keras archive is.")
-        if info.file_size > most:
+        if not least <= info.file_size <= most:
             raise ValueError(
-                f"{name} claims to have {info.file_size} bytes, but only {info.compress_size} are "
+                f"{name} claims to have {info.file_size} bytes, but {info.compress_size} are "
                 "stored."
             )
         return info

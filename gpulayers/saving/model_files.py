@@ -189,9 +189,7 @@ def _check_model(who, model):
 
 def _check_built(who, model):
     if not model.built:
-        raise ValueError(
-            f"{who}: {model.name!r} has no weights yet: build it, or call it on data."
-        )
+        raise ValueError(f"{who}: {model.name!r} has no weights yet: build it, or call it on data.")
 
 
 def _check_ending(path, zipped):

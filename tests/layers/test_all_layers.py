@@ -102,7 +102,9 @@ CASES = [
     case("ZeroPadding3D", VOLUMES, options={"padding": (0, 1, 2)}),
 ]  # fmt: skip
 EVERY = pytest.mark.parametrize(
-    ("name", "options", "inputs", "how"), CASES, ids=[f"{one[0]}-{i}" for i, one in enumerate(CASES)]
+    ("name", "options", "inputs", "how"),
+    CASES,
+    ids=[f"{one[0]}-{i}" for i, one in enumerate(CASES)],
 )
 
 

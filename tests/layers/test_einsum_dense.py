@@ -191,8 +191,8 @@ def test_output_shape_is_needed():
         layers.EinsumDense("ab,bc->ac")
 
 
-def test_quantization_is_refused():
-    with pytest.raises(ValueError, match="quantization_config must be None, got dict"):
+def test_bad_quantization_config():
+    with pytest.raises(TypeError, match="must be a QuantizationConfig or None, got dict"):
         layers.EinsumDense("ab,bc->ac", 5, quantization_config={})
 
 

@@ -100,8 +100,13 @@ def test_older_spelling():
     assert layer(indices(2, 7)).shape == (2, 7, 3)
 
 
+def test_negative_indices_count_from_the_end():
+    layer = layers.Embedding(6, 3)
+    np.testing.assert_array_equal(layer(np.array([-1, -6])), layer(np.array([5, 0])))
+
+
 @pytest.mark.parametrize(
-    ("values", "got"), [([0, 6], 6), ([-1, 2], -1), ([[1, 2], [3, 40]], 40), ([2.0, 9.0], 9)]
+    ("values", "got"), [([0, 6], 6), ([-7, 2], -7), ([[1, 2], [3, 40]], 40), ([2.0, 9.0], 9)]
 )
 def test_indices_out_of_range(values, got):
     layer = layers.Embedding(6, 3, name="words")
@@ -122,7 +127,7 @@ def test_bad_sizes(sizes):
 def test_bad_weights():
     with pytest.raises(ValueError, match=r"set_weights expected 1 arrays(.|\n)*\(6, 4\)"):
         layers.Embedding(6, 3, weights=np.zeros((6, 4)))
-    with pytest.raises(ValueError, match="quantization_config must be None"):
+    with pytest.raises(TypeError, match="must be a QuantizationConfig or None, got str"):
         layers.Embedding(6, 3, quantization_config="int8")
 
 

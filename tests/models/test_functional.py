@@ -254,7 +254,7 @@ def test_what_is_no_graph():
         bool(a)
     with pytest.raises(TypeError, match="was given to a NumPy function"):
         np.asarray(a)
-    with pytest.raises(ValueError, match="give `shape` or `batch_shape`, not both"):
+    with pytest.raises(ValueError, match="give `batch_shape`, or `shape`"):
         Input((3,), batch_shape=(None, 3))
     with pytest.raises(TypeError, match="a shape is a tuple of whole numbers"):
         Input("wide")

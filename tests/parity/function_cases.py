@@ -16,6 +16,7 @@ LOST_ARGUMENTS = {
     "47b93b469ffd": {"axis": 0},
     "622e4c084fcf": {"axis": 0},
 }
+ANY_VALUES = ("empty", "empty_like", "elastic_transform")  # Not set, or random.
 LINEAR_ALGEBRA = 1e-4  # What the decompositions of two libraries differ by in float32.
 
 
@@ -43,11 +44,27 @@ class FunctionCase:
         else:
             call = presence.make(self._config())
         args, kwargs = self._arguments(case)
-        got = call(*args, **kwargs)
-        if self.name() in ("empty", "empty_like"):  # Any values will do.
+        problem = self._run_with(call, args, kwargs)
+        if problem and self._has_lost_layout(kwargs):
+            return self._run_with(call, args, {**kwargs, "data_format": "channels_first"})
+        return problem
+
+    def _run_with(self, call, args, kwargs) -> str | None:
+        case = self.case
+        try:
+            got = call(*args, **kwargs)
+        except ValueError as error:
+            if self._has_lost_layout(kwargs):
+                return str(error)
+            raise
+        if self.name() in ANY_VALUES:
             expected = self.cases.array(case["out"])
             got = expected.astype(numpy(got).dtype).reshape(got.shape)
         return self._compare(got, case["out"], case.get("asserted", []))
+
+    def _has_lost_layout(self, kwargs) -> bool:
+        """Keras's tests of images set the layout globally, which was not recorded."""
+        return self.case.get("fn", "").startswith("ops.image.") and not kwargs.get("data_format")
 
     def _arguments(self, recorded: dict):
         parts = (recorded["args"], recorded["kwargs"])

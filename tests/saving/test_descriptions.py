@@ -110,7 +110,9 @@ def test_what_keras_names_otherwise():
     for module in ("keras.src.layers.core.dense", "keras.layers", "tensorflow.keras.layers"):
         config = {"module": module, "class_name": "Dense", "config": {"units": 2}}
         assert isinstance(registry.deserialize(config), layers.Dense)
-    assert isinstance(registry.deserialize({"class_name": "Dense", "config": {"units": 2}}), layers.Dense)
+    assert isinstance(
+        registry.deserialize({"class_name": "Dense", "config": {"units": 2}}), layers.Dense
+    )
     for module in ("mine.layers", None, 3):
         config = {"module": module, "class_name": "Dense", "config": {"units": 2}}
         with pytest.raises(ValueError, match="unknown class 'Dense'"):

@@ -46,7 +46,9 @@ def test_a_model_with_lambdas(tmp_path):
         [gpulayers.Input((4,)), layers.Lambda(lambda x: x * 2), layers.Dense(2, lambda x: x + 1)]
     )
     model.save(tmp_path / "m.keras")
-    with pytest.raises(ValueError, match=r"m.keras: .*a Python lambda.*load it with safe_mode=False"):
+    with pytest.raises(
+        ValueError, match=r"m.keras: .*a Python lambda.*load it with safe_mode=False"
+    ):
         saving.load_model(tmp_path / "m.keras")
     again = saving.load_model(tmp_path / "m.keras", safe_mode=False)
     np.testing.assert_array_equal(again(X), model(X))

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from saving.data import inputs, leaves, train
+from saving.models import Blocks  # noqa: F401  The class in "subclassed".
 
-sys.path.insert(0, str(Path(__file__).parent))
-from data import inputs, leaves, train  # noqa: E402
-from models import Blocks  # noqa: E402, F401  The class in "subclassed".
-
-from gpulayers import saving  # noqa: E402
+from gpulayers import saving
 
 FILES = Path(__file__).parent / "files"
 EXPECTED = json.loads((FILES / "expected.json").read_text())

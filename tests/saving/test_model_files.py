@@ -6,18 +6,13 @@ import io
 import json
 import os
 import stat
-import sys
 import zipfile
-from pathlib import Path
 
-import numpy as np
 import pytest
+from saving.models import Scale, X, Y, blocks, compiled, fit, graph, same, sequential
 
-sys.path.insert(0, str(Path(__file__).parent))
-from models import X, Y, Scale, blocks, compiled, fit, graph, same, sequential  # noqa: E402
-
-import gpulayers  # noqa: E402
-from gpulayers import layers, losses, metrics, models, optimizers, saving  # noqa: E402
+import gpulayers
+from gpulayers import layers, losses, metrics, models, optimizers, saving
 
 
 def saved(model, path):
@@ -105,9 +100,7 @@ def test_checkpoints_while_training(tmp_path):
     whole = fit(compiled(), 5)
     path = str(tmp_path / "deep" / "{epoch}.keras")
     checkpoint = gpulayers.callbacks.ModelCheckpoint(path)
-    compiled().fit(
-        X, Y, batch_size=3, epochs=2, shuffle=False, verbose=0, callbacks=[checkpoint]
-    )
+    compiled().fit(X, Y, batch_size=3, epochs=2, shuffle=False, verbose=0, callbacks=[checkpoint])
     again = saving.load_model(tmp_path / "deep" / "2.keras")
     assert fit(again, 5, start=2)["loss"] == whole["loss"][2:]
 
@@ -129,7 +122,10 @@ def test_optimizers(tmp_path, optimizer):
     model.compile(optimizers.deserialize(optimizers.serialize(optimizer)), "mse")
     fit(model, 2)
     again, _ = saved(model, tmp_path / "m.keras")
-    same([v.numpy() for v in again.optimizer.variables], [v.numpy() for v in model.optimizer.variables])
+    same(
+        [v.numpy() for v in again.optimizer.variables],
+        [v.numpy() for v in model.optimizer.variables],
+    )
     assert fit(again, 2) == fit(model, 2)
 
 
@@ -229,7 +225,11 @@ def test_a_folder(tmp_path):
     model = compiled()
     fit(model, 1)
     model.save(tmp_path / "m", zipped=False)
-    assert sorted(os.listdir(tmp_path / "m")) == ["config.json", "metadata.json", "model.weights.h5"]
+    assert sorted(os.listdir(tmp_path / "m")) == [
+        "config.json",
+        "metadata.json",
+        "model.weights.h5",
+    ]
     again = saving.load_model(tmp_path / "m")
     assert fit(again, 2) == fit(model, 2)
     again.load_weights(tmp_path / "m")

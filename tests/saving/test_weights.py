@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from saving.models import Scale, X, blocks, compiled, fit, graph, same, sequential
 
-sys.path.insert(0, str(Path(__file__).parent))
-from models import X, Scale, blocks, compiled, fit, graph, same, sequential  # noqa: E402
-
-import gpulayers  # noqa: E402
-from gpulayers import layers, models  # noqa: E402
-from gpulayers.saving.weights import walk  # noqa: E402
+import gpulayers
+from gpulayers import layers, models
+from gpulayers.saving.weights import walk
 
 
 def paths(model):
@@ -237,7 +233,9 @@ def test_missing_and_further_layers(tmp_path):
     large.save_weights(tmp_path / "large.weights.h5")
     with pytest.raises(ValueError, match=r"layers/dense_1 .* expected \(3, 2\), \(2,\); found no"):
         large.load_weights(tmp_path / "small.weights.h5")
-    with pytest.warns(UserWarning, match="the file has weights for layers/dense_1, which") as caught:
+    with pytest.warns(
+        UserWarning, match="the file has weights for layers/dense_1, which"
+    ) as caught:
         small.load_weights(tmp_path / "large.weights.h5")
     assert caught[0].filename == __file__
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import shapes
 from .table import TABLE, Function, define
 
@@ -64,7 +66,7 @@ define(shapes.astype, astype=lambda xp, out, x, dtype, **k: (lambda g: g, None))
 
 def _concat(xp, out, *arrays, axis=0):
     if axis is None:
-        sizes = [a.size for a in arrays]
+        sizes = [math.prod(a.shape) for a in arrays]
         parts = zip(arrays, sizes, _starts(sizes), strict=True)
         return tuple(
             (lambda g, a=a.shape, i=i, n=n: xp.reshape(g[i : i + n], a)) for a, n, i in parts

@@ -23,7 +23,7 @@ class PyDataset:
         max_queue_size: how many batches may be made ahead of need.
 
     In training, order is kept, and `shuffle=True` draws another order of batches for every epoch.
-    Raises ValueError for less than 0 workers or a queue shorter than 1.
+    Raises ValueError for less than 0 workers, and for several with a queue shorter than 1.
     """
 
     _workers, _use_multiprocessing, _max_queue_size = 1, False, 10
@@ -34,10 +34,10 @@ class PyDataset:
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
-        if workers < 0 or max_queue_size < 1:
+        if workers < 0 or max_queue_size < (workers > 1 or (workers > 0 and use_multiprocessing)):
             raise ValueError(
-                f"{type(self).__name__}: workers must be 0 or more and max_queue_size 1 or more, "
-                f"got {workers} and {max_queue_size}."
+                f"{type(self).__name__}: workers must be 0 or more, and max_queue_size 1 or more "
+                f"for several, got {workers} and {max_queue_size}."
             )
         self._workers, self._use_multiprocessing = workers, use_multiprocessing
         self._max_queue_size = max_queue_size

@@ -1,0 +1,289 @@
+"""The arrays of the stand-in for CuPy: see `stand_in_cupy`."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import threading
+
+import numpy as np
+
+COUNT = 2  # Devices.
+host_copies: list[str] = []  # What brought values to the host, each time.
+NAMESPACE: dict[str, object] = {}  # The functions of `cupy`.
+_here = threading.local()
+
+
+class Device:
+    """`cupy.cuda.Device`: a number, and a context manager that makes it the current device."""
+
+    compute_capability = "90"
+
+    def __init__(self, device=None):
+        if isinstance(device, Device):
+            device = device.id
+        self.id = current_device() if device is None else int(device)
+        if not 0 <= self.id < COUNT:
+            raise RuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+
+    def __enter__(self):
+        _here.stack = [*getattr(_here, "stack", []), current_device()]
+        _here.device = self.id
+        return self
+
+    def __exit__(self, *error):
+        _here.device = _here.stack.pop()
+
+    use = __enter__
+
+    def __int__(self):
+        return self.id
+
+    def __eq__(self, other):
+        return isinstance(other, Device) and other.id == self.id
+
+    def __hash__(self):
+        return hash(("cupy", self.id))
+
+    def __repr__(self):
+        return f"<CUDA Device {self.id}>"
+
+
+def current_device() -> int:
+    return getattr(_here, "device", 0)
+
+
+class ndarray:
+    """`cupy.ndarray`: a NumPy array that only this module may touch."""
+
+    __slots__ = ("__weakref__", "_host", "device")
+    __array_priority__ = 100
+
+    def __init__(self, shape, dtype=np.float64):
+        self._host, self.device = np.empty(shape, dtype), Device()
+        self._host.fill(77)
+
+    shape = property(lambda self: self._host.shape)
+    dtype = property(lambda self: self._host.dtype)
+    ndim = property(lambda self: self._host.ndim)
+    size = property(lambda self: self._host.size)
+    nbytes = property(lambda self: self._host.nbytes)
+    itemsize = property(lambda self: self._host.itemsize)
+    T = property(lambda self: made(self._host.T))
+    mT = property(lambda self: made(self._host.mT))
+
+    def get(self, stream=None, order="C", out=None, blocking=True):
+        host_copies.append("get")
+        return np.array(self._host)
+
+    def set(self, source, stream=None):
+        """Copy from the host: on a stream, when something waits for it."""
+        if type(source) is not np.ndarray or source.dtype != self.dtype:
+            raise TypeError("only a NumPy array of the same dtype can be set")
+
+        def copy():
+            self._host[...] = source
+
+        copy() if stream is None else stream.pending.append(copy)
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError(
+            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct "
+            "a NumPy array explicitly."
+        )
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if method != "__call__":
+            return NotImplemented
+        return NAMESPACE[ufunc.__name__](*inputs, **kwargs)
+
+    def __array_function__(self, function, types, args, kwargs):
+        return NAMESPACE[function.__name__](*args, **kwargs)
+
+    def __dlpack__(self, **options):
+        raise BufferError("the stand-in for CuPy cannot share its memory")
+
+    def __dlpack_device__(self):
+        return 2, self.device.id
+
+    def __getitem__(self, key):
+        with self.device:
+            return made(self._host[given(key)])
+
+    def __setitem__(self, key, value):
+        self._host[given(key)] = given(value)
+
+    def __len__(self):
+        return len(self._host)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self):
+        return bool(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __float__(self):
+        return float(self.item())
+
+    def item(self, *index):
+        host_copies.append("item")
+        return self._host.item(*index)
+
+    def tolist(self):
+        return self.get().tolist()
+
+    def take(self, indices, axis=None):
+        return called(np.take, self, indices, axis=axis)
+
+    def transpose(self, *axes):
+        return made(self._host.transpose(*axes))
+
+    def fill(self, value):
+        self._host.fill(value)
+
+    def __repr__(self):
+        return f"array({self._host!r}, stand-in on {self.device})"
+
+    def __reduce__(self):
+        return asarray, (self.get(),)
+
+    def __deepcopy__(self, memory):
+        return made(self._host.copy())
+
+
+ndarray.__module__ = "cupy"
+HALF = ("float16", "bfloat16")
+
+
+def made(host):
+    """An array of ours around a result of NumPy's: also for a single number."""
+    if isinstance(host, (tuple, list)):
+        parts = [made(part) for part in host]
+        return type(host)(*parts) if hasattr(host, "_fields") else type(host)(parts)
+    if not isinstance(host, (np.ndarray, np.generic)):
+        return host
+    new = ndarray.__new__(ndarray)
+    new._host, new.device = np.asarray(host), Device()
+    return new
+
+
+def given(x):
+    """What NumPy gets for an argument.  Raises as CuPy does for arrays that it cannot take."""
+    if type(x) is ndarray:
+        if x.device.id != current_device():
+            raise ValueError(
+                f"Array device must be same as the current device: array device = {x.device.id} "
+                f"while current = {current_device()}"
+            )
+        return x._host
+    foreign = hasattr(type(x), "__array_namespace__") and not isinstance(x, np.generic)
+    if isinstance(x, np.ndarray) or foreign:
+        raise TypeError(f"Unsupported type {type(x)}")
+    if isinstance(x, (list, tuple)):
+        return type(x)(map(given, x))
+    return x
+
+
+def _given_values(options):
+    return {key: given(value) for key, value in options.items()}
+
+
+def called(function, *args, **kwargs):
+    """NumPy's function of our arrays; bfloat16 stays itself, as on a GPU."""
+    with np.errstate(all="ignore"):  # As a GPU does.
+        return _computed(function, [given(a) for a in args], _given_values(kwargs))
+
+
+def _computed(function, args, kwargs):
+    leaves = [p for a in args for p in (a if isinstance(a, (list, tuple)) else [a])]
+    dtypes = {a.dtype.name for a in leaves if isinstance(a, np.ndarray)}
+    if "bfloat16" not in dtypes:
+        return made(function(*args, **kwargs))
+    short = next(a.dtype for a in leaves if getattr(getattr(a, "dtype", 0), "name", "") in HALF)
+
+    def wide(a):
+        if isinstance(a, (list, tuple)):
+            return type(a)(map(wide, a))
+        return a.astype(np.float32) if getattr(a, "dtype", None) == short else a
+
+    out = function(*map(wide, args), **kwargs)
+    if {"float32", "float64"} & dtypes or "dtype" in kwargs:
+        return made(out)
+    outs = out if isinstance(out, (tuple, list)) else [out]
+    outs = [o.astype(short) if o.dtype == np.float32 else o for o in outs]
+    return made(type(out)(outs) if isinstance(out, (tuple, list)) else outs[0])
+
+
+def function_of(source):
+    @functools.wraps(source)
+    def call(*args, **kwargs):
+        return called(source, *args, **kwargs)
+
+    if isinstance(source, np.ufunc) and source.nin == 2:
+        call.at = lambda a, key, b: source.at(given(a), given(key), given(b))
+    return call
+
+
+def _method(name):
+    def call(self, *args, **kwargs):
+        return called(lambda a, *rest, **kw: getattr(a, name)(*rest, **kw), self, *args, **kwargs)
+
+    return call
+
+
+for _name in """all any argmax argmin argsort clip copy cumprod cumsum dot flatten max mean min
+    nonzero prod ravel repeat reshape round squeeze std sum swapaxes trace var""".split():
+    setattr(ndarray, _name, _method(_name))
+ndarray.astype = lambda self, dtype, order="K", casting=None, subok=None, copy=True: made(
+    given(self).astype(dtype, copy=copy)
+)
+ndarray.view = lambda self, dtype: made(given(self).view(dtype))
+
+
+def _operator(name):
+    function = getattr(operator, name)
+
+    def defers(other):
+        """NumPy's rule for operands that want to compute themselves (recorded arrays, weights)."""
+        if type(other) is ndarray or isinstance(other, (int, float, complex, np.generic)):
+            return False
+        return hasattr(other, "__array_ufunc__") and other.__array_ufunc__ is None
+
+    def forward(self, other):
+        return NotImplemented if defers(other) else called(function, self, other)
+
+    def reflected(self, other):
+        return NotImplemented if defers(other) else called(function, other, self)
+
+    return forward, reflected
+
+
+for _name in "add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift".split():
+    _forward, _reflected = _operator(_name)
+    setattr(ndarray, f"__{_name.rstrip('_')}__", _forward)
+    setattr(ndarray, f"__r{_name.rstrip('_')}__", _reflected)
+for _name in "lt le gt ge eq ne".split():
+    setattr(ndarray, f"__{_name}__", _operator(_name)[0])
+for _name in "neg pos abs invert".split():
+    setattr(ndarray, f"__{_name}__", _method(f"__{_name}__"))
+ndarray.__hash__ = None
+
+
+def asarray(a, dtype=None, order=None):
+    """A copy on the current device, unless `a` is such an array already."""
+    if type(a) is not ndarray:
+        return made(np.array(a, dtype=dtype))
+    here = a if a.device.id == current_device() else made(a._host.copy())
+    return here if dtype is None or here.dtype == dtype else here.astype(dtype)
+
+
+def array(a, dtype=None, copy=True, **options):
+    here = asarray(a, dtype)
+    return made(here._host.copy()) if here is a and copy else here
+
+
+def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
+    return a.get() if type(a) is ndarray else np.asarray(a)
