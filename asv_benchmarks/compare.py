@@ -138,7 +138,7 @@ def summary(found) -> str:
         for times in found.values():
             if name in times:
                 ratios = [a / b for a, b in zip(times[name], times[OURS], strict=True)]
-                ratio = "" if name == OURS else f" ({median(ratios):.2g})"
+                ratio = "" if name == OURS else f" ({median(ratios):.2f})"
                 row.append(time(median(times[name])) + ratio)
             else:
                 row.append("")
@@ -148,9 +148,10 @@ def summary(found) -> str:
 
 def time(seconds: float) -> str:
     """A time with a unit that suits it."""
-    if seconds > 2:
-        return f"{seconds:.1f} s"
-    return f"{seconds * 1e3:.3g} ms" if seconds > 2e-3 else f"{seconds * 1e6:.3g} µs"
+    if seconds > 1:
+        return f"{seconds:.2f} s"
+    value, unit = (seconds * 1e3, "ms") if seconds > 1e-3 else (seconds * 1e6, "µs")
+    return f"{value:.0f} {unit}" if value > 100 else f"{value:.1f} {unit}"
 
 
 def verdicts(found) -> list[str]:

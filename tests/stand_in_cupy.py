@@ -9,6 +9,7 @@ stream of their own happen as late as CUDA may let them happen.
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -94,16 +95,23 @@ def _module(name, **contents):
     return made
 
 
-def _unavailable():
-    raise RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+def _count():
+    if not _usable[0]:
+        raise RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+    return COUNT
 
 
-def modules(usable: bool = True) -> dict[str, ModuleType]:
-    """The modules to be put into `sys.modules`; `usable` says whether there are GPUs."""
+_usable = [True]
+_compat: dict[str, ModuleType] = {}  # array_api_compat's modules, made of the stand-in's.
+
+
+@functools.cache
+def modules() -> dict[str, ModuleType]:
+    """The modules to be put into `sys.modules`."""
     properties = {"name": b"Stand-in", "totalGlobalMem": 2**33, "major": 9, "minor": 0}
     runtime = _module(
         "cupy.cuda.runtime",
-        getDeviceCount=(lambda: COUNT) if usable else _unavailable,
+        getDeviceCount=_count,
         getDeviceProperties=lambda i: properties,
         getDevice=current_device,
     )
@@ -112,7 +120,7 @@ def modules(usable: bool = True) -> dict[str, ModuleType]:
         Device=Device, Stream=Stream, Event=Event, runtime=runtime,
         device=_module("cupy.cuda.device", Device=Device),
         get_current_stream=Stream,
-        is_available=lambda: usable,
+        is_available=lambda: _usable[0],
         nvrtc=_module("cupy.cuda.nvrtc", getVersion=lambda: (13, 0)),
     )  # fmt: skip
     functions = {name: function_of(getattr(np, name)) for name in FUNCTIONS + CREATION}
@@ -138,7 +146,10 @@ def _belongs(name: str) -> bool:
 
 @contextlib.contextmanager
 def installed(usable: bool = True):
-    """Within it, `import cupy` gives the stand-in; array_api_compat and gpulayers start anew."""
+    """Within it, `import cupy` gives the stand-in, and gpulayers looks for GPUs again.
+
+    `usable` says whether there are any.
+    """
     import array_api_compat as package
 
     from gpulayers import config
@@ -158,14 +169,19 @@ def installed(usable: bool = True):
     loaded = "cupy" in _loaded
     clear()
     _loaded.add("cupy")  # No kernels: there is nothing here that could run them.
-    found = modules(usable)
-    sys.modules.update(found)
+    was_usable, _usable[0], found = _usable[0], usable, modules()
+    sys.modules.update(found | _compat)
+    if _compat:
+        package.cupy = _compat["array_api_compat.cupy"]
     NAMESPACE.update(found["cupy"].__dict__)
     host_copies.clear()
     try:
         yield found["cupy"]
     finally:
+        names = [name for name in sys.modules if name.startswith("array_api_compat.cupy")]
+        _compat.update({name: sys.modules[name] for name in names})
         clear()
+        _usable[0] = was_usable
         sys.modules.update(before)
         if attribute is not None:
             package.cupy = attribute

@@ -75,7 +75,9 @@ def test_packed_bytes():
 @pytest.mark.parametrize("function", ["pack_int4", "unpack_int4"])
 def test_bad_packing(function):
     call = getattr(quantizers, function)
-    with pytest.raises(ValueError, match=f"{function}: dtype must be 'int8' or 'uint8', got 'int4'"):
+    with pytest.raises(
+        ValueError, match=f"{function}: dtype must be 'int8' or 'uint8', got 'int4'"
+    ):
         call(np.zeros((2, 2), "int8"), 2, dtype="int4")
     with pytest.raises(TypeError, match=f"{function}: expected an array of int8.*, got float32"):
         call(floats(2, 2), 0)

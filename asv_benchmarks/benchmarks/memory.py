@@ -31,9 +31,10 @@ class Memory:
 
 def measured(action) -> tuple[int, int]:
     """The bytes that an action leaves behind, and the most that it holds on its way."""
-    gc.collect()
     tracemalloc.start()
     try:
+        action()  # From here on, all that it replaces has been counted.
+        gc.collect()
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
         action()

@@ -6,6 +6,8 @@ from functools import cache
 
 import numpy as np
 
+from .. import config
+
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 SIGNED = ("int8", "int16", "int32", "int64")
 UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
@@ -103,8 +105,6 @@ def standardize(dtype, default: str | None = None) -> str:
     Raises ValueError for something that names no dtype.
     """
     if dtype is None:
-        from .. import config
-
         return default or config.floatx()
     try:
         key = name(dtype)
@@ -123,8 +123,6 @@ def promote(*values) -> str:
     Floats win over integers whatever their width; float16 with bfloat16 gives float32; a Python
     scalar adapts to the arrays it meets; integers of both signs give the next wider signed one.
     """
-    from .. import config
-
     keys = tuple([_promotion_key(v) for v in values])
     return _promoted(keys, config.floatx())
 
@@ -178,8 +176,6 @@ def _pair(a: str, b: str) -> str:
         return max(a, b, key=order.index)
     signed, unsigned = (a, b) if a in SIGNED else (b, a)
     if unsigned == "uint64":
-        from .. import config
-
         return config.floatx()
     return SIGNED[max(SIGNED.index(signed), UNSIGNED.index(unsigned) + 1)]
 

@@ -10,14 +10,31 @@ NEUTRAL = frozenset({int, float, bool, complex, type(None), str, slice, type(Ell
 RANK: dict[type, int] = {}  # Our own array types, filled where they are defined: higher decides.
 
 
+def _reduction(ufunc):
+    """NumPy's reduction by a ufunc, past the wrapper that looks for other array types."""
+    reduce = ufunc.reduce
+
+    def call(x, /, axis=None, *, dtype=None, keepdims=False):
+        return reduce(x, axis, dtype, None, keepdims)
+
+    return call
+
+
 class NumpyNamespace:
     """NumPy with the few functions of the standard that it spells differently.
 
     Calls go straight to NumPy: array_api_compat's wrappers, which cost up to 1 us a call and
-    0.1 s at import, stand in only where NumPy lacks an argument.
+    0.1 s at import, stand in only where NumPy lacks an argument.  So do its own wrappers of
+    reductions, which take twice as long as the reduction of a small array.
     """
 
     __name__ = "numpy"
+    sum = staticmethod(_reduction(np.add))
+    prod = staticmethod(_reduction(np.multiply))
+    max = staticmethod(_reduction(np.maximum))
+    min = staticmethod(_reduction(np.minimum))
+    any = staticmethod(_reduction(np.logical_or))
+    all = staticmethod(_reduction(np.logical_and))
     _COMPAT = frozenset({"sort", "argsort"})  # NumPy's have no `descending`.
 
     def __getattr__(self, name):
@@ -36,6 +53,14 @@ class NumpyNamespace:
     def clip(x, /, min=None, max=None):
         """NumPy's wants both bounds, or them by keyword."""
         return np.clip(x, min, max)
+
+    @staticmethod
+    def mean(x, /, axis=None, *, keepdims=False):
+        """NumPy's, in a third of the time where a plain sum is as accurate."""
+        if type(x) is not np.ndarray or x.dtype.char not in "fd" or x.size == 0:
+            return np.mean(x, axis=axis, keepdims=keepdims)
+        total = np.add.reduce(x, axis, None, None, keepdims)
+        return total / (x.size // total.size)
 
     def __repr__(self):
         return "<namespace numpy>"

@@ -20,7 +20,7 @@ class DTypePolicy:
         if name is None:
             from .. import config
 
-            name = config.floatx()
+            name = config.dtype_policy().name
         if not isinstance(name, str):
             raise TypeError(f"DTypePolicy: name must be a string, got {name!r}.")
         self._name = name

@@ -143,21 +143,22 @@ class primitive:
         return self.reference(*args, **options)
 
     def _record(self, kind, args, options):
-        tape, values, parents = None, [], []
+        tape, values, parents, array = None, [], [], None
         for a in args:
             index = None
             if type(a) is kind:
                 tape, index, a = a.tape, a.index, a.value
+                if index is not None:
+                    array = a
             values.append(a)
             parents.append(index)
-        if all(index is None for index in parents):
+        if array is None:  # Nothing has a gradient.
             out = self(*values, **options)
             return tuple(kind(o, tape) for o in out) if type(out) is tuple else kind(out, tape)
         if kind.level == 1:
-            array = values[parents.index(next(i for i in parents if i is not None))]
             version = self.version(_library_of(array))
             if version is not None:
-                needs = tuple(index is not None for index in parents)
+                needs = tuple([index is not None for index in parents])
                 made = version(*values, needs=needs, **options)
                 if made is not NotImplemented:
                     out, pullback = made

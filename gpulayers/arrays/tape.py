@@ -16,6 +16,9 @@ from .operators import Operators
 from .variable import SCOPE, Scope, Variable
 
 
+_namespaces: dict[type, object] = {}  # Of recorded arrays, by the plain array's type.
+
+
 class TapeArray(Operators):
     """An array of the level below together with its place on a tape (None for a constant)."""
 
@@ -27,9 +30,14 @@ class TapeArray(Operators):
         self.value, self.tape, self.index = value, tape, index
 
     def __array_namespace__(self, *, api_version=None):
-        from .recording import tape_namespace
+        found = _namespaces.get(type(self.value)) if self.level == 1 else None
+        if found is None:
+            from .recording import tape_namespace
 
-        return tape_namespace(namespace(self.value), self.level)
+            found = tape_namespace(namespace(self.value), self.level)
+            if self.level == 1:
+                _namespaces[type(self.value)] = found
+        return found
 
     shape = property(lambda self: self.value.shape)
     dtype = property(lambda self: self.value.dtype)

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from .. import tree
+from .. import registry, tree
 from . import devices, dtypes
 from .namespace import NUMPY, RANK, namespace, plain_namespace
 
@@ -41,7 +41,7 @@ class Variable:
     before stays as it was.
 
     Args:
-        initializer: a value, or a function (shape, dtype) -> array, called at once.
+        initializer: a value, or a function (shape, dtype) -> array, called at once, or its name.
         shape: needed with a function.
         dtype: a name; the value's own, or floatx for a function, by default.
         trainable: whether tapes record it and optimizers may change it.
@@ -235,6 +235,8 @@ def plain_value(x):
 
 def _initial(initializer, shape, dtype, name):
     home = devices.current()
+    if isinstance(initializer, str):
+        initializer = registry.get("initializers", initializer)
     if callable(initializer):
         if shape is None:
             raise ValueError(f"Variable {name!r}: a shape is needed with an initializer function.")

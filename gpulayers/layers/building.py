@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from copy import copy
+from threading import RLock
 
 from .. import tree
 from ..arrays import Abstract, devices, namespace, plain
@@ -12,6 +13,9 @@ from . import calling
 from .arguments import naming_arguments
 from .calling import CALL, CallContext
 from .tracking import STRUCTURE
+
+
+ONE_BUILDS = RLock()  # Of the threads that meet a layer first, the others wait.
 
 
 class Building:

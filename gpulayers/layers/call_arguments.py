@@ -26,13 +26,19 @@ def check_arguments(layer, signature, args, kwargs, leaves) -> None:
                 f"{tuple(value.shape)}. Several inputs of one layer go into a list."
             )
     for x in leaves:
-        x = plain(x)
-        what = dtypes.other_than_numbers(x.dtype) if type(x) is np.ndarray else None
-        if what is not None and not layer._takes_text:
-            raise TypeError(
-                f"{_called(layer)}: expected an array of numbers, got {what} (dtype {x.dtype}). "
-                "Numbers in it become float32 by x.astype('float32')."
-            )
+        if not layer._takes_text:
+            check_numbers(_called(layer), x)
+
+
+def check_numbers(who: str, x) -> None:
+    """Raise TypeError for an array of text, dates or Python objects."""
+    x = plain(x)
+    what = dtypes.other_than_numbers(x.dtype) if type(x) is np.ndarray else None
+    if what is not None:
+        raise TypeError(
+            f"{who}: expected an array of numbers, got {what} (dtype {x.dtype}). Numbers in it "
+            "become float32 by x.astype('float32')."
+        )
 
 
 def _called(layer) -> str:

@@ -25,16 +25,18 @@ from ..arrays.policy import DTypePolicy
 from ..arrays.symbolic import Node, abstract, connect, finish, symbolic
 from ..arrays.variable import SCOPE, Scope
 from . import calling
+from .added_losses import AddedLosses, Noted, inferring
 from .arguments import checked_bool, older_input_shape
-from .building import Building, undone_if_it_raises
+from .building import ONE_BUILDS, Building, undone_if_it_raises
 from .call_arguments import all_numbers, check_arguments, number_dtype
 from .calling import CALL, CallContext, call_signature
 from .input_spec import check_inputs
+from .plan import Plan
 from .tracking import STRUCTURE
 from .weights import Weights
 
 
-class Layer(Building, Weights):
+class Layer(Building, AddedLosses, Weights):
     """A function of arrays with weights of its own: what all layers and models are.
 
     A subclass creates weights by `add_weight` (in `__init__`, or in `build`, which gets the shapes
@@ -62,8 +64,7 @@ class Layer(Building, Weights):
         layer = super().__new__(cls)
         layer.__dict__.update(
             _own_variables=[],
-            _losses=[],
-            _loss_owners=[],
+            _noted=Noted(),
             _inbound_nodes=[],
             _init_arguments=(args, kwargs),
             _plan=None,
@@ -149,11 +150,10 @@ class Layer(Building, Weights):
     # Calling.
 
     def __call__(self, *args, **kwargs):
-        plan = self._plan
-        if plan and len(args) == 1 and not kwargs:
-            x = args[0]
-            if plan.fits(x) and SCOPE.get() is None and CALL.get() is None:
-                return plan.run(x)
+        if len(args) == 1 and not kwargs and SCOPE.get() is None and CALL.get() is None:
+            run = self._inference_plan(args[0])
+            if run is not None:
+                return run(args[0])
         return self._call(args, kwargs)
 
     def _call(self, args, kwargs):
@@ -168,7 +168,7 @@ class Layer(Building, Weights):
             return self._call_as_usual(lift(args[0]), kwargs.get("training"))
         if self.built:
             return self._call_in_full(args, kwargs)
-        with undone_if_it_raises(self):
+        with ONE_BUILDS, undone_if_it_raises(self):
             return self._call_in_full(args, kwargs)
 
     def _call_in_full(self, args, kwargs):
@@ -200,7 +200,7 @@ class Layer(Building, Weights):
         previous = kwargs.get("mask")  # One that was given explicitly travels on, too.
         if previous is None:
             previous = tree.map_structure(get_mask, inputs)
-        if parent is None and self._loss_owners and not _inferring():
+        if parent is None and self._loss_owners and not inferring():
             self._clear_losses()
         token = CALL.set(CallContext(self, training, parent))
         try:
@@ -212,8 +212,6 @@ class Layer(Building, Weights):
         outputs = calling.pass_masks_on(self, inputs, previous, outputs)
         if len(leaves) == 1 and inputs is leaves[0]:
             self.__dict__["_usual"] = calling.Usual.of(self, inputs, signature)
-            if not self._plan and parent is None and SCOPE.get() is None and not training:
-                self._make_plan(leaves)
         return outputs
 
     def _call_as_usual(self, x, training):
@@ -317,37 +315,18 @@ class Layer(Building, Weights):
         dtype = self.compute_dtype
         return tree.map_shape_structure(lambda shape: Abstract(shape, dtype), out)
 
-    # Losses.
-
-    def add_loss(self, loss):
-        """Add a term to the loss that training minimises: a scalar array, or a list of them."""
-        if _inferring():
-            return
-        context = CALL.get()
-        root = self if context is None else context.root
-        if self not in root._loss_owners:
-            self._losses.clear()  # Those of a call from elsewhere.
-            root._loss_owners.append(self)
-        self._losses.extend(loss if isinstance(loss, (list, tuple)) else [loss])
-
-    def _regularize_activity(self, outputs):
-        for x in tree.traverse(outputs):
-            if is_array(x):
-                self.add_loss(self.activity_regularizer(x) / max(x.shape[0], 1))
-
-    def _clear_losses(self):
-        for layer in self._loss_owners:
-            layer._losses.clear()
-        self._loss_owners.clear()
-
     # Speed.
 
-    def _make_plan(self, leaves):
-        from .plan import Plan
-
-        if len(leaves) == 1 and type(leaves[0]) is np.ndarray and not masks.any_masks():
-            if self._plan is None or self._plan is False or not self._plan.current():
-                self.__dict__["_plan"] = Plan.of(self, leaves[0])
+    def _inference_plan(self, x):
+        """The function that the layer is, in inference, of plain arrays like `x`; None if there is
+        none: because it was not called on one before, or needs a full call each time."""
+        plan = self._plan
+        if plan is None or plan.version != STRUCTURE[0]:
+            usual = self._usual
+            if usual is None or type(x) is not np.ndarray or not usual.fits(x, ()):
+                return None
+            plan = self.__dict__["_plan"] = Plan.of(self, x)
+        return plan.run if plan.fits(x) else None
 
     # Description.
 
@@ -395,11 +374,6 @@ class Layer(Building, Weights):
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
-
-
-def _inferring() -> bool:
-    scope = SCOPE.get()
-    return scope is not None and scope.inferring
 
 
 def _is_ours(function) -> bool:

@@ -26,17 +26,14 @@ class Plan:
 
     @classmethod
     def of(cls, layer, x):
-        """The plan of `layer` for arrays like `x`, or False if there is none."""
-        run = step(layer, x)
-        return False if run is None else cls(run, x)
-
-    def current(self) -> bool:
-        return self.version == STRUCTURE[0]
+        """The plan of `layer` for arrays like `x`; one that fits nothing if it needs full calls."""
+        return cls(step(layer, x), x)
 
     def fits(self, x) -> bool:
         """Whether `x` is an array that this plan is for, and nothing else is asked of the call."""
         return (
-            type(x) is np.ndarray
+            self.run is not None
+            and type(x) is np.ndarray
             and x.dtype is self.dtype
             and x.shape[1:] == self.shape
             and self.version == STRUCTURE[0]
@@ -48,6 +45,8 @@ def step(layer, x):
     """The function that `layer` is in inference, on arrays like `x`; None if it needs a full call."""
     cls = type(layer)
     if not cls.__module__.startswith("gpulayers.") or layer.compute_dtype in dtypes.SHORT_FLOATS:
+        return None
+    if x.dtype.kind not in "biuf":  # Text is refused, complex numbers perhaps.
         return None
     if dtypes.is_floating(x.dtype) and dtypes.name(x.dtype) != layer.compute_dtype:
         return None

@@ -80,13 +80,15 @@ class Metric:
 
     @property
     def variables(self) -> list[Variable]:
-        """Its own variables, then those of the metrics it holds in attributes."""
+        """Its own variables, then those that it, and metrics in it, hold in attributes."""
         found = list(self._variables)
         for value in vars(self).values():
-            if isinstance(value, (Metric, list, tuple, dict)) and value is not self._variables:
+            if isinstance(value, (Metric, Variable, list, tuple, dict)):
                 for part in tree.flatten(value):
                     if isinstance(part, Metric):
                         found.extend(part.variables)
+                    elif isinstance(part, Variable):
+                        found.append(part)
         return list({id(v): v for v in found}.values())
 
     def update_state(self, *args, **kwargs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import tree
 from ..arrays import KerasTensor, dtypes, get_mask, is_array, masked, namespace
+from ..layers.call_arguments import check_numbers
 
 
 class InputDtypes:
@@ -32,7 +33,7 @@ def of_dtypes(inputs, expected):
     if isinstance(inputs, dict):
         known = expected
         if not isinstance(expected, dict):
-            known = {t.node.operation.name: t for t in tree.flatten(expected)}
+            known = {t.name: t for t in tree.flatten(expected)}
         return {key: of_dtypes(x, known[key]) if key in known else x for key, x in inputs.items()}
     flat, tensors = tree.flatten(inputs), tree.flatten(expected)
     if len(flat) != len(tensors):
@@ -43,6 +44,12 @@ def of_dtypes(inputs, expected):
 def _of_dtype(x, tensor):
     if isinstance(x, KerasTensor) or not is_array(x) or dtypes.name(x.dtype) == tensor.dtype:
         return x
+    if getattr(x.dtype, "kind", "f") == "c" and not tensor.dtype.startswith("complex"):
+        raise TypeError(
+            f"input {tensor.name!r} is of real numbers ({tensor.dtype}), got {x.dtype}. Give the "
+            "real and imaginary parts as features."
+        )
+    check_numbers(f"input {tensor.name!r}", x)
     xp = namespace(x)
     made = xp.astype(x, dtypes.of(xp, tensor.dtype))
     return made if get_mask(x) is None else masked(made, get_mask(x))

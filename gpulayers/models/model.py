@@ -6,8 +6,6 @@ from functools import partial
 
 from .. import naming, registry, tree
 from ..arrays import Abstract, KerasTensor, dtypes, infer
-from ..arrays.variable import SCOPE
-from ..layers.calling import CALL
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
 from ..layers.plan import step
@@ -292,16 +290,6 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
         return json.dumps(registry.serialize(self), **kwargs)
 
     # Speed.
-
-    def _inference_plan(self, x):
-        """The function of plain arrays like `x` that this model is in inference, or None."""
-        plan = self._plan
-        if not plan or not plan.current():
-            if SCOPE.get() is not None or CALL.get() is not None or not self.built:
-                return None
-            self._make_plan([x])
-            plan = self._plan
-        return plan.run if plan and plan.fits(x) else None
 
     def _inference_step(self, x):
         graph = self._graph

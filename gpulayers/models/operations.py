@@ -1,8 +1,8 @@
 """Functions in graphs, as Keras's files describe them: objects of a class named after each.
 
-Keras divides the arguments of `mean(x, axis=1)`: what may be an array is an argument of the call, all
-else (`axis`) belongs to the object. A graph of ours holds functions of `gpulayers.ops`, which have
-Keras's names and arguments, and functions of the array API, which operators become too.
+Keras divides the arguments of `mean(x, axis=1)`: what may be an array is an argument of the call,
+all else (`axis`) belongs to the object. A graph of ours holds functions of `gpulayers.ops`, which
+have Keras's names and arguments, and functions of the array API, which operators become too.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 from inspect import Parameter, signature
+from itertools import takewhile
 from typing import Any
 
 from .. import ops, registry
@@ -37,6 +38,7 @@ _OPTIONS_OF = {
 _STANDARD = {
     line.split()[0]: line.split()[1:]
     for line in """
+    abs absolute 1
     acos arccos 1
     acosh arccosh 1
     all all 1 axis keepdims
@@ -85,6 +87,8 @@ _STANDARD = {
     var var 1 axis keepdims
     """.strip().splitlines()
 }
+# Of functions with several names, those that Keras gives to operators.
+_ALIASES = {"abs": "absolute", "bitwise_invert": "bitwise_not", "divide": "true_divide"}
 _BY_POSITION = {"dtype", "repeats", "repetitions", "source", "destination"}
 _PLACES = {  # In which of Keras's modules functions are, but for those in "numpy".
     "core": """
@@ -131,7 +135,9 @@ def name_of(function) -> str:
     """Keras's name of a function in a graph."""
     if isinstance(function, Function):
         return _STANDARD.get(function.name, [function.name.rpartition(".")[2]])[0]
-    return function.__name__
+    name = function.__name__
+    alias = _ALIASES.get(name)
+    return alias if alias is not None and getattr(ops, alias, None) is function else name
 
 
 def describe(node, name: str) -> tuple[dict, list, dict]:
@@ -233,7 +239,8 @@ def function_of(entry: dict) -> Callable | None:
 
 def _with_options(function, options):
     if not isinstance(function, Function):
-        return partial(function, **options)
+        first = list(takewhile(options.__contains__, signature(function).parameters))
+        return partial(function, *map(options.pop, first), **options)
     last = [value for key, value in options.items() if key in _BY_POSITION]
     named = {key: value for key, value in options.items() if key not in _BY_POSITION}
     return lambda *args: function(*args, *last, **named)

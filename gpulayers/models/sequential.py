@@ -147,9 +147,13 @@ class Sequential(Model):
         self._built = True  # The layers build themselves when `call` comes to them.
 
     def _graph_inputs(self):
-        if not self._tensors or original(type(self).call) is not Sequential.call:
+        if original(type(self).call) is not Sequential.call:
             return None
-        return self._tensors[0] if self._stack and self._stack[0].autocast else None
+        if not self._stack or not self._stack[0].autocast:
+            return None
+        if not self._tensors and not self._built:  # What `build` will make of the first data.
+            return KerasTensor((), self._stack[0].compute_dtype)
+        return self._tensors[0] if self._tensors else None
 
     @property
     def built(self):

@@ -15,7 +15,7 @@ _HOLDERS = """
     activation arithmetic closeness complex_numbers control converting creation cross_entropy
     elementwise embedding error_function indexing joining linalg normalization not_a_number products
     rearranging rectifier reductions running scattering shaping softmax sorting statistics
-""".split()  # noqa: SIM905
+""".split()
 
 # What Keras has among the activations only, and what only layers use.
 _ELSEWHERE = {"exponential", "gather", "mish", "prelu"}

@@ -12,7 +12,8 @@ from ..arrays.short_floats import in_float32, is_short
 from ..arrays.symbolic import connect
 from .calling import binary, booleans, floats, numbers, of_bits, together
 
-__all__ = ["clip", "gcd", "lcm", "ldexp", "where"]  # With the tables' names, added below.
+# With the names of the tables, which are added below.
+__all__ = ["clip", "gcd", "lcm", "ldexp", "nextafter", "where"]
 
 LN2 = math.log(2)
 PLAIN = {int, float}
@@ -40,7 +41,6 @@ copysign   copysign   |x1| with the sign of x2
 divide     divide     x1 / x2
 hypot      hypot      sqrt(x1^2 + x2^2), without overflow
 logaddexp  logaddexp  log(exp(x1) + exp(x2)), without overflow
-nextafter  nextafter  The next float after x1 towards x2
 """
 
 # Comparisons, after promotion; they give booleans.
@@ -137,6 +137,14 @@ def ldexp(x1, x2):
 
 
 _scaled = binary("ldexp", lambda xp, x1, x2: x1 * xp.pow(2.0, x2), "x1 2^x2", floats)
+
+
+def nextafter(x1, x2):
+    """The next number of the dtype after x1 towards x2, elementwise."""
+    if is_symbolic(x1, x2):
+        return connect(nextafter, x1, x2)
+    xp, (x1, x2) = together((x1, x2), floats)  # 16-bit floats have neighbours of their own.
+    return xp.nextafter(x1, x2)
 
 
 def clip(x, x_min, x_max):

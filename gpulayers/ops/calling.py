@@ -78,13 +78,13 @@ def as_arrays(values) -> list:
 # Elementwise functions.
 
 
-def unary(name: str, function, meaning: str, dtype_of=None):
+def unary(name: str, function, meaning: str, dtype_of):
     """An elementwise function of one array.
 
     Args:
         function: a name in the array API standard, or a function of (namespace, array).
         meaning: what it gives, for the docstring.
-        dtype_of: the rule for the dtype to compute in: array -> name; None to leave it.
+        dtype_of: the rule for the dtype to compute in: array -> name.
     """
     compute, of_numpy = _both(function)
 
@@ -144,18 +144,13 @@ def _named(call, name, meaning):
 def _elementwise(call, compute, dtype_of, args, only_arrays=False):
     if is_symbolic(*args):
         return connect(call, *args)
-    xp, args = together(args, dtype_of)
+    xp, args, name = _met(args, dtype_of)
     if only_arrays:
-        dtype = next(a for a in args if type(a) not in NUMBERS).dtype
+        dtype = dtypes.of(xp, name)
         args = [xp.asarray(a, dtype=dtype) if type(a) in NUMBERS else a for a in args]
-    short = dtypes.SHORT_FLOATS.intersection(map(_name, args))
-    if short and any(map(is_short, args)):
+    if name in dtypes.SHORT_FLOATS and any(map(is_short, args)):
         return in_float32(lambda *wide: compute(xp, *wide), args, {})
     return compute(xp, *args)
-
-
-def _name(x):
-    return None if type(x) in NUMBERS else dtypes.name(x.dtype)
 
 
 def together(args, dtype_of=dtypes.promote):
@@ -168,6 +163,11 @@ def together(args, dtype_of=dtypes.promote):
         dtype = first.dtype
         if all(type(a) is np.ndarray and a.dtype is dtype for a in args):
             return NUMPY, args
+    return _met(args, dtype_of)[:2]
+
+
+def _met(args, dtype_of):
+    """What `together` gives, and the name of the dtype."""
     first, kept = None, []
     for a in args:
         if type(a) is Variable:
@@ -179,14 +179,11 @@ def together(args, dtype_of=dtypes.promote):
         kept.append(a)
     if first is None:
         kept = [as_array(a) for a in args]
-    xp = namespace(*kept)
-    if dtype_of is None:
-        return xp, kept
-    name = dtype_of(*kept)
-    if all(_name(a) in (name, None) for a in kept):
-        return xp, kept
-    dtype = dtypes.of(xp, name)
-    return xp, [a if _name(a) in (name, None) else xp.astype(a, dtype) for a in kept]
+    xp, name = namespace(*kept), dtype_of(*kept)
+    for i, a in enumerate(kept):
+        if type(a) not in NUMBERS and dtypes.name(a.dtype) != name:
+            kept[i] = xp.astype(a, dtypes.of(xp, name))
+    return xp, kept, name
 
 
 # Rules for the dtype in which a function is computed.

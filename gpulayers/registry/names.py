@@ -11,6 +11,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 # Public modules whose `__all__` strings and files can name, as Keras calls them.
@@ -37,7 +38,10 @@ _OWN_PACKAGES = frozenset({"builtins", "gpulayers", "keras", "tensorflow", "tf_k
 
 _registered: dict[str, Any] = {}  # "package>Name" -> object
 _registered_names: dict[Any, str] = {}
-_scope: contextvars.ContextVar[Mapping] = contextvars.ContextVar("custom_objects", default={})
+_scope: contextvars.ContextVar[Mapping] = contextvars.ContextVar(
+    "custom_objects",
+    default=MappingProxyType({}),
+)
 
 
 class UnknownNameError(ValueError):
@@ -220,8 +224,8 @@ def find_class(config: dict, custom_objects=None, kind: str | None = None):
         if found is not None:
             return found
     raise UnknownNameError(
-        f"unknown class {name!r} (module {module!r}, registered as {registered!r}). If it is yours, "
-        "register it with gpulayers.saving.register_keras_serializable, or give "
+        f"unknown class {name!r} (module {module!r}, registered as {registered!r}). If it is "
+        "yours, register it with gpulayers.saving.register_keras_serializable, or give "
         f"custom_objects={{{registered or name!r}: ...}}."
     )
 

@@ -1,7 +1,7 @@
 """Weights in HDF5 files: one group for each layer, with its arrays in the group `vars` inside.
 
-Files come from strangers: what lies outside the file, or claims to be larger than what is stored, is
-refused before memory is taken, and nothing but numbers is read.
+Files come from strangers: what lies outside the file, or claims to be larger than what is stored,
+is refused before memory is taken, and nothing but numbers is read.
 """
 
 from __future__ import annotations

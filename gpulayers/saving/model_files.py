@@ -112,8 +112,8 @@ def load_weights(model, filepath, skip_mismatch: bool = False, **kwargs) -> None
         filepath: the file.
         skip_mismatch: leave layers whose weights do not fit as they are, with a warning.
 
-    Raises ValueError for a model that is not built, and with a list of what does not fit; ValueError
-    or OSError for a damaged file. The model is as it was then.
+    Raises ValueError for a model that is not built, and with a list of what does not fit;
+    ValueError or OSError for a damaged file. The model is as it was then.
     """
     if kwargs:
         raise ValueError(f"load_weights: unknown arguments {', '.join(sorted(kwargs))}.")
@@ -195,7 +195,8 @@ def _check_built(who, model):
 def _check_ending(path, zipped):
     if zipped and path.endswith(_LEGACY):
         raise ValueError(
-            f"save_model: old HDF5 models cannot be written; let filepath end in .keras, got {path!r}."
+            "save_model: old HDF5 models cannot be written; let filepath end in .keras, got "
+            f"{path!r}."
         )
     if zipped != path.endswith(".keras"):
         what = "end in .keras" if zipped else "be a folder, and not end in .keras, if not zipped"

@@ -2,8 +2,9 @@
 
 The path of a layer is made of attribute names: `encoder/query_dense`. Layers in a list, tuple or
 dictionary have the class's name in snake case there, numbered for each class: `blocks/dense`,
-`blocks/dense_1`. All layers of a Sequential model or graph are in `layers`. Each layer has one path:
-the first at which it is found, public attributes before private ones, each kind sorted by name.
+`blocks/dense_1`. All layers of a Sequential model or graph are in `layers`. Each layer has one
+path: the first at which it is found, public attributes before private ones, each kind sorted by
+name.
 """
 
 from __future__ import annotations

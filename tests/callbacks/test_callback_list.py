@@ -174,6 +174,7 @@ def test_lambda_callback():
     assert seen == [("epoch", 0), ("batch", 3.0), ("end", 3.0)]
     with pytest.raises(TypeError, match="there is no hook on_epoch_finish, but"):
         callbacks.LambdaCallback(on_epoch_finish=print)
+    assert callbacks.LambdaCallback(extra=3).extra == 3
 
 
 def test_history_keeps_epochs_of_the_last_fit():

@@ -160,3 +160,25 @@ def test_on_a_gpu(name, options, inputs, how, cupy):
 
     check_library(make, how.get("call", called), inputs, gpu, how.get("mask"))
     assert host_copies == []
+
+
+@EVERY
+def test_on_another_device(name, options, inputs, how):
+    """Nothing is made on the default device and then meets arrays that are elsewhere."""
+    import array_api_strict
+
+    device = array_api_strict.Device("device1")
+
+    def to_numpy(x):
+        assert x.device == device
+        return np.asarray(x._array)
+
+    def asarray(x):
+        return array_api_strict.asarray(np.asarray(x), device=device)
+
+    elsewhere = Backend("strict", asarray, to_numpy, type(array_api_strict.asarray(0)))
+
+    def make(dtype):
+        return getattr(layers, name)(**options, dtype=dtype)
+
+    check_library(make, how.get("call", called), inputs, elsewhere, how.get("mask"))

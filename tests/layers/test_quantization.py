@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gpulayers import config, dtype_policies, initializers, layers, models, optimizers, quantizers
-from gpulayers.arrays import Tape, dtypes, infer, Abstract
+from gpulayers import dtype_policies, layers, models, optimizers, quantizers
+from gpulayers.arrays import Abstract, Tape, dtypes, infer
 from gpulayers.saving import load_model
 
 RNG = np.random.default_rng(3)
@@ -41,14 +41,10 @@ def built(make, shape, **options):
     return layer
 
 
-def values(store):
-    return {key: np.asarray(value) for key, value in store.items()}
-
-
 def saved(layer):
     store = {}
     layer.save_own_variables(store)
-    return values(store)
+    return store
 
 
 def restored(layer, shape):
@@ -107,8 +103,8 @@ def test_what_int8_keeps():
     np.testing.assert_allclose(layer.kernel_scale.numpy(), [63.5, 31.75], rtol=1e-6)
     store = saved(layer)
     assert [store[key].dtype.name for key in "012"] == ["int8", "float32", "float32"]
-    y = layer(np.array([[1.0, 0.5]], "float32"))  # 127 and 64 of 127ths.
-    expected = [(127 * 64 - 64 * 127) / 63.5 / 127, (-127 * 127 + 64 * 64) / 31.75 / 127]
+    y = layer(np.array([[1.0, 0.25]], "float32"))  # They count as 127 and 32, of 127 to 1.
+    expected = [(127 * 64 - 32 * 127) / 63.5 / 127, (-127 * 127 + 32 * 64) / 31.75 / 127]
     np.testing.assert_allclose(y, [expected], rtol=1e-5, atol=1e-7)
 
 
@@ -138,17 +134,258 @@ def test_gradients_are_those_of_the_kernel_as_floats(make, shape, mode):
     layer, x = built(make, shape), floats(*shape)
     layer.activation = None
     layer.quantize(**MODES[mode][0])
-    with Tape() as tape:
-        watched = tape.watch(x)
-        y = layer(watched)
-    weights = np.cos(np.arange(y.value.size, dtype="float32")).reshape(y.value.shape)
-    (found,) = tape.gradient(y, [watched], [weights]) if False else (None,)
-    with Tape() as tape:
-        watched = tape.watch(x)
-        loss = (layer(watched) * weights).sum() if False else layer(watched) * weights
-    (found,) = tape.gradient(loss, [watched])
-    with Tape() as tape:
-        watched = tape.watch(x)
-        loss = layer._product(watched, layer.quantized["kernel"].value()) * weights
-    (expected,) = tape.gradient(loss, [watched])
+    weights = floats(*layer(x).shape)
+    kernel = layer.quantized["kernel"].value()
+    found, expected = (
+        gradient(function, x, weights) for function in (layer, lambda x: layer._product(x, kernel))
+    )
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def gradient(function, x, weights):
+    with Tape() as tape:
+        watched = tape.watch(x)
+        y = function(watched)
+    return tape.gradient(y, watched, weights)
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4", "int4 blocks"])
+@pytest.mark.parametrize(
+    ("make", "x", "name"),
+    [
+        (lambda: layers.Dense(7), floats(5, 10), "kernel"),
+        (lambda: layers.EinsumDense("abc,cde->abde", (4, 3, 5)), floats(2, 4, 6), "kernel"),
+        (lambda: layers.Embedding(11, 9), RNG.integers(0, 11, (3, 4)), "embeddings"),
+    ],
+)
+def test_lora_on_quantized_weights(make, x, name, mode):
+    layer = make()
+    layer(x)
+    layer.quantize(**MODES[mode][0])
+    expected = layer(x)
+    layer.enable_lora(2, lora_alpha=3)
+    np.testing.assert_allclose(layer(x), expected, atol=1e-6)
+    a, b = (getattr(layer, f"lora_{name}_{letter}") for letter in "ab")
+    b.assign(0.1 * floats(*b.shape))
+    assert [v.name for v in layer.trainable_weights][-2:] == [a.name, b.name]
+    numbers = layer.quantized[name].value()
+    expected_weight = numbers + 1.5 * a.numpy() @ b.numpy()
+    np.testing.assert_allclose(getattr(layer, name), expected_weight, rtol=1e-5, atol=1e-6)
+    with Tape() as tape:
+        y = layer(x)
+    for g in tape.gradient(y, [a, b]):
+        assert np.abs(g).max() > 0
+    found = layer(x)
+    assert np.abs(found - expected).max() > 0.01
+    again = restored(layer, (None, *x.shape[1:]))  # Its correction is in its numbers now.
+    assert again.lora_rank == 2
+    close(again(x), found, 0.03 if mode == "int8" else 0.25)
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_quantizing_a_corrected_layer(mode):
+    layer, x = layers.Dense(7, lora_rank=2), floats(5, 10)
+    layer(x)
+    layer.lora_kernel_b.assign(floats(2, 7))
+    expected = layer(x)
+    layer.quantize(mode)
+    close(layer(x), expected, 0.1)
+
+
+def test_custom_quantizers():
+    class Halves(quantizers.Quantizer):
+        def __call__(self, x, axis=None):
+            scale = np.full((1, x.shape[1]), 2.0, "float32")
+            return np.round(x * 2).astype("int8"), scale
+
+    layer, x = layers.Dense(4, use_bias=False), floats(3, 6)
+    layer.build((None, 6))
+    layer.set_weights([np.round(floats(6, 4) * 4) / 4])
+    kernel = layer.kernel.numpy()
+    layer.quantize(config=quantizers.Int8QuantizationConfig(Halves(), None))
+    np.testing.assert_allclose(layer(x), x @ (np.round(kernel * 2) / 2), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("make", "shape"), PRODUCTS[:2])
+@pytest.mark.parametrize("source", ["mixed_bfloat16", "bfloat16"])
+def test_16_bit_sources(make, shape, source):
+    x = floats(*shape)
+    layer = built(make, shape, dtype=source)
+    expected = np.asarray(layer(x), "float32")
+    layer.quantize("int8")
+    assert layer.dtype_policy.name == f"int8_from_{source}"
+    found = layer(x)
+    assert found.dtype.name == "bfloat16"
+    close(np.asarray(found, "float32"), expected, 0.03)
+
+
+CALIBRATED = [  # A layer, the shapes of its inputs, of its kernel, and of that as a matrix.
+    (lambda **o: layers.Dense(5, **o), (2, 8), (8, 5), (8, 5)),
+    (
+        lambda **o: layers.EinsumDense("abc,cde->abde", (4, 2, 3), "relu", "e", **o),
+        (2, 4, 8),
+        (8, 2, 3),
+        (8, 6),
+    ),
+    (
+        lambda **o: layers.EinsumDense("abcd,cde->abe", (4, 9), **o),
+        (2, 4, 2, 8),
+        (2, 8, 9),
+        (16, 9),
+    ),
+]
+
+
+@pytest.mark.parametrize("mode", ["gptq/4/3", "gptq/8/-1", "gptq/2/4", "awq/4/3"])
+@pytest.mark.parametrize(("make", "shape", "form", "matrix"), CALIBRATED)
+def test_calibrated_elsewhere(make, shape, form, matrix, mode):
+    layer = built(make, shape, dtype=f"{mode}_from_float32")
+    (rows, columns), (kind, bits, size) = matrix, mode.split("/")
+    bits, size = int(bits), rows if size == "-1" else int(size)
+    places = np.arange(rows) // size
+    numbers = RNG.integers(0, 2**bits, (columns, rows)).astype("uint8")
+    zero = RNG.integers(0, 2**bits, (columns, places[-1] + 1))
+    scale = floats(*zero.shape)
+    factors = np.arange(1, rows + 1) / rows if kind == "awq" else np.ones(rows)
+
+    packed = quantizers.pack_int4(numbers, 0, "uint8")[0] if bits == 4 else numbers
+    given = {"kernel": packed, "kernel_scale": scale, "g_idx": places, "awq_scales": factors}
+    for variable in layer.weights:
+        if variable.name != "bias":
+            variable.assign(given.get(variable.name, zero))
+    expected = ((numbers - zero[:, places].astype(float)) * scale[:, places]).T / factors[:, None]
+    expected = expected.reshape(form)
+    np.testing.assert_allclose(layer.quantized["kernel"].value(), expected, rtol=1e-5, atol=1e-6)
+    x = floats(*shape)
+    floating = built(make, shape)
+    floating.set_weights([expected] + [v.numpy() for v in layer.trainable_weights])
+    np.testing.assert_allclose(layer(x), floating(x), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(restored(layer, (None, *shape[1:]))(x), layer(x))
+
+
+@pytest.mark.parametrize(("make", "shape"), PRODUCTS[:2])
+def test_float8_training(make, shape):
+    layer, x = built(make, shape), floats(*shape)
+    expected = layer(x)
+    layer.quantize("float8")
+    close(layer(x), expected, 0.1)
+    assert len(layer.trainable_weights) == 8
+    names = [v.name for v in layer._kept()]
+    assert names[:4] == ["kernel", "bias", "inputs_scale", "inputs_amax_history"]
+    np.testing.assert_array_equal(restored(layer, (None, *shape[1:]))(x), layer(x))
+
+    before = layer(x)
+    optimizer = optimizers.SGD(0.01)
+    variables = layer.trainable_weights
+    for _ in range(2):
+        with Tape() as tape:
+            y = layer(x, training=True)
+        optimizer.apply(tape.gradient(y, variables), variables)
+    assert layer.inputs_amax_history.numpy()[0] == np.abs(x).max()
+    np.testing.assert_allclose(layer.inputs_scale.numpy(), np.abs(x).max() / 448, rtol=1e-6)
+    assert 0 < layer.outputs_grad_scale.numpy() < 1
+    assert layer(x).sum() < before.sum()
+
+
+def test_float8_rounds_the_gradient_of_the_outputs():
+    layer = layers.Dense(1, use_bias=False, kernel_initializer="ones", dtype="float8_from_float32")
+    layer.build((None, 1))
+    found = gradient(layer, np.ones((3, 1), "float32"), np.array([[0.3], [1.1], [-7.3]], "float32"))
+    np.testing.assert_array_equal(found, [[0.3125], [1.0], [-7.0]])  # Two bits after the first.
+    assert layer.quantized["kernel"] is not None
+    assert layer.inputs_amax_history.shape == (1024,)
+
+
+@pytest.mark.parametrize("policy", ["int8_from_float32", "int4/8_from_float32"])
+def test_setting_the_policy_quantizes(policy):
+    layer, x = layers.Dense(4), floats(3, 16)
+    expected = layer(x)
+    layer.dtype_policy = policy
+    assert layer.quantized
+    close(layer(x), expected, 0.2)
+
+
+def test_policies_by_path():
+    policies = dtype_policies.DTypePolicyMap("float32", {"first": "int8_from_float32"})
+    pair = [layers.Dense(3, name=name, dtype=policies) for name in ("first", "second")]
+    for layer in pair:
+        layer.build((None, 4))
+    assert [layer.quantization_mode for layer in pair] == ["int8", None]
+
+
+def test_models(tmp_path):
+    model = models.Sequential(
+        [
+            layers.Input((6,)),
+            layers.Dense(8, activation="relu", name="first"),
+            layers.Dropout(0.5),
+            models.Sequential([layers.Dense(5, name="inner")]),
+            layers.Dense(3, name="last"),
+        ]
+    )
+    x = floats(4, 6)
+    expected = model.predict(x, verbose=0)
+    model.quantize("int8", filters=["first", "inner"])
+    modes = [model.get_layer(name).quantization_mode for name in ("first", "last")]
+    assert modes == ["int8", None]
+    found = model.predict(x, verbose=0)
+    close(found, expected, 0.05)
+    model.save(tmp_path / "model.keras")
+    again = load_model(tmp_path / "model.keras")
+    assert again.get_layer("first").quantization_mode == "int8"
+    np.testing.assert_allclose(again.predict(x, verbose=0), found, atol=1e-6)
+
+
+def test_models_name_what_cannot_be_quantized():
+    class Twice(layers.Dense):
+        def call(self, inputs):
+            return 2 * super().call(inputs)
+
+    model = models.Sequential([layers.Input((6,)), Twice(4, name="own"), layers.PReLU()])
+    with pytest.warns(UserWarning, match="quantized") as warned:
+        model.quantize("int8")
+    texts = sorted(str(w.message) for w in warned)
+    assert "has nothing that can be quantized" in texts[0]
+    assert "Twice 'own': subclasses are only quantized with type_check=False" in texts[1]
+    with pytest.warns(UserWarning, match="PReLU"):
+        model.quantize("int8", type_check=False)
+    assert model.layers[0].quantization_mode == "int8"
+
+
+def test_bad_calls():
+    layer = layers.Dense(3, name="d")
+    with pytest.raises(ValueError, match="Dense 'd': build the layer before quantize"):
+        layer.quantize("int8")
+    layer.build((None, 4))
+    with pytest.raises(ValueError, match="Dense 'd': quantization mode must be .* got 'int2'"):
+        layer.quantize("int2")
+    gptq = quantizers.GPTQConfig(None, None)
+    with pytest.raises(NotImplementedError, match="Dense 'd': gptq needs a calibration"):
+        layer.quantize(config=gptq)
+    with pytest.raises(NotImplementedError, match="gptq needs a calibration"):
+        models.Sequential([layer]).quantize("gptq", config=gptq)
+    layer.quantize("int8")
+    with pytest.raises(ValueError, match=r"quantized already \(int8_from_float32\)"):
+        layer.quantize("int4")
+    with pytest.raises(NotImplementedError, match="Dropout 'x' has nothing that can be quantized"):
+        layers.Dropout(0.5, name="x").quantize("int8")
+    table = layers.Embedding(5, 3, name="e")
+    table.build()
+    with pytest.raises(
+        NotImplementedError, match="Embedding 'e': .* one of int8, int4, got 'float8'"
+    ):
+        table.quantize("float8")
+    assert table.quantized is None
+    half = layers.Dense(3, dtype="float16")
+    half.build((None, 4))
+    with pytest.raises(ValueError, match="int8 does not work with compute dtype float16"):
+        half.quantize("int8")
+    eight = layers.Dense(3, dtype="float8_from_float32")
+    eight.build((None, 4))
+    with pytest.raises(NotImplementedError, match="LoRA does not work together with float8"):
+        eight.enable_lora(2)
+    with pytest.raises(TypeError, match="filters must be a regular expression"):
+        models.Sequential([layer]).quantize("int8", filters=3)
+    unnamed = layers.Dense(3, name="u", dtype=dtype_policies.QuantizedDTypePolicy("gptq"))
+    with pytest.raises(ValueError, match="Dense 'u': its dtype policy must say bits and groups"):
+        unnamed.build((None, 4))

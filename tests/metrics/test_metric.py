@@ -48,6 +48,12 @@ def test_variables_of_metrics_within():
     assert names == ["positives/total", "mean/total", "mean/count", "part/total"]
 
 
+def test_variables_in_attributes():
+    metric = Positives()
+    metric.more = {"a": [Variable(1.0, name="a")], "b": Variable(2.0, name="b")}
+    assert [v.path for v in metric.variables[-2:]] == ["a", "b"]
+
+
 def test_reset():
     metric = Positives()
     metric.update_state(X, X)

@@ -29,6 +29,8 @@ def mean_error(y_true, y_pred):
         (("mse", "mae"), (A, B), MSE_AP + MAE_BQ),
         ({"a": "mse", "b": "mae"}, [A, B], MSE_AP + MAE_BQ),
         ({"b": "mae", "a": "mse"}, {"a": A, "b": B}, MSE_AP + MAE_BQ),
+        (["mse", ["mae"]], [A, B], MSE_AP + MAE_BQ),
+        ({"a": ["mse"], "b": None}, [A, B], MSE_AP),
         (["mse", None], [A, B], MSE_AP),
         (["mse", None], A, MSE_AP),
         ([None, "mse"], B, MSE_BQ),

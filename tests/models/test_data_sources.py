@@ -160,7 +160,7 @@ def workers_alive():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"workers": 3}, {"workers": 2, "max_queue_size": 1}, {"workers": 0}],
+    [{}, {"workers": 3}, {"workers": 2, "max_queue_size": 1}, {"workers": 0, "max_queue_size": 0}],
     ids=["inline", "threads", "short queue", "no workers"],
 )
 def test_datasets_keep_their_order(options):

@@ -54,6 +54,14 @@ def described(function, *more):
         (lambda x: XP.where(x > 0, x, XP.exp(x)), "Where", {}),
         (lambda x: XP.tanh(x), "Tanh", {}),
         (ops.relu, "Relu", {}),
+        (lambda x: ops.einsum("ab,cb->ac", x, x), "Einsum", {"subscripts": "ab,cb->ac"}),
+        (lambda x: ops.reshape(x, (-1, 3, 2)), "Reshape", {"newshape": [-1, 3, 2]}),
+        (lambda x: ops.mean(x, axis=1, keepdims=True), "Mean", {"axis": 1, "keepdims": True}),
+        (lambda x: ops.where(x > 0, x, 0.5), "Where", {}),
+        (lambda x: ops.take(x, [0, 2], axis=1), "Take", {"axis": 1}),
+        (lambda x: ops.cast(x, "float64"), "Cast", {"dtype": "float64"}),
+        (lambda x: ops.layer_normalization(x), "LayerNorm", {}),
+        (lambda x: abs(x), "Absolute", {}),
         (lambda x: ops.softmax(x, axis=1), "Softmax", {"axis": 1}),
         (lambda x: ops.gelu(x, approximate=False), "Gelu", {"approximate": False}),
         (lambda x: ops.leaky_relu(x, 0.1), "LeakyRelu", {"negative_slope": 0.1}),
@@ -115,7 +123,7 @@ def entry(name, module="keras.src.ops.numpy", **config):
 @pytest.mark.parametrize(
     "name",
     ["Fromfile", "Memmap", "Load", "Save", "Savez", "Genfromtxt", "Ctypeslib", "Lib.npyio.load",
-     "Linalg.inv.__class__", "__Class__", "Frombuffer", "Testing", "F2py", "Dtype"],
+     "Linalg.inv.__class__", "__Class__", "Frombuffer", "Testing", "F2py", "Dtypes"],
 )  # fmt: skip
 def test_nothing_else_is_found(name):
     with pytest.raises(ValueError, match="unknown function"):

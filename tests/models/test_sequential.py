@@ -118,3 +118,38 @@ def test_an_error_while_building_leaves_the_stack_as_it_was():
         model(x23)
     model.pop()
     assert model(x23).shape == (2, 2)
+
+
+def test_layers_of_several_inputs_build_themselves():
+    class Pair(Layer):
+        def call(self, inputs):
+            return {"sum": inputs["a"] + inputs["b"]}
+
+    class Last(Layer):
+        def call(self, inputs):
+            return inputs[1]
+
+    x = np.ones((3, 2), np.float32)
+    model = gl.Sequential([Pair()])
+    np.testing.assert_array_equal(model({"a": x, "b": x})["sum"], x + x)
+    assert gl.Sequential([Last()])([x, x + 1])[0, 0] == 2
+
+
+def test_layers_without_shape_inference():
+    class Dark(Layer):
+        def call(self, inputs):
+            return inputs + 1.0
+
+        def compute_output_spec(self, *args, **kwargs):
+            raise NotImplementedError
+
+    np.testing.assert_array_equal(gl.Sequential([Dark()])(np.ones((3, 2))), np.full((3, 2), 2.0))
+
+
+def test_no_layers_and_another_shape():
+    with pytest.raises(ValueError, match="has no layers yet"):
+        gl.Sequential()(np.ones((3, 2)))
+    model = gl.Sequential([Input((2,)), Dense(2)])
+    model.build((3, 2))
+    with pytest.raises(ValueError, match="has an input of shape"):
+        model.build((3, 4))

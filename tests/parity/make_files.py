@@ -1,10 +1,10 @@
-"""Lets real Keras 3.15 write small `.keras` files, and what its models give, into tests/saving/files.
+"""Lets real Keras 3.15 write small `.keras` files, and what its models give, for tests/saving.
 
     pip install keras==3.15.1 torch
     PYTHONPATH=tests python -m parity.make_files
 
-For each file, `expected.json` has the outputs for `inputs(model)` and, if the model is compiled, the
-losses of three more epochs of training.
+For each file, `expected.json` has the outputs for `inputs(model)` and, if the model is compiled,
+the losses of three more epochs of training.
 """
 
 from __future__ import annotations

@@ -61,9 +61,9 @@ def make_batches(
         return ArrayBatches(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, **options)
     make = _maker(x)
     for name, value in (("y", y), ("sample_weight", sample_weight)):
-        if are_arrays(x) and not are_arrays(value):
+        if not are_arrays(value):
             raise TypeError(f"{name}: expected an array, got {type(value).__name__}.")
-        if value is not None:
+        if value is not None and not are_arrays(x):
             raise ValueError(
                 f"{name}: expected None beside x of type {type(x).__name__}, whose batches hold "
                 f"everything: (x, y) or (x, y, sample_weight)."
