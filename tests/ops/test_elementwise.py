@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from checks import check_gradient
 from function_checks import check_function, inside, positive, real
 
 from gpulayers import ops
@@ -32,7 +33,7 @@ OF_ONE = {
     "expm1": (x, None),
     "fabs": (x, None),
     "floor": (x, None),
-    "i0": (np.array([[0.5, -3.0], [19.0, 21.0]]), None),
+    "i0": (np.array([[0.5, -3.0], [1.0, 2.0]]), None),
     "isfinite": (np.array([1.0, math.inf, math.nan]), None),
     "isinf": (np.array([1.0, -math.inf, math.nan]), None),
     "isnan": (np.array([1.0, math.inf, math.nan]), None),
@@ -127,7 +128,8 @@ def test_of_two(name):
 
 @pytest.mark.parametrize("name", sorted(elementwise._made))
 def test_integers_become_floats_or_stay(name):
-    out = getattr(ops, name)(np.array([[0, 1]], np.int16))
+    with np.errstate(all="ignore"):
+        out = getattr(ops, name)(np.array([[0, 1]], np.int16))
     kinds = {"f": "float32", "i": "int16", "b": "bool"}
     assert out.dtype.name == kinds[out.dtype.kind]
 
@@ -137,10 +139,12 @@ def test_integers_become_floats_or_stay(name):
 def test_short_floats_are_computed_in_float32(name, dtype):
     function = getattr(ops, name)
     x = ops.cast(np.array([0.25, 1.0]), dtype)
-    out, wide = function(x), function(x.astype(np.float32))
+    with np.errstate(all="ignore"):
+        out, wide = function(x), function(x.astype(np.float32))
     if wide.dtype.kind == "f":
         assert out.dtype == x.dtype
-        np.testing.assert_array_equal(out, wide.astype(x.dtype))
+        rounded = wide.astype(x.dtype).astype(np.float32)
+        np.testing.assert_array_equal(out.astype(np.float32), rounded)
     else:
         np.testing.assert_array_equal(out, wide)
 
@@ -180,7 +184,7 @@ def test_bfloat16_meets_float16():
 
 
 def test_clip():
-    check_function(lambda a: ops.clip(a, -0.9, 0.6), [real(3, 4)], np.clip(x, -0.9, 0.6), False)
+    check_function(lambda a: ops.clip(a, -0.9, 0.6), [x], np.clip(x, -0.9, 0.6))
     check_function(ops.clip, (x, np.array(-0.9), np.array(0.6)), np.clip(x, -0.9, 0.6))
     np.testing.assert_array_equal(ops.clip(x, None, 0.0), np.minimum(x, 0))
     np.testing.assert_array_equal(ops.clip(x, 0.0, None), np.maximum(x, 0))
@@ -188,8 +192,8 @@ def test_clip():
 
 def test_where():
     chosen = x > 0
-    check_function(ops.where, (chosen, x, y), np.where(chosen, x, y), gradient=False)
-    check_function(lambda a, b: ops.where(chosen, a, b), (x, y), np.where(chosen, x, y))
+    check_function(ops.where, (chosen, x, y), np.where(chosen, x, y))
+    check_gradient(lambda a, b: ops.where(chosen, a, b), x, y)
     np.testing.assert_array_equal(ops.where(np.array([0, 2, 0, 1])), [[1, 3]])
     with pytest.raises(ValueError, match="together"):
         ops.where(chosen, x)
@@ -197,7 +201,9 @@ def test_where():
 
 def test_divide_no_nan():
     a, b = np.array([1.0, 2.0, 3.0]), np.array([2.0, 0.0, -4.0])
-    check_function(ops.divide_no_nan, (a, b), np.array([0.5, 0, -0.75]))
+    check_function(ops.divide_no_nan, (a, b), np.array([0.5, 0, -0.75]), gradient=False)
+    check_gradient(ops.divide_no_nan, x, y)
+    check_gradient(lambda a: ops.divide_no_nan(a, b), a)
 
 
 def test_ldexp():

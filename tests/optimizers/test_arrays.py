@@ -51,11 +51,24 @@ def test_pieces_are_the_rule(size):
     rng = np.random.default_rng(0)
     w, g, m, v = (rng.random(size, dtype=np.float32) for _ in range(4))
     numbers = {"learning_rate": 0.1, "step": 3, "beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-7}
-    expected = rules.adam.reference(w, g, m, v, None, **numbers)
+    expected = rules.adam.reference(w, g, m.copy(), v.copy(), None, **numbers)
     got = rules.adam(w, g, m, v, None, **numbers)
     for a, b in zip(got[:3], expected[:3], strict=True):
         np.testing.assert_array_equal(a, b)
     assert got[3] is None
+    assert got[1] is m
+    assert got[2] is v
+
+
+@pytest.mark.parametrize("size", [4 * pieces.PIECE + d for d in (-1, 0, 1)])
+def test_other_rules_only_in_pieces(size):
+    rng = np.random.default_rng(0)
+    w, g, m = (rng.random(size, dtype=np.float32) for _ in range(3))
+    numbers = {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True}
+    expected = rules.momentum.reference(w, g, m, **numbers)
+    got = rules.momentum(w, g, m, **numbers)
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
     assert (got[1] is m) == (size >= 4 * pieces.PIECE)
 
 
