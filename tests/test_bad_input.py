@@ -333,9 +333,7 @@ def test_callbacks_that_raise(hook):
 
 def test_a_loss_that_is_not_a_number_ends_training():
     model = compiled()
-    history = model.fit(
-        X, Y * np.nan, epochs=5, verbose=0, callbacks=[callbacks.TerminateOnNaN()]
-    )
+    history = model.fit(X, Y * np.nan, epochs=5, verbose=0, callbacks=[callbacks.TerminateOnNaN()])
     assert len(history.history["loss"]) == 1
 
 

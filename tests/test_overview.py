@@ -71,9 +71,7 @@ def test_activations_are_functions_of_numpy_arrays():
     }
     for function, expected in values.items():
         np.testing.assert_allclose(function(x), expected, rtol=1e-6)
-    np.testing.assert_allclose(
-        leaky_relu(x, alpha=0.1), np.where(x > 0, x, 0.1 * x), rtol=1e-6
-    )
+    np.testing.assert_allclose(leaky_relu(x, alpha=0.1), np.where(x > 0, x, 0.1 * x), rtol=1e-6)
     np.testing.assert_allclose(elu(x, alpha=1.0), np.where(x > 0, x, np.expm1(x)), rtol=1e-6)
     assert gelu(x).shape == x.shape
     assert softmax(x.reshape(-1, 1), axis=0).flatten().sum() == pytest.approx(1)
@@ -123,7 +121,7 @@ def test_regularization_makes_weights_small(regularizer):
         (UnitNorm(axis=0), lambda w: np.allclose(np.linalg.norm(w, axis=0), 1, atol=1e-5)),
         (
             MinMaxNorm(min_value=0.5, max_value=1.5),
-            lambda w: 0.5 - 1e-5 <= np.linalg.norm(w, axis=0).min(),
+            lambda w: np.linalg.norm(w, axis=0).min() >= 0.5 - 1e-5,
         ),
     ],
 )

@@ -14,7 +14,6 @@ from .arguments import naming_arguments
 from .calling import CALL, CallContext
 from .tracking import STRUCTURE
 
-
 ONE_BUILDS = RLock()  # Of the threads that meet a layer first, the others wait.
 
 

@@ -31,7 +31,8 @@ def path_of_calls() -> list[str]:
     """The names of the layers that are being called or built now, outermost first."""
     names, context = [], CALL.get()
     while context is not None:
-        names.append(context.layer.name)
+        if context.parent is None or context.parent.layer is not context.layer:
+            names.append(context.layer.name)
         context = context.parent
     return names[::-1]
 

@@ -115,7 +115,8 @@ class InputSpec:
 def fixes_batch(input_spec) -> bool:
     """Whether a layer's `input_spec` wants a certain number of samples."""
     return any(
-        spec is not None and (spec.axes.get(0) is not None or (spec.shape or (None,))[0] is not None)
+        spec is not None
+        and (spec.axes.get(0) is not None or (spec.shape or (None,))[0] is not None)
         for spec in tree.traverse(input_spec)
     )
 

@@ -42,7 +42,7 @@ class Plan:
 
 
 def step(layer, x):
-    """The function that `layer` is in inference, on arrays like `x`; None if it needs a full call."""
+    """What `layer` is in inference on arrays like `x`: a function, None if it needs a full call."""
     cls = type(layer)
     if not cls.__module__.startswith("gpulayers.") or layer.compute_dtype in dtypes.SHORT_FLOATS:
         return None

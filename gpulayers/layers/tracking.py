@@ -15,7 +15,7 @@ BOOKKEEPING = frozenset(
     name _own_variables _noted _inbound_nodes _plan _build_shapes _init_arguments
     _trainable _dtype_policy _policy _parent _metrics_source _built _building autocast
     supports_masking activity_regularizer input_spec _input_spec _called_home _found _usual
-    """.split()  # noqa: SIM905
+    """.split()
 )
 _CONTAINERS = frozenset({list, tuple, dict, set})
 PLAIN = frozenset({bool, bytes, complex, float, int, str})

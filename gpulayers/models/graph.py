@@ -40,7 +40,7 @@ class Graph:
             if id(tensor) in ends:
                 self._visit(node)
                 continue
-            if node is None or isinstance(node.operation, Layer) and not node.inputs:
+            if node is None or (isinstance(node.operation, Layer) and not node.inputs):
                 raise ValueError(
                     f"{name}: the outputs depend on {tensor}, which is not among the inputs. Give "
                     "every Input that is used in Model(inputs=...)."

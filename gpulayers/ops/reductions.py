@@ -40,10 +40,8 @@ def axes_of(axis):
 @array_function()
 def sum(x, axis=None, keepdims: bool = False):
     """The sum.  Booleans and integers shorter than 32 bits add up as int32."""
-    xp, dtype = namespace(x), x.dtype
-    if not _keeps(dtype):
-        dtype = dtypes.of(xp, widened(x))
-    return xp.sum(x, axis=axes_of(axis), dtype=dtype, keepdims=keepdims)
+    x = x if _keeps(x.dtype) else cast(x, widened(x))
+    return namespace(x).sum(x, axis=axes_of(axis), dtype=x.dtype, keepdims=keepdims)
 
 
 @array_function(computes=False)

@@ -1,4 +1,4 @@
-"""Shortcuts of calls, and what is remembered of layers, never give another result than full calls."""
+"""Shortcuts of calls, and what is remembered of layers, give what full calls would give."""
 
 import copy
 import pickle
@@ -65,7 +65,9 @@ def functional(layer):
     return Model(x, layer(x))
 
 
-@pytest.mark.parametrize("make", [lambda layer: Sequential([layer]), functional, lambda layer: layer])
+@pytest.mark.parametrize(
+    "make", [lambda layer: Sequential([layer]), functional, lambda layer: layer]
+)
 def test_an_explicit_mask_is_for_one_call(make):
     layer = Seeing()
     model = make(layer)
