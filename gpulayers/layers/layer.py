@@ -343,10 +343,11 @@ class Layer(Building, AddedLosses, Weights):
     def _own_arguments(self) -> dict:
         """The arguments of a subclass that defines `__init__` but not `get_config`."""
         args, kwargs = self._init_arguments
-        bound = inspect.signature(type(self).__init__).bind(self, *args, **kwargs).arguments
+        bound = inspect.signature(type(self).__init__).bind(self, *args, **kwargs)
         found = {}
-        for name, value in list(bound.items())[1:]:
-            found |= value if isinstance(value, dict) and name == "kwargs" else {name: value}
+        for name, value in list(bound.arguments.items())[1:]:
+            further = bound.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+            found |= value if further else {name: value}
         for name in ("name", "trainable", "dtype"):
             found.pop(name, None)
         try:

@@ -11,6 +11,7 @@ from ..layers.layer import Layer
 from ..layers.plan import step
 from .graph import Graph, keep, operation_of, sizes_fit
 from .input_dtypes import InputDtypes
+from .operations import name_of
 from .state_tree import StateTree
 from .trainer import Trainer
 
@@ -112,7 +113,8 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
         """The names of the layers that give the outputs, made unique."""
         names, seen = [], {}
         for tensor in self.outputs:
-            name = getattr(tensor.node.operation, "name", None) or tensor.node.operation.__name__
+            operation = operation_of(tensor.node)
+            name = operation.name or name_of(operation.operation)
             count = seen.get(name, 0)
             seen[name] = count + 1
             names.append(name if not count else f"{name}_{count}")
@@ -163,8 +165,31 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
             error.add_note(f"while building {self.name!r} for inputs of shape {input_shape}")
             raise
 
+    def get_build_config(self) -> dict | None:
+        """The shapes of the arguments that this model was built with."""
+        config = super().get_build_config()
+        if config and "shapes_dict" in config and self._builds_by_its_call():
+            shapes = config["shapes_dict"].items()
+            return {"shapes_dict": {f"{name}_shape": shape for name, shape in shapes}}
+        return config
+
+    def build_from_config(self, config: dict):
+        """Build with the shapes that `get_build_config` gave."""
+        if not config.get("shapes_dict") or not self._builds_by_its_call():
+            super().build_from_config(config)
+            return
+        shapes = tree.map_shape_structure(tuple, config["shapes_dict"])
+        shapes = {name.removesuffix("_shape"): shape for name, shape in shapes.items()}
+        arrays = tree.map_shape_structure(lambda s: Abstract(s, self.compute_dtype), shapes)
+        with self._open():
+            infer(lambda: self.call(**arrays))
+        self._build_shapes, self.built = shapes, True
+
+    def _builds_by_its_call(self) -> bool:
+        return original(type(self).build) is original(Model.build)
+
     def _build_for(self, shapes):
-        if original(type(self).build) is original(Model.build):
+        if self._builds_by_its_call():
             self._build_shapes = self._build_shapes or shapes
             self.built = True  # Inner layers build themselves when `call` comes to them.
         else:
