@@ -15,7 +15,6 @@ from .namespace import RANK, namespace, plain_namespace
 from .operators import Operators
 from .variable import SCOPE, Scope, Variable
 
-
 _namespaces: dict[type, object] = {}  # Of recorded arrays, by the plain array's type.
 
 

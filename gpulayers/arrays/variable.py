@@ -277,12 +277,12 @@ def _operand(x):
     return x.value if type(x) is Variable else x
 
 
-for _name in "add sub mul truediv floordiv mod pow matmul and_ or_ xor".split():  # noqa: SIM905
+for _name in "add sub mul truediv floordiv mod pow matmul and_ or_ xor".split():
     _forward, _reflected = _operators(getattr(operator, _name))
     setattr(Variable, f"__{_name.rstrip('_')}__", _forward)
     setattr(Variable, f"__r{_name.rstrip('_')}__", _reflected)
-for _name in "lt le gt ge eq ne".split():  # noqa: SIM905
+for _name in "lt le gt ge eq ne".split():
     setattr(Variable, f"__{_name}__", _operators(getattr(operator, _name))[0])
-for _name in "neg pos abs invert".split():  # noqa: SIM905
+for _name in "neg pos abs invert".split():
     setattr(Variable, f"__{_name}__", lambda self, _f=getattr(operator, _name): _f(self.value))
 Variable.__hash__ = object.__hash__

@@ -1,7 +1,6 @@
 """The layers.  The names of `keras.layers`."""
 
 from .. import registry
-
 from .activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from .core import Identity, Lambda, Masking, Wrapper
 from .cropping import Cropping1D, Cropping2D, Cropping3D

@@ -149,9 +149,7 @@ class Permute(Layer):
         self.dims = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
         whole = all(hasattr(axis, "__index__") for axis in self.dims)
         if not whole or sorted(self.dims) != list(range(1, len(self.dims) + 1)):
-            raise ValueError(
-                f"Permute: dims must be a permutation of 1, 2, ..., n, got {dims!r}."
-            )
+            raise ValueError(f"Permute: dims must be a permutation of 1, 2, ..., n, got {dims!r}.")
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
 
     def call(self, inputs):

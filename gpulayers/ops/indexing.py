@@ -150,11 +150,15 @@ def slice_update(inputs, start_indices, updates):
     part = updates
     for axis in reversed(range(inputs.ndim)):
         sizes = zip(starts[:axis], updates.shape[:axis], strict=True)
-        around = inputs[tuple(_slice(s, s + n) for s, n in sizes)]
+        around = inputs[(*(_slice(s, s + n) for s, n in sizes), ...)]
         before = (_slice(None),) * axis
         start, stop = starts[axis], starts[axis] + updates.shape[axis]
         part = xp.concat(
-            [around[(*before, _slice(None, start))], part, around[(*before, _slice(stop, None))]],
+            [
+                around[(*before, _slice(None, start), ...)],
+                part,
+                around[(*before, _slice(stop, None), ...)],
+            ],
             axis=axis,
         )
     return part

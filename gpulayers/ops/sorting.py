@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 from ..arrays import namespace, plain
@@ -180,7 +181,8 @@ def unique(
     xp, x = namespace(x), plain(x)
     flat = xp.reshape(x, (-1,)) if axis is None else x
     axis = 0 if axis is None else axis % x.ndim
-    rows = xp.reshape(xp.moveaxis(flat, axis, 0), (flat.shape[axis], -1))
+    rows = xp.moveaxis(flat, axis, 0)
+    rows = xp.reshape(rows, (rows.shape[0], prod(rows.shape[1:])))
     order, first = _grouped(xp, rows)
     group = xp.cumulative_sum(xp.astype(first, xp.int64)) - 1  # Of each sorted row.
     starts = xp.nonzero(first)[0]

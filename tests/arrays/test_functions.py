@@ -223,7 +223,9 @@ CASES = {
         ([spd(3), real(2, 3, 4)], lambda xp, a, b: xp.linalg.solve(a, b)),
         ([spd(3)[0], real(3)], lambda xp, a, b: xp.linalg.solve(a, b)),
     ],
-    "linalg.tensordot": [([real(3, 4), real(4, 2)], lambda xp, x, y: xp.linalg.tensordot(x, y, axes=1))],
+    "linalg.tensordot": [
+        ([real(3, 4), real(4, 2)], lambda xp, x, y: xp.linalg.tensordot(x, y, axes=1))
+    ],
     "linalg.trace": [([real(2, 3, 3)], lambda xp, x: xp.linalg.trace(x))],
     "linalg.vecdot": [([real(3, 4), real(3, 4)], lambda xp, x, y: xp.linalg.vecdot(x, y))],
     "linalg.vector_norm": [

@@ -208,7 +208,7 @@ def test_subclassed_models():
     model = Own()
     assert not model.built
     assert model(x23).shape == (2, 2)
-    assert [w.path for w in model.weights][0] == "own/dense/kernel"
+    assert next(w.path for w in model.weights) == "own/dense/kernel"
     assert [layer.name for layer in model.layers] == ["dense", "dense_1"]
     other = Own()
     other.build((None, 3))

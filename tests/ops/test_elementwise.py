@@ -208,9 +208,7 @@ def test_divide_no_nan():
 
 def test_ldexp():
     exponents = np.array([[1], [0], [-2]])
-    check_function(
-        lambda a: ops.ldexp(a, exponents), [x], np.ldexp(x, exponents), strict=False
-    )
+    check_function(lambda a: ops.ldexp(a, exponents), [x], np.ldexp(x, exponents), strict=False)
     with pytest.raises(TypeError, match="ldexp: x2 must hold integers"):
         ops.ldexp(x, y)
 

@@ -27,7 +27,7 @@ ACTIVATIONS = """
     celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear
     log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign
     sparse_plus sparse_sigmoid sparsemax squareplus tanh tanh_shrink
-""".split()  # noqa: SIM905
+""".split()
 
 
 class Input:

@@ -6,10 +6,10 @@ from .. import shapes
 from .table import TABLE, Function
 
 # Abstract results come from NumPy's own answer to the same call (see `abstract.py`).
-for _name in "zeros ones full empty arange linspace eye asarray from_dlpack".split():  # noqa: SIM905
+for _name in "zeros ones full empty arange linspace eye asarray from_dlpack".split():
     TABLE[_name] = Function(kind="creation")
 
-for _name in "zeros_like ones_like full_like empty_like".split():  # noqa: SIM905
+for _name in "zeros_like ones_like full_like empty_like".split():
     TABLE[_name] = Function(shapes.like)
 
 for _name in [

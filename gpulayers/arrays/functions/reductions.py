@@ -8,14 +8,14 @@ from .. import shapes
 from ..namespace import NUMPY
 from .table import TABLE, Function, define, without_gradient
 
-SMALL = 4096  # Elements.
+SMALL = 4096  # Elements: below, a sum takes a quarter of the time of NumPy's broadcast_to.
 
 
 def _spread(xp, g, shape, axis, keepdims):
     """Undo a reduction's change of shape: `g` broadcast to what was reduced."""
     if not keepdims and axis is not None:
         g = xp.reshape(g, shapes.reduced_shape(shape, axis, keepdims=True))
-    if xp is NUMPY and math.prod(shape) < SMALL:  # A sum takes a quarter of the time of NumPy's broadcast_to.
+    if xp is NUMPY and math.prod(shape) < SMALL:
         return g + xp.zeros(shape, dtype=g.dtype)
     return xp.broadcast_to(g, shape)
 
