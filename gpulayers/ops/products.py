@@ -72,7 +72,7 @@ def vdot(x1, x2):
 def vecdot(x1, x2, axis: int = -1):
     """Sums of products along an axis; complex elements of `x1` are conjugated."""
     xp, (x1, x2) = together((x1, x2))
-    return xp.vecdot(x1, x2, axis=axis)
+    return xp.vecdot(x1, x2, axis=axis if axis < 0 else axis - max(x1.ndim, x2.ndim))
 
 
 @products

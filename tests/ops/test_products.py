@@ -29,7 +29,7 @@ x, y = real(2, 3, 4), real(2, 4, 3)
         ("vecdot", x, m, {}),
         ("vecdot", m, m + 1, {"axis": 0}),
         ("outer", m, v, {}),
-        ("tensordot", x, y, {"axes": 1}),
+        ("tensordot", x, real(4, 2), {"axes": 1}),
         ("tensordot", x, m, {"axes": 2}),
         ("tensordot", x, y, {"axes": ([1, -1], [-1, 1])}),
         ("tensordot", x, m, {"axes": (1, 0)}),
