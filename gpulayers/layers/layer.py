@@ -32,7 +32,7 @@ from .call_arguments import all_numbers, check_arguments, number_dtype
 from .calling import CALL, CallContext, call_signature
 from .input_spec import check_inputs
 from .plan import Plan
-from .tracking import STRUCTURE
+from .tracking import PASSING, STRUCTURE
 from .weights import Weights
 
 
@@ -106,8 +106,9 @@ class Layer(Building, AddedLosses, Weights):
         self.autocast = autocast
 
     def __setattr__(self, name, value):
-        STRUCTURE[0] += 1
-        object.__setattr__(self, name, value)
+        if self.__dict__.get(name, self) is not value:  # Else nothing changes.
+            STRUCTURE[0] += name not in PASSING
+            object.__setattr__(self, name, value)
 
     def __delattr__(self, name):
         STRUCTURE[0] += 1

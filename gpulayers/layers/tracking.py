@@ -9,6 +9,9 @@ from ..arrays import Variable
 
 STRUCTURE = [0]  # Grows whenever an attribute of some layer is set: what plans are made for.
 
+# What training sets now and then, and no plan depends on.
+PASSING = frozenset({"history", "stop_training", "stop_evaluating", "stop_predicting"})
+
 # Attributes of the base classes that hold no parts of the layer.
 BOOKKEEPING = frozenset(
     """

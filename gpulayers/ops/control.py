@@ -147,10 +147,15 @@ def _slices(xs):
 
 
 def _stacked(outputs):
-    """Structures of arrays as one of arrays with a new first axis."""
-    if not outputs or outputs[0] is None:
-        return None
-    return tree.map_structure(lambda *ys: namespace(*ys).stack(as_arrays(ys)), *outputs)
+    """Structures of arrays as one of arrays with a new first axis; None stays."""
+
+    def stacked(*ys):
+        if ys[0] is None:
+            return None
+        ys = as_arrays(ys)
+        return namespace(*ys).stack(ys)
+
+    return tree.map_structure(stacked, *outputs) if outputs else None
 
 
 def map(f, xs):

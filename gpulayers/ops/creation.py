@@ -8,7 +8,9 @@ import numpy as np
 
 from .. import config
 from ..arrays import as_array, devices, dtypes, namespace, plain
+from ..arrays.primitive import is_symbolic
 from ..arrays.short_floats import cast
+from ..arrays.symbolic import connect
 from .calling import array_function, floats, together
 from .windows import window
 
@@ -170,6 +172,8 @@ def linspace(
         retstep: give the distance of neighbours too.
         dtype: by default what the ends promote to, beside a float.
     """
+    if is_symbolic(start, stop):
+        return connect(linspace, start, stop, num, endpoint, retstep, dtype, axis)
     xp, start, stop, name = _ends(start, stop, dtype)
     num = int(num)
     parts = num - 1 if endpoint else num
@@ -192,6 +196,8 @@ def logspace(
     axis: int = 0,
 ):
     """Numbers from base^start to base^stop with evenly spaced logarithms; see `linspace`."""
+    if is_symbolic(start, stop):
+        return connect(logspace, start, stop, num, endpoint, base, dtype, axis)
     name = _ends(start, stop, dtype)[-1]
     wide = "float32" if name in dtypes.SHORT_FLOATS or not dtypes.is_floating(name) else name
     exponents = linspace(start, stop, num, endpoint, dtype=wide, axis=axis)
@@ -205,6 +211,8 @@ def geomspace(
 
     The ends have the same sign, and neither is 0.
     """
+    if is_symbolic(start, stop):
+        return connect(geomspace, start, stop, num, endpoint, dtype, axis)
     xp, start, stop, name = _ends(start, stop, dtype)
     sign = xp.sign(start)
     exponents = [xp.log10(xp.abs(end)) for end in (start, stop)]

@@ -19,7 +19,9 @@ ORDERS = {"nearest": 0, "bilinear": 1}
 
 def _triangle(index, size):
     """Back and forth between 0 and size - 1, without repeating the ends."""
-    last = max(size - 1, 1)
+    last = size - 1
+    if last == 0:
+        return index * 0
     return abs((index + last) % (2 * last) - last)
 
 

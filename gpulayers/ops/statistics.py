@@ -150,8 +150,9 @@ def _at(xp, rows, place, none, method):
         out = upper
     else:
         share = 0.5 if method == "midpoint" else place - below
-        same = below == above  # Between infinities, a difference would be NaN.
-        out = xp.where(same, lower, lower + (upper - lower) * share)
+        same = below == above  # Of infinities, the difference would be NaN.
+        step = xp.where(same, 0.0, upper) - xp.where(same, 0.0, lower)
+        out = lower + step * share
     return xp.where(none, math.nan, out)
 
 
@@ -170,7 +171,7 @@ def bincount(x, weights=None, minlength: int = 0, sparse: bool = False):
     """
     if sparse:
         raise ValueError("bincount: sparse arrays are not supported, got sparse=True.")
-    xp = namespace(x)
+    xp = namespace(x, weights)
     size = max(int(plain(xp.max(x))) + 1 if x.size else 0, minlength)
     if weights is None:
         weights = xp.ones_like(x, dtype=xp.int32)
