@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import signature
 
 import numpy as np
 
@@ -95,6 +96,10 @@ class primitive:
         return self._versions.get(name)
 
     def __call__(self, *args, **options):
+        for value in options.values():
+            if type(value) is np.ndarray or type(value) in RANK or not args:
+                args, options = self._arranged(args, options)
+                break
         rank, values, half = 0, None, False
         for i, a in enumerate(args):
             kind = type(a)
@@ -121,6 +126,12 @@ class primitive:
         if rank == ABSTRACT_RANK:
             return (self._shape or self.reference)(*args, **options)
         return connect(self, *args, **options)
+
+    def _arranged(self, args, options):
+        """Arguments with the arrays that came by keyword in their places."""
+        given = signature(self.reference).bind(*args, **options)
+        given.apply_defaults()
+        return given.args, given.kwargs
 
     def _plain(self, args, options):
         first = args[0]

@@ -8,7 +8,7 @@ have Keras's names and arguments, and functions of the array API, which operator
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from inspect import Parameter, signature
 from itertools import takewhile
 from typing import Any
@@ -98,6 +98,7 @@ _PLACES = {  # In which of Keras's modules functions are, but for those in "nump
     "image": """
         affine_transform crop_images elastic_transform extract_patches gaussian_blur hsv_to_rgb
         map_coordinates pad_images perspective_transform resize rgb_to_grayscale rgb_to_hsv
+        scale_and_translate sobel_edges ssim
     """,
     "linalg": """
         cholesky cholesky_inverse det eig eigh inv lstsq lu_factor matrix_rank norm pinv qr solve
@@ -124,7 +125,8 @@ _CLASSES = {  # Classes that are not the names of functions in camel case.
     "hsv_to_rgb": "HSVToRGB", "ifft2": "IFFT2", "irfft": "IRFFT", "isin": "IsIn",
     "istft": "ISTFT", "layer_normalization": "LayerNorm", "psnr": "PSNR", "rfft": "RFFT",
     "rgb_to_grayscale": "RGBToGrayscale", "rgb_to_hsv": "RGBToHSV",
-    "rms_normalization": "RMSNorm", "searchsorted": "SearchSorted", "stft": "STFT", "svd": "SVD",
+    "rms_normalization": "RMSNorm", "searchsorted": "SearchSorted", "ssim": "SSIM",
+    "stft": "STFT", "svd": "SVD",
 }  # fmt: skip
 
 
@@ -148,7 +150,7 @@ def describe(node, name: str) -> tuple[dict, list, dict]:
     function, keras = node.operation, name_of(node.operation)
     if isinstance(function, Function):
         options, args, kwargs = _divide_standard(function, list(node.args), dict(node.kwargs))
-    elif getattr(ops, keras, None) is function:
+    elif function in (getattr(ops, keras, None), getattr(ops.image, keras, None)):
         options, args, kwargs = _divide(function, node)
     else:
         return _as_layer(function, node, name)
@@ -169,13 +171,13 @@ def _entry(keras, name, options) -> dict:
 def _divide(function, node):
     given = signature(function).bind(*node.args, **node.kwargs)
     options, args = {}, []
-    for key, value in given.arguments.items():
-        if given.signature.parameters[key].kind is Parameter.VAR_POSITIONAL:
-            args.extend(value)
+    for key, parameter in given.signature.parameters.items():
+        if parameter.kind is Parameter.VAR_POSITIONAL:
+            args.extend(given.arguments.get(key, ()))
         elif key in _OF_CALLS and key not in _OPTIONS_OF.get(function.__name__, ()):
-            args.append(value)
-        else:
-            options[key] = value
+            args.append(given.arguments.get(key, parameter.default))  # Keras wants None as well.
+        elif key in given.arguments:
+            options[key] = given.arguments[key]
     return options, args, {}
 
 
@@ -234,16 +236,35 @@ def function_of(entry: dict) -> Callable | None:
     if found is None:
         raise registry.UnknownNameError(f"unknown function {name!r} (module {module!r}).")
     options = {renamed.get(key, key): value for key, value in options.items()}
-    return _with_options(found, options) if options else found
+    return _with_options(found, options)
 
 
 def _with_options(function, options):
     if not isinstance(function, Function):
-        first = list(takewhile(options.__contains__, signature(function).parameters))
-        return partial(function, *map(options.pop, first), **options)
+        return _of_call(function, options)
+    if not options:
+        return function
     last = [value for key, value in options.items() if key in _BY_POSITION]
     named = {key: value for key, value in options.items() if key not in _BY_POSITION}
     return lambda *args: function(*args, *last, **named)
+
+
+def _of_call(function, options):
+    """A function of ours with the arguments of the call alone, which may stand between others."""
+    parameters = list(signature(function).parameters)
+    kept = _OPTIONS_OF.get(function.__name__, ())
+    names = [name for name in parameters if name in _OF_CALLS and name not in kept]
+    if not options and names == parameters[: len(names)]:
+        return function
+
+    def call(*args, **kwargs):
+        if len(args) > len(names):  # As many arrays as there are.
+            first = list(takewhile(options.__contains__, parameters))
+            rest = {key: value for key, value in options.items() if key not in first}
+            return function(*(options[name] for name in first), *args, **rest, **kwargs)
+        return function(**dict(zip(names, args, strict=False)), **options, **kwargs)
+
+    return call
 
 
 @cache
@@ -255,7 +276,7 @@ def _known() -> dict[str, tuple[Callable, dict[str, str]]]:
             keras, _, names = _standard(name)
             theirs = {keras_name: ours for ours, keras_name in names.items()}
             found[_squeezed(keras)] = found[_squeezed(name)] = (Function(name), theirs)
-    for name, function in registry.exported("ops").items():
+    for name, function in (registry.exported("ops") | registry.exported("ops.image")).items():
         found[_squeezed(name)] = found[_squeezed(_CLASSES.get(name, name))] = (function, {})
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
+from inspect import signature
 from itertools import pairwise
 
 import numpy as np
@@ -36,8 +37,11 @@ __all__ = [
 def of_list(function):
     """Decorate a function of a list of arrays: within it they have one dtype."""
 
+    name = next(iter(signature(function).parameters))
+
     @wraps(function)
-    def call(xs, *args, **options):
+    def call(*args, **options):
+        xs, args = (args[0], args[1:]) if args else (options.pop(name), ())
         if type(xs) is list and _uniform(xs):
             return function(xs, *args, **options)
         if is_symbolic(xs):

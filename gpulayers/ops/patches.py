@@ -37,11 +37,9 @@ def extract_patches(
     axes = 2 if isinstance(size, int) else len(size)
     if axes not in (2, 3):
         raise ValueError(f"extract_patches: size must have 2 or 3 integers, got {size}.")
-    settings = (size, strides, dilation_rate, padding, data_format)
-    return _patches("extract_patches", images, axes, *settings)
+    return _patches(images, axes, size, strides, dilation_rate, padding, data_format)
 
 
-@array_function(computes=False)
 def extract_patches_3d(
     volumes,
     size,
@@ -54,8 +52,8 @@ def extract_patches_3d(
 
     The arguments are those of `extract_patches`, with three integers for two.
     """
-    settings = (size, strides, dilation_rate, padding, data_format)
-    return _patches("extract_patches_3d", volumes, 3, *settings)
+    size = _several("extract_patches_3d", "size", size, 3)
+    return extract_patches(volumes, size, strides, dilation_rate, padding, data_format)
 
 
 def _several(who, name, value, axes):
@@ -65,7 +63,8 @@ def _several(who, name, value, axes):
     return value
 
 
-def _patches(who, x, axes, size, strides, dilation, padding, data_format):
+def _patches(x, axes, size, strides, dilation, padding, data_format):
+    who = "extract_patches" if axes == 2 else "extract_patches_3d"
     size = _several(who, "size", size, axes)
     strides = _several(who, "strides", strides or size, axes)
     dilation = _several(who, "dilation_rate", dilation, axes)

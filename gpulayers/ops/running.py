@@ -6,7 +6,7 @@ import math
 
 from ..arrays import dtypes, namespace
 from ..arrays.short_floats import cast
-from .calling import array_function, as_floats, numbers
+from .calling import array_function, as_floats
 from .elementwise import nan_to_num
 
 __all__ = ["cumprod", "cumsum", "diff", "nancumprod", "nancumsum", "trapezoid"]
@@ -27,7 +27,9 @@ _sums, _products = _running("cumulative_sum"), _running("cumulative_prod")
 
 
 def _wanted(x, dtype):
-    return cast(x, numbers(x) if dtype is None else dtypes.standardize(dtype))
+    if dtype is None:
+        return cast(x, "int32") if x.dtype == namespace(x).bool else x
+    return cast(x, dtypes.standardize(dtype))
 
 
 @array_function(computes=False)

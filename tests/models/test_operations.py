@@ -66,6 +66,12 @@ def described(function, *more):
         (lambda x: ops.gelu(x, approximate=False), "Gelu", {"approximate": False}),
         (lambda x: ops.leaky_relu(x, 0.1), "LeakyRelu", {"negative_slope": 0.1}),
         (lambda x: ops.squareplus(x, b=2), "Squareplus", {"b": 2}),
+        (lambda x: ops.average(x, weights=ops.exp(x)), "Average", {}),
+        (lambda x: ops.average(x, axis=1, weights=ops.exp(x)), "Average", {"axis": 1}),
+        (lambda x: ops.quantile(x, 0.3, axis=1), "Quantile", {"axis": 1}),
+        (lambda x: ops.clip(x, -0.5, 0.5), "Clip", {"x_min": -0.5, "x_max": 0.5}),
+        (lambda x: ops.stack([x, x], axis=1), "Stack", {"axis": 1}),
+        (lambda x: ops.cumsum(x, axis=1), "Cumsum", {"axis": 1}),
     ],
 )
 def test_functions(function, name, options):
@@ -76,6 +82,26 @@ def test_functions(function, name, options):
     assert all(node["kwargs"] == {} for node in entry["inbound_nodes"])
     np.testing.assert_allclose(again(X), model(X), rtol=1e-6)
     assert again.to_json() == model.to_json()
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "options"),
+    [
+        (lambda x: ops.image.pad_images(x, 1, 0, 1, 0), "PadImages",
+         {"top_padding": 1, "left_padding": 0, "bottom_padding": 1, "right_padding": 0}),
+        (lambda x: ops.image.extract_patches_3d(x, 1), "ExtractPatches", {"size": [1, 1, 1]}),
+        (lambda x: ops.image.ssim(x, x, filter_size=1), "SSIM", {"filter_size": 1}),
+        (lambda x: ops.image.sobel_edges(x), "SobelEdges", {}),
+    ],
+)  # fmt: skip
+def test_functions_of_images(function, name, options):
+    x = gpulayers.Input((2, 2, 1) if name != "ExtractPatches" else (2, 2, 2, 1))
+    model = models.Model(x, function(x))
+    found = json.loads(model.to_json())["config"]["layers"][-1]
+    assert (found["module"], found["class_name"]) == ("keras.src.ops.image", name)
+    assert {key: found["config"][key] for key in options} == options
+    given = np.ones((3, *x.shape[1:]), "float32")
+    np.testing.assert_allclose(models.model_from_json(model.to_json())(given), model(given))
 
 
 @pytest.mark.parametrize(

@@ -90,3 +90,16 @@ def test_two_libraries_are_not_mixed():
     strict = pytest.importorskip("array_api_strict")
     with pytest.raises(TypeError, match="arrays of .* meet"):
         ops.matmul(strict.ones((2, 2)), np.ones((2, 2)))
+
+
+def test_arrays_of_primitives_by_name():
+    np.testing.assert_array_equal(ops.softmax(x=x, axis=0), ops.softmax(x, 0))
+    np.testing.assert_array_equal(ops.stack(x=[x, x], axis=1), np.stack([x, x], 1))
+    v = Variable(x / 10 + 0.1)
+    with Tape() as tape:
+        y = ops.sum(ops.binary_crossentropy(target=np.ones_like(x), output=v))
+    np.testing.assert_allclose(tape.gradient(y, v), -1 / v.numpy(), rtol=1e-6)
+    tensor = KerasTensor((None, 3))
+    out = ops.binary_crossentropy(target=tensor, output=tensor)
+    assert out.node.operation is ops.binary_crossentropy
+    assert ops.logsumexp(axis=1, x=tensor).shape == (None,)
