@@ -23,9 +23,9 @@ _OF_CALLS = frozenset(
     a abs_ angle array arrays atol b beta bias bins branches choicelist condition condlist
     constant_values coordinates data default depthwise_kernel end_points fill_value gamma image1
     image2 images index indices inputs kernel key mask mean offset operands output output_length
-    pointwise_kernel predictions q query rtol scale segment_ids sequence_lengths sorted_sequence
-    start start_indices start_points step stop target target_length targets transform translation
-    updates value values variable variance weights x x1 x2 xi xs y
+    pattern pointwise_kernel predictions q query rtol scale segment_ids sequence_lengths sorted_sequence
+    start start_indices start_points step stop target target_length targets tensor transform
+    translation updates value values variable variance weights x x1 x2 xi xs y
     """.split()
 )
 _OPTIONS_OF = {
@@ -95,6 +95,7 @@ _PLACES = {  # In which of Keras's modules functions are, but for those in "nump
         cast convert_to_tensor saturate_cast scatter scatter_update slice slice_update stop_gradient
         unstack
     """,
+    "einops": "rearrange",
     "image": """
         affine_transform crop_images elastic_transform extract_patches gaussian_blur hsv_to_rgb
         map_coordinates pad_images perspective_transform resize rgb_to_grayscale rgb_to_hsv
@@ -170,15 +171,17 @@ def _entry(keras, name, options) -> dict:
 
 def _divide(function, node):
     given = signature(function).bind(*node.args, **node.kwargs)
-    options, args = {}, []
+    options, args, kwargs = {}, [], {}
     for key, parameter in given.signature.parameters.items():
         if parameter.kind is Parameter.VAR_POSITIONAL:
             args.extend(given.arguments.get(key, ()))
+        elif parameter.kind is Parameter.VAR_KEYWORD:
+            kwargs = given.arguments.get(key, {})
         elif key in _OF_CALLS and key not in _OPTIONS_OF.get(function.__name__, ()):
             args.append(given.arguments.get(key, parameter.default))  # Keras wants None as well.
         elif key in given.arguments:
             options[key] = given.arguments[key]
-    return options, args, {}
+    return options, args, kwargs
 
 
 def _divide_standard(function, args, kwargs):

@@ -118,6 +118,15 @@ def test_modules(function, module):
     assert described(function)[0]["module"] == f"keras.src.ops.{module}"
 
 
+def test_patterns_belong_to_the_call():
+    entry, model, again = described(lambda x: ops.rearrange(x, "b (h w) -> b w h", w=2))
+    assert entry["module"] == "keras.src.ops.einops"
+    assert entry["config"] == {"name": "rearrange"}
+    assert entry["inbound_nodes"][0]["args"][1] == "b (h w) -> b w h"
+    assert entry["inbound_nodes"][0]["kwargs"] == {"w": 2}
+    np.testing.assert_allclose(again(X), model(X))
+
+
 def test_activations_that_are_layers_in_keras():
     entry, model, again = described(activations.mish)
     assert (entry["module"], entry["class_name"]) == ("keras.layers", "Activation")
