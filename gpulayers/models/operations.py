@@ -23,9 +23,9 @@ _OF_CALLS = frozenset(
     a abs_ angle array arrays atol b beta bias bins branches choicelist condition condlist
     constant_values coordinates data default depthwise_kernel end_points fill_value gamma image1
     image2 images index indices inputs kernel key mask mean offset operands output output_length
-    pattern pointwise_kernel predictions q query rtol scale segment_ids sequence_lengths sorted_sequence
-    start start_indices start_points step stop target target_length targets tensor transform
-    translation updates value values variable variance weights x x1 x2 xi xs y
+    pattern pointwise_kernel predictions q query rtol scale segment_ids sequence_lengths
+    sorted_sequence start start_indices start_points step stop target target_length targets tensor
+    transform translation updates value values variable variance weights x x1 x2 xi xs y
     """.split()
 )
 _OPTIONS_OF = {
