@@ -31,6 +31,9 @@ _OF_CALLS = frozenset(
 _OPTIONS_OF = {
     "allclose": {"rtol", "atol"}, "bincount": {"weights"}, "diagonal": {"offset"},
     "trace": {"offset"}, "trapezoid": {"x"}, "histogram": {"bins"}, "squareplus": {"b"},
+    "affine_transform": {"fill_value"}, "elastic_transform": {"fill_value"},
+    "map_coordinates": {"fill_value"}, "perspective_transform": {"fill_value"},
+    "resize": {"fill_value"},
 }  # fmt: skip
 
 # Functions of the array API: Keras's name, how many arrays come first, then the other arguments,
@@ -178,7 +181,8 @@ def _divide(function, node):
         elif parameter.kind is Parameter.VAR_KEYWORD:
             kwargs = given.arguments.get(key, {})
         elif key in _OF_CALLS and key not in _OPTIONS_OF.get(function.__name__, ()):
-            args.append(given.arguments.get(key, parameter.default))  # Keras wants None as well.
+            if key in given.arguments or parameter.default is None:  # Keras wants None as well.
+                args.append(given.arguments.get(key))
         elif key in given.arguments:
             options[key] = given.arguments[key]
     return options, args, kwargs
