@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..arrays import as_array, dtypes, namespace
+from ..ops.connectionist import ctc_loss
 from .base import StandardLoss
-from .connectionist import ctc_loss
 
 
 def ctc(y_true, y_pred):

@@ -14,8 +14,8 @@ bartlett batch_normalization binary_crossentropy bincount bitwise_and bitwise_in
 bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor blackman broadcast_to cast
 categorical_crossentropy cbrt cdist ceil celu cholesky cholesky_inverse clip concatenate cond conj
 conjugate convert_to_numpy convert_to_tensor copy corrcoef correlate cos cosh count_nonzero cross
-cumprod cumsum custom_gradient deg2rad depth_to_space det diag diagflat diagonal diff digitize
-divide divide_no_nan dot dsplit dstack dtype eig eigh einsum elu empty empty_like equal erf erfc
+ctc_loss cumprod cumsum custom_gradient deg2rad depth_to_space det diag diagflat diagonal diff
+digitize divide divide_no_nan dot dsplit dstack dtype eig eigh einsum elu empty empty_like equal erf erfc
 erfinv exp exp2 expand_dims expm1 extract_sequences eye fabs flip fliplr flipud floor floor_divide
 fmax fmin fmod fold fori_loop full full_like gcd gelu geomspace get_item glu greater greater_equal
 hamming hanning hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh heaviside histogram hsplit

@@ -8,11 +8,16 @@ Source: A. Graves et al., Connectionist temporal classification, ICML 2006, sect
 
 from __future__ import annotations
 
-from ..arrays import as_array, dtypes, namespace, primitive
+from ..arrays import dtypes, namespace, primitive
+from ..arrays.short_floats import cast
+from .calling import array_function
+
+__all__ = ["ctc_loss"]
 
 NEVER = -1e30  # The logarithm of no probability; finite, so that sums and differences stay numbers.
 
 
+@array_function("target", "output", "target_length", "output_length", computes=False)
 def ctc_loss(target, output, target_length, output_length, mask_index=0):
     """-log of the probability that `output` gives to the label sequences.
 
@@ -26,12 +31,11 @@ def ctc_loss(target, output, target_length, output_length, mask_index=0):
     Returns an array of shape (batch,), infinite (with gradient 0) where the labels are too many
     for the steps.
     """
-    output = as_array(output)
     if dtypes.name(output.dtype) not in ("float32", "float64"):
-        output = as_array(output, "float32")
-    target = as_array(target, "int32", like=output)
-    target_length = as_array(target_length, "int32", like=output)
-    output_length = as_array(output_length, "int32", like=output)
+        output = cast(output, "float32")
+    target, target_length, output_length = (
+        cast(a, "int32") for a in (target, target_length, output_length)
+    )
     xp = namespace(output)
     batch, steps, _ = output.shape
     labels = target.shape[1]

@@ -8,7 +8,7 @@ from checks import check_gradient
 
 from gpulayers.arrays import Tape
 from gpulayers.losses import ctc
-from gpulayers.losses.connectionist import ctc_loss
+from gpulayers.ops.connectionist import ctc_loss
 
 LOGITS = np.random.default_rng(3).normal(size=(4, 5, 3))
 LABELS = np.array([[1, 2, 0], [1, 1, 0], [2, 0, 0], [0, 0, 0]])
