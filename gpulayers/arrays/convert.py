@@ -8,6 +8,8 @@ from . import devices, dtypes
 from .namespace import RANK, namespace, plain_namespace
 from .variable import Variable
 
+_BUILT_IN = {key: np.dtype(key) for key in dtypes.NAMES if key != "bfloat16"}
+
 
 def is_array(x) -> bool:
     """Whether `x` is an array of any library, recorded, abstract or symbolic ones included."""
@@ -30,7 +32,9 @@ def as_array(x, dtype=None, like=None):
         x = x.value
     if type(x) is not np.ndarray and not is_array(x):
         x = _new_array(x, dtype, like)
-    if dtype is not None and dtypes.name(x.dtype) != dtypes.name(dtype):
+    if dtype is None or x.dtype is _BUILT_IN.get(dtype):
+        return x
+    if dtypes.name(x.dtype) != dtypes.name(dtype):
         if dtypes.other_than_numbers(x.dtype):
             raise TypeError(f"expected numbers, got an array of dtype {x.dtype}.")
         xp = namespace(x)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from contextvars import Token
 from functools import cache
 
+import numpy as np
+
 from . import devices, dtypes
 from .namespace import RANK, namespace, plain_namespace
 from .operators import Operators
@@ -218,13 +220,16 @@ class Tape:
         for i, t in enumerate(targets):
             g = weights[i] if weights is not None else output_gradients
             self._seed(t, g, grads)
-        places = [self._place(source) for source in tree.flatten(sources)]
-        with devices.beside(plain(targets[0])):
-            self._walk(grads, {p for p in places if p is not None})
+        is_flat = type(sources) is list and {*map(type, sources)} <= {Variable}
+        places = [self._place(s) for s in (sources if is_flat else tree.flatten(sources))]
+        keep = {p for p in places if p is not None}
+        if type(targets[0].value) is np.ndarray:
+            self._walk(grads, keep)
+        else:
+            with devices.beside(plain(targets[0])):
+                self._walk(grads, keep)
         found = [None if p is None else grads.get(p) for p in places]
-        if type(sources) is list and len(sources) == len(found):
-            return found
-        return tree.pack_sequence_as(sources, found)
+        return found if is_flat else tree.pack_sequence_as(sources, found)
 
     def _seed(self, target, g, grads):
         if type(target) is not self._kind or target.tape is not self:
@@ -248,10 +253,10 @@ class Tape:
         return {index for _, index in (*self._read.values(), *self._watched.values())}
 
     def _place(self, source):
-        if type(source) is self._kind and source.tape is self:
-            return source.index
         if type(source) is Variable:
             found = self._read.get(id(source))
+        elif type(source) is self._kind and source.tape is self:
+            return source.index
         else:
             found = self._watched.get(id(source))
         return None if found is None else found[1]

@@ -42,8 +42,9 @@ def _(target, output, from_logits=False, axis=-1, *, needs=None):
 def _require_classes(labels, classes):
     if labels.size and labels.view(np.uint64).max() >= classes:  # Negative ones become huge.
         raise ValueError(
-            f"sparse_categorical_crossentropy: labels must be in 0..{classes - 1}, "
-            f"got {labels.min()}..{labels.max()}."
+            "sparse_categorical_crossentropy: expected class numbers from 0 to "
+            f"{classes - 1}, as there are {classes} classes; got numbers from {labels.min()} to "
+            f"{labels.max()}."
         )
 
 

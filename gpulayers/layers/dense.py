@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .. import activations, constraints, initializers, registry, regularizers
 from ..ops.dense import FUSED, dense
 from .input_spec import InputSpec
 from .layer import Layer
 from .lora import Adapted, LowRankAdaptation
 from .quantization import QuantizedProduct
+from .training_plan import Link
 
 FUSED_NAMES = {activation: name for name, activation in FUSED.items()}
 
@@ -119,6 +122,20 @@ class Dense(QuantizedProduct, LowRankAdaptation, Layer):
 
         return run
 
+    def _training_links(self, x):
+        """What this layer is in training: see `training_plan.py`."""
+        if self.lora_enabled or self.quantized or type(self).call is not Dense.call:
+            return None
+        weights = (self.kernel,) if self.bias is None else (self.kernel, self.bias)
+        version, fused = dense.version("numpy"), FUSED_NAMES.get(self.activation)
+        if any(w.value.dtype != x.dtype for w in weights):
+            return None
+        links = [Link(partial(version, activation=fused), weights)]
+        if fused or self.activation is None:
+            return links
+        after = activation_links(self.activation)
+        return None if after is None else links + after
+
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
 
@@ -138,6 +155,14 @@ class Dense(QuantizedProduct, LowRankAdaptation, Layer):
         if self.lora_rank:
             config |= {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha}
         return {**super().get_config(), **config}
+
+
+def activation_links(activation) -> list[Link] | None:
+    """An activation function in training; None for one without a version for NumPy arrays."""
+    if activation is activations.linear:
+        return []
+    version = activation.version("numpy") if hasattr(activation, "version") else None
+    return None if version is None else [Link(version)]
 
 
 def numpy_version(activation):

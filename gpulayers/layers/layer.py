@@ -23,6 +23,7 @@ from ..arrays import (
 )
 from ..arrays.policy import DTypePolicy
 from ..arrays.symbolic import Node, abstract, connect, finish, symbolic
+from ..arrays.tape import TapeArray
 from ..arrays.variable import SCOPE, Scope
 from . import calling
 from .added_losses import AddedLosses, Noted, inferring
@@ -33,6 +34,7 @@ from .calling import CALL, CallContext, call_signature
 from .input_spec import check_inputs
 from .plan import Plan
 from .tracking import PASSING, STRUCTURE
+from .training_plan import TrainingPlan
 from .weights import Weights
 
 
@@ -68,6 +70,7 @@ class Layer(Building, AddedLosses, Weights):
             _inbound_nodes=[],
             _init_arguments=(args, kwargs),
             _plan=None,
+            _plan_of_training=None,
             _usual=None,
             _built=False,
             _building=False,
@@ -226,6 +229,10 @@ class Layer(Building, AddedLosses, Weights):
         signature = call_signature(type(self))
         if training is None:
             training = signature.training_default
+        if parent is None and training is True and self._layers and type(x) is TapeArray:
+            plan = self._training_plan(x)
+            if plan is not None:
+                return plan.record(x)
         token = CALL.set(CallContext(self, training, parent))
         try:
             return self.call(x, training=training) if signature.takes_training else self.call(x)
@@ -329,6 +336,15 @@ class Layer(Building, AddedLosses, Weights):
             plan = self.__dict__["_plan"] = Plan.of(self, x)
         return plan.run if plan.fits(x) else None
 
+    def _training_plan(self, x):
+        """The plan of the layers inside for recorded arrays like `x`; None if there is none."""
+        if type(x.value) is not np.ndarray:
+            return None
+        plan = self._plan_of_training
+        if plan is None or plan.version != STRUCTURE[0]:
+            plan = self.__dict__["_plan_of_training"] = TrainingPlan(self, x.value)
+        return plan if plan.fits(x) else None
+
     # Description.
 
     def get_config(self) -> dict:
@@ -369,7 +385,8 @@ class Layer(Building, AddedLosses, Weights):
     def __getstate__(self):
         """What pickle and copy take: without the graph around it, which belongs to models, and
         without what is only remembered for speed."""
-        state = {**self.__dict__, "_inbound_nodes": [], "_found": None, "_plan": None}
+        state = {**self.__dict__, "_inbound_nodes": [], "_found": None}
+        state |= {"_plan": None, "_plan_of_training": None}
         state["_called_home"] = None  # Array libraries cannot be pickled; the next call finds it.
         arguments = state.pop("_init_arguments")  # Last: a model's name what its graph holds.
         return {**state, "_usual": None, "_init_arguments": arguments}

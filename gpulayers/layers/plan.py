@@ -41,24 +41,31 @@ class Plan:
         )
 
 
+def needs_full_call(layer, x) -> bool:
+    """Whether there is more to a call of `layer` on the array `x` than its arithmetic."""
+    if not type(layer).__module__.startswith("gpulayers."):
+        return True
+    if layer.compute_dtype in dtypes.SHORT_FLOATS:
+        return True
+    if x.dtype.kind not in "biuf":  # Text is refused, complex numbers perhaps.
+        return True
+    if dtypes.is_floating(x.dtype) and dtypes.name(x.dtype) != layer.compute_dtype:
+        return True
+    if layer.activity_regularizer is not None or not layer.built or masks.any_masks():
+        return True
+    return x.ndim < 2 or fixes_batch(layer.input_spec)
+
+
 def step(layer, x):
     """What `layer` is in inference on arrays like `x`: a function, None if it needs a full call."""
-    cls = type(layer)
-    if not cls.__module__.startswith("gpulayers.") or layer.compute_dtype in dtypes.SHORT_FLOATS:
-        return None
-    if x.dtype.kind not in "biuf":  # Text is refused, complex numbers perhaps.
-        return None
-    if dtypes.is_floating(x.dtype) and dtypes.name(x.dtype) != layer.compute_dtype:
-        return None
-    if layer.activity_regularizer is not None or not layer.built or masks.any_masks():
-        return None
-    if x.ndim < 2 or fixes_batch(layer.input_spec):
+    if needs_full_call(layer, x):
         return None
     own = getattr(layer, "_inference_step", None)
     if own is not None:
         return own(x)
     from .layer import Layer
 
+    cls = type(layer)
     if cls.compute_mask is not Layer.compute_mask or layer._layers:
         return None
     signature = call_signature(cls)

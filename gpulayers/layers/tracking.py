@@ -15,7 +15,7 @@ PASSING = frozenset({"history", "stop_training", "stop_evaluating", "stop_predic
 # Attributes of the base classes that hold no parts of the layer.
 BOOKKEEPING = frozenset(
     """
-    name _own_variables _noted _inbound_nodes _plan _build_shapes _init_arguments
+    name _own_variables _noted _inbound_nodes _plan _plan_of_training _build_shapes _init_arguments
     _trainable _dtype_policy _policy _parent _metrics_source _built _building autocast
     supports_masking activity_regularizer input_spec _input_spec _called_home _found _usual
     """.split()

@@ -219,10 +219,12 @@ class Weights:
     @property
     def losses(self) -> list:
         """The losses of `add_loss` in the last call, and of the weights' regularizers."""
-        found = [loss for layer in self._flatten_layers() for loss in layer._losses]
-        for variable in self.trainable_weights:
-            if variable.regularizer is not None:
-                found.append(variable.regularizer(variable))
+        layers, weights = _layers_and_weights(self)
+        found = [loss for layer in layers if layer._losses for loss in layer._losses]
+        regularized = [v for v in weights if v.regularizer is not None]
+        if regularized:
+            trained = set(map(id, self.trainable_weights))
+            found += [v.regularizer(v) for v in regularized if id(v) in trained]
         return found
 
     @property
@@ -377,6 +379,11 @@ class Weights:
 def _all_layers(layer) -> list:
     """The layer and all layers inside it, each once."""
     return unique([layer, *(inner for part in layer._layers for inner in _all_layers(part))])
+
+
+@remembered
+def _layers_and_weights(layer) -> tuple[list, list]:
+    return _all_layers(layer), _all_weights(layer)
 
 
 @remembered

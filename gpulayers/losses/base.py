@@ -52,6 +52,8 @@ class Loss:
         )
 
     def _target(self, y_true, like=None):
+        if self.keeps_integers and type(y_true) is np.ndarray and y_true.dtype.kind in "iu":
+            return y_true
         given = getattr(y_true, "dtype", None)
         if dtypes.other_than_numbers(given) or getattr(given, "kind", "f") == "c":
             raise TypeError(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .. import config
-from ..arrays import as_array, namespace
+from ..arrays import as_array, namespace, plain
 from ..ops import cross_entropy
 from ..ops.activation import sigmoid
 from ..ops.softmax import softmax
 from .base import StandardLoss, check_shapes, together
-from .probabilistic import check_classes, class_numbers, classes_together
+from .probabilistic import class_numbers, classes_together
 
 
 def binary_focal_crossentropy(
@@ -97,13 +99,25 @@ def categorical_generalized_cross_entropy(y_true, y_pred, q):
     """
     who = "categorical_generalized_cross_entropy"
     y_true, y_pred = class_numbers(who, y_true, y_pred, axis=-1)
-    check_classes(who, y_true, y_pred.shape[-1])
+    _check_classes(who, y_true, y_pred.shape[-1])
     xp = namespace(y_true, y_pred)
     given = xp.take_along_axis(y_pred, xp.expand_dims(y_true, axis=-1), axis=-1)
     return (1.0 - xp.squeeze(given, axis=-1) ** q) / q
 
 
 categorical_generalized_cross_entropy.keeps_integers = True
+
+
+def _check_classes(who: str, y_true, classes: int | None) -> None:
+    """Raise ValueError if class numbers in host memory are not all from 0 to classes - 1."""
+    y_true = plain(y_true)
+    if type(y_true) is not np.ndarray or y_true.size == 0 or classes is None:
+        return  # On a device, looking would stop everything until the device is done.
+    if y_true.view(f"u{y_true.itemsize}").max() >= classes:  # Negative ones become huge.
+        raise ValueError(
+            f"{who}: expected class numbers from 0 to {classes - 1} in y_true, as y_pred has "
+            f"{classes} classes; got numbers from {y_true.min()} to {y_true.max()}."
+        )
 
 
 class BinaryFocalCrossentropy(StandardLoss):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from .. import naming, registry, tree
 from ..arrays import Abstract, KerasTensor, dtypes, infer
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
-from ..layers.plan import step
-from .graph import Graph, keep, operation_of, sizes_fit
+from ..layers.training_plan import links_of_all
+from .graph import Graph, operation_of, sizes_fit
+from .graph_plan import inference_of, line_of_layers
 from .input_dtypes import InputDtypes
 from .operations import name_of
 from .state_tree import StateTree
@@ -316,71 +315,22 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
 
     # Speed.
 
-    def _inference_step(self, x):
+    def _takes_as_it_is(self, x) -> bool:
+        """Whether this is a graph of one input, for arrays like `x`, and one output."""
         graph = self._graph
         if graph is None or len(graph.input_tensors) != 1 or tree.is_nested(graph.outputs):
-            return None
+            return False
         if type(self).call is not Model.call or len(x.shape) != len(graph.input_tensors[0].shape):
-            return None
+            return False
         tensor = graph.input_tensors[0]
-        if not sizes_fit(x, tensor) or dtypes.name(x.dtype) != tensor.dtype:
-            return None
-        return _graph_step(graph, x)
+        return sizes_fit(x, tensor) and dtypes.name(x.dtype) == tensor.dtype
 
+    def _inference_step(self, x):
+        return inference_of(self._graph, x) if self._takes_as_it_is(x) else None
 
-def _graph_step(graph, x):
-    """The nodes of a graph one after another, each as its plan's step where it has one."""
-    values = {id(graph.input_tensors[0]): x}
-    moves = []
-    for node, free in zip(graph.nodes, graph._free, strict=True):
-        operation, out = node.operation, node.outputs
-        single = len(node.args) == 1 and type(node.args[0]) is KerasTensor and not node.kwargs
-        run = None
-        if isinstance(operation, Layer) and single and type(out) is KerasTensor:
-            run = step(operation, values[id(node.args[0])])
-        if run is None:
-            if isinstance(operation_of(node), Layer) and not _is_stateless(operation):
-                return None
-            keep(node, node.run(values), values)
-            moves.append((partial(_run_node, node), None, None, free))
-        else:
-            values[id(out)] = run(values[id(node.args[0])])
-            moves.append((run, id(node.args[0]), id(out), free))
-    first, last = id(graph.input_tensors[0]), id(graph.output_tensors[0])
-    line = [first, *(to for _, _, to, _ in moves)]
-    if all(a == source for a, (_, source, _, _) in zip(line, moves, strict=False)):
-        return chain([run for run, *_ in moves])
-
-    def run(x):
-        values = {first: x}
-        for move, source, to, free in moves:
-            if to is None:
-                move(values)
-            else:
-                values[to] = move(values[source])
-            for key in free:
-                values.pop(key, None)
-        return values[last]
-
-    return run
-
-
-def _run_node(node, values):
-    keep(node, node.run(values), values)
-
-
-def _is_stateless(layer) -> bool:
-    """Whether a layer's full call may stand inside a plan."""
-    return layer.activity_regularizer is None and type(layer).__module__.startswith("gpulayers.")
-
-
-def chain(steps):
-    def run(x):
-        for move in steps:
-            x = move(x)
-        return x
-
-    return run
+    def _training_links(self, x):
+        layers = line_of_layers(self._graph) if self._takes_as_it_is(x) else None
+        return None if layers is None else links_of_all(layers, x)
 
 
 def _with_fresh_inputs(graph: Graph) -> Graph:

@@ -7,9 +7,11 @@ from ..arrays import KerasTensor, dtypes, masked
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
 from ..layers.plan import step
+from ..layers.training_plan import links_of_all
 from .functional import ranked
 from .graph import Graph, note_calls
-from .model import Model, chain, original
+from .graph_plan import chain
+from .model import Model, original
 
 
 class Sequential(Model):
@@ -202,13 +204,20 @@ class Sequential(Model):
     def _layers(self):
         return self._stack
 
-    def _inference_step(self, x):
+    def _takes_as_it_is(self, x) -> bool:
+        """Whether `call` hands `x` to the first layer unchanged."""
         if type(self).call is not Sequential.call:
-            return None
+            return False
         if self._tensors and len(x.shape) != len(self._tensors[0].shape):
-            return None
+            return False
         tensor = self._graph_inputs()
-        if tensor is not None and dtypes.name(x.dtype) != tensor.dtype:
+        return tensor is None or dtypes.name(x.dtype) == tensor.dtype
+
+    def _training_links(self, x):
+        return links_of_all(self._stack, x) if self._takes_as_it_is(x) else None
+
+    def _inference_step(self, x):
+        if not self._takes_as_it_is(x):
             return None
         steps = []
         for layer in self._stack:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from .. import config
 from ..arrays import as_array, dtypes, namespace, primitive
 from .floating import floating
@@ -160,9 +162,11 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
 
 def class_labels(target, output, axis: int):
     """Labels as integers, of the shape of `output` without `axis`."""
+    expected = (*output.shape[:axis], *output.shape[axis + 1 :])
+    if type(target) is np.ndarray and target.shape == expected:
+        return target.astype(np.int64, copy=False)
     target = as_array(target, like=output)
     xp = namespace(target)
-    expected = (*output.shape[:axis], *output.shape[axis + 1 :])
     given = tuple(target.shape)
     if len(given) == output.ndim and given[axis] == 1:
         target = xp.squeeze(target, axis=axis)

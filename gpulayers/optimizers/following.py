@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import is_
+
 import numpy as np
 
 from ..arrays import Variable, dtypes, namespace, plain
@@ -31,7 +33,7 @@ class EndToEnd:
     @property
     def _value(self):
         values = [v._value for v in self.variables]
-        if not self._parts or any(a is not b for a, b in zip(values, self._parts, strict=True)):
+        if not self._parts or not all(map(is_, values, self._parts)):
             self._parts = []
             self.replace(namespace(values[0]).concat(values, axis=None))
         return self._flat

@@ -126,7 +126,7 @@ class Optimizer(WeightDecay, Averages):
         variables = self._variables_for(grads, trainable_variables)
         self._move(variables[0].home)
         grads, variables = self._present(grads, variables)
-        if any(v.overwrite_with_gradient for v in variables):
+        if [v for v in variables if v.overwrite_with_gradient]:
             grads, variables = self._overwrite(grads, variables)
         if grads:
             if self.loss_scale_factor is not None:
@@ -137,9 +137,8 @@ class Optimizer(WeightDecay, Averages):
                 self._update(grads, variables)
             if self.use_ema:
                 self._average()
-            for variable in variables:
-                if variable.constraint is not None:
-                    variable.assign(variable.constraint(variable.value))
+            for variable in [v for v in variables if v.constraint is not None]:
+                variable.assign(variable.constraint(variable.value))
         self._count.increment()
 
     def _variables_for(self, grads, variables):

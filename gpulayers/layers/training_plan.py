@@ -1,0 +1,96 @@
+"""Training without detours: layers one after the other as a single node of the tape.
+
+A recorded call costs more than the arithmetic of a small layer.  Where each layer of a line is one
+operation with a version for the arrays' library, the versions follow each other directly, and so do
+their pullbacks.  A plan holds as long as no attribute of any layer is set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..arrays import Variable
+from ..arrays.tape import TapeArray
+from .plan import needs_full_call, step
+from .tracking import STRUCTURE
+
+
+class Link(NamedTuple):
+    """One operation of a line: a primitive's version for arrays of one library.
+
+    run: (x, *values of the variables, needs=one bool for each) -> (y, pullback), where pullback(g)
+        gives as many gradients (see `primitive`).
+    """
+
+    run: Callable
+    variables: tuple[Variable, ...] = ()
+
+
+class TrainingPlan:
+    """What a model does in training to recorded arrays with given sizes after the first axis."""
+
+    __slots__ = ("dtype", "links", "shape", "version")
+
+    def __init__(self, layer, x):
+        self.links = links_of(layer, x)
+        self.dtype, self.shape, self.version = x.dtype, x.shape[1:], STRUCTURE[0]
+
+    def fits(self, x) -> bool:
+        """Whether the recorded array `x` is like the one that this plan was made for."""
+        return self.links is not None and x.value.dtype is self.dtype and x.shape[1:] == self.shape
+
+    def record(self, x):
+        """The outputs for a recorded array, as one node of its tape."""
+        tape, y, moves = x.tape, x.value, x.index is not None
+        parents, pullbacks = [x.index], []
+        for run, variables in self.links:
+            values, needs = [y], [moves]
+            for variable in variables:
+                weight = tape.read(variable)
+                values.append(weight.value)
+                parents.append(weight.index)
+                needs.append(weight.index is not None)
+                moves = moves or weight.index is not None
+            if moves:
+                y, pullback = run(*values, needs=tuple(needs))
+                pullbacks.append((pullback, len(needs)))
+            else:
+                y = run(*values)
+        if not moves:
+            return TapeArray(y, tape)
+        return tape.record(y, parents, _backwards(pullbacks, len(parents), tape.persistent))
+
+
+def _backwards(pullbacks, count, keep):
+    """The pullback of a line; unless it is to `keep` them, each part is free after its turn."""
+
+    def pullback(g):
+        waiting, found = list(pullbacks) if keep else pullbacks, []
+        while waiting and g is not None:
+            part, size = waiting.pop()
+            g, *own = part(g)[:size]
+            found = own + found
+        return [g] + [None] * (count - 1 - len(found)) + found
+
+    return pullback
+
+
+def links_of(layer, x) -> list[Link] | None:
+    """What `layer` does in training to plain arrays like `x`; None if it needs full calls."""
+    own = getattr(layer, "_training_links", None)
+    if own is None or needs_full_call(layer, x):
+        return None
+    return own(x)
+
+
+def links_of_all(layers, x) -> list[Link] | None:
+    """The links of layers that follow each other; None if one of them needs full calls."""
+    found = []
+    for layer in layers:
+        links, run = links_of(layer, x), step(layer, x)
+        if links is None or run is None:
+            return None
+        found += links
+        x = run(x)
+    return found
