@@ -80,6 +80,15 @@ def _stand_in():
     return Backend("stand-in-cupy", cupy.asarray, lambda x: x._host, cupy.ndarray)
 
 
+@cache
+def _rig():
+    """The stand-in with gpulayers' own kernels, which the rig runs on the CPU."""
+    from stand_in_cupy import installed
+
+    cupy = _session.enter_context(installed(kernels=True))
+    return Backend("rig", cupy.asarray, lambda x: x._host, cupy.ndarray)
+
+
 _session = ExitStack()
 BACKENDS = (_numpy, _read_only, _strict, _cupy)
-OPTIONAL = {"torch": _torch, "jax": _jax, "dask": _dask, "stand-in": _stand_in}
+OPTIONAL = {"torch": _torch, "jax": _jax, "dask": _dask, "stand-in": _stand_in, "rig": _rig}

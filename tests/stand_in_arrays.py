@@ -11,6 +11,7 @@ import numpy as np
 COUNT = 2  # Devices.
 host_copies: list[str] = []  # What brought values to the host, each time.
 NAMESPACE: dict[str, object] = {}  # The functions of `cupy`.
+MEMORY = {"limit": None, "guarded": None}  # Bytes of one array; what puts an array between guards.
 _here = threading.local()
 
 
@@ -18,6 +19,16 @@ class Device:
     """`cupy.cuda.Device`: a number, and a context manager that makes it the current device."""
 
     compute_capability = "90"
+    attributes = {
+        "MultiProcessorCount": 4, "WarpSize": 32, "MaxThreadsPerBlock": 1024,
+        "MaxThreadsPerMultiProcessor": 2048, "MaxBlocksPerMultiprocessor": 32,
+        "MaxSharedMemoryPerBlock": 49152, "MaxSharedMemoryPerBlockOptin": 232448,
+        "MaxSharedMemoryPerMultiprocessor": 233472, "MaxRegistersPerBlock": 65536,
+        "MaxGridDimX": 2**31 - 1, "MaxGridDimY": 65535, "MaxGridDimZ": 65535,
+        "MaxBlockDimX": 1024, "MaxBlockDimY": 1024, "MaxBlockDimZ": 64, "CooperativeLaunch": 1,
+        "ComputeCapabilityMajor": 9, "ComputeCapabilityMinor": 0, "L2CacheSize": 50 * 2**20,
+    }  # fmt: skip
+    mem_info = (2**33, 2**33)
 
     def __init__(self, device=None):
         if isinstance(device, Device):
@@ -36,6 +47,9 @@ class Device:
 
     use = __enter__
 
+    def synchronize(self):
+        pass
+
     def __int__(self):
         return self.id
 
@@ -53,6 +67,20 @@ def current_device() -> int:
     return getattr(_here, "device", 0)
 
 
+class OutOfMemoryError(MemoryError):
+    """`cupy.cuda.memory.OutOfMemoryError`: raised where `MEMORY["limit"]` is passed."""
+
+    def __init__(self, size, total, limit=0):
+        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,}).")
+
+
+class MemoryPointer:
+    """`cupy.cuda.MemoryPointer`: where an array begins."""
+
+    def __init__(self, ptr, device):
+        self.ptr, self.device, self.device_id = ptr, device, device.id
+
+
 class ndarray:
     """`cupy.ndarray`: a NumPy array that only this module may touch."""
 
@@ -60,8 +88,9 @@ class ndarray:
     __array_priority__ = 100
 
     def __init__(self, shape, dtype=np.float64):
-        self._host, self.device = np.empty(shape, dtype), Device()
-        self._host.fill(77)
+        self.device = Device()
+        self._host = _placed(np.empty(shape, dtype))
+        self._host.reshape(-1).view(np.uint8).fill(0xFF)  # NaN in floats, -1 in integers.
 
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
@@ -69,6 +98,9 @@ class ndarray:
     size = property(lambda self: self._host.size)
     nbytes = property(lambda self: self._host.nbytes)
     itemsize = property(lambda self: self._host.itemsize)
+    strides = property(lambda self: self._host.strides)
+    flags = property(lambda self: self._host.flags)
+    data = property(lambda self: MemoryPointer(self._host.ctypes.data, self.device))
     T = property(lambda self: made(self._host.T))
     mT = property(lambda self: made(self._host.mT))
 
@@ -158,6 +190,14 @@ ndarray.__module__ = "cupy"
 HALF = ("float16", "bfloat16")
 
 
+def _placed(host):
+    """A NumPy array that may stand for memory of a device."""
+    limit, guarded = MEMORY["limit"], MEMORY["guarded"]
+    if limit is not None and host.nbytes > limit:
+        raise OutOfMemoryError(host.nbytes, 0)
+    return host if guarded is None else guarded(host)
+
+
 def made(host):
     """An array of ours around a result of NumPy's: also for a single number."""
     if isinstance(host, (tuple, list)):
@@ -166,7 +206,7 @@ def made(host):
     if not isinstance(host, (np.ndarray, np.generic)):
         return host
     new = ndarray.__new__(ndarray)
-    new._host, new.device = np.asarray(host), Device()
+    new._host, new.device = _placed(np.asarray(host)), Device()
     return new
 
 
@@ -270,6 +310,21 @@ for _name in "lt le gt ge eq ne".split():
 for _name in "neg pos abs invert".split():
     setattr(ndarray, f"__{_name}__", _method(f"__{_name}__"))
 ndarray.__hash__ = None
+
+
+def empty(shape, dtype=float, order="C"):
+    """What a new array holds must not matter: it is NaN."""
+    return ndarray(shape, dtype)
+
+
+def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
+    shape = given(prototype).shape if shape is None else shape
+    return ndarray(shape, prototype.dtype if dtype is None else dtype)
+
+
+def ascontiguousarray(a, dtype=None):
+    a = asarray(a, dtype)
+    return a if a.flags.c_contiguous else made(np.ascontiguousarray(given(a)))
 
 
 def asarray(a, dtype=None, order=None):

@@ -3,7 +3,10 @@
 It has the part of CuPy 14 that gpulayers uses, and none of what CuPy lacks.  Its arrays refuse what
 CuPy's refuse (NumPy arrays as operands, conversion by `__array__`), live on one of two devices and
 may only be used while that device is the current one, and note each copy to the host.  Copies on a
-stream of their own happen as late as CUDA may let them happen.
+stream of their own happen as late as CUDA may let them happen.  What `empty` gives is NaN.
+
+With kernels (`installed(kernels=True)`), the launchers of gpulayers.cuda are used, and `RawModule`
+is the rig's, which runs their sources on the CPU: see `rig`.
 """
 
 from __future__ import annotations
@@ -15,18 +18,29 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import numpy as np
+from rig import CompileError, CUDADriverError, RawKernel, RawModule, memory
 from stand_in_arrays import (
     COUNT,
+    MEMORY,
     NAMESPACE,
     Device,
+    MemoryPointer,
+    OutOfMemoryError,
     array,
     asarray,
+    ascontiguousarray,
     asnumpy,
     current_device,
+    empty,
+    empty_like,
     function_of,
     host_copies,
     ndarray,
 )
+
+from gpulayers import config
+from gpulayers.arrays import devices
+from gpulayers.arrays.primitive import _loaded, primitive
 
 
 class Stream:
@@ -49,6 +63,9 @@ class Stream:
 
     def synchronize(self):
         self.record().synchronize()
+
+
+NULL = Stream()  # The default stream: it has run whatever it was given.
 
 
 class Event:
@@ -77,9 +94,9 @@ FUNCTIONS = """
     power prod ravel real reciprocal remainder repeat reshape right_shift rint roll rot90 round
     searchsorted sign signbit sin sinh sort split sqrt square squeeze stack std subtract sum
     swapaxes take take_along_axis tan tanh tensordot tile trace transpose tril triu trunc unique var
-    where zeros_like ones_like full_like empty_like bincount broadcast_shapes
+    where zeros_like ones_like full_like bincount broadcast_shapes
 """.split()
-CREATION = "zeros ones full empty arange linspace eye identity tri".split()
+CREATION = "zeros ones full arange linspace eye identity tri".split()
 TYPES = """bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64
     complex128 dtype finfo iinfo result_type can_cast promote_types issubdtype integer floating
     complexfloating signedinteger unsignedinteger number generic inexact intp nan inf pi e newaxis
@@ -114,14 +131,25 @@ def modules() -> dict[str, ModuleType]:
         getDeviceCount=_count,
         getDeviceProperties=lambda i: properties,
         getDevice=current_device,
+        deviceSynchronize=lambda: None,
+        deviceGetAttribute=lambda attribute, device: Device(device).attributes[attribute],
+        driverGetVersion=lambda: 13000,
+        runtimeGetVersion=lambda: 13000,
+        CUDARuntimeError=RuntimeError,
     )
     cuda = _module(
         "cupy.cuda",
         Device=Device, Stream=Stream, Event=Event, runtime=runtime,
         device=_module("cupy.cuda.device", Device=Device),
-        get_current_stream=Stream,
+        memory=_module(
+            "cupy.cuda.memory", OutOfMemoryError=OutOfMemoryError, MemoryPointer=MemoryPointer
+        ),
+        driver=_module("cupy.cuda.driver", CUDADriverError=CUDADriverError),
+        compiler=_module("cupy.cuda.compiler", CompileException=CompileError),
+        MemoryPointer=MemoryPointer,
+        get_current_stream=lambda device_id=None: NULL,
         is_available=lambda: _usable[0],
-        nvrtc=_module("cupy.cuda.nvrtc", getVersion=lambda: (13, 0)),
+        nvrtc=_module("cupy.cuda.nvrtc", getVersion=lambda: (13, 0), NVRTCError=RuntimeError),
     )  # fmt: skip
     functions = {name: function_of(getattr(np, name)) for name in FUNCTIONS + CREATION}
     types = {name: getattr(np, name) for name in TYPES}
@@ -130,6 +158,8 @@ def modules() -> dict[str, ModuleType]:
     module = _module(
         "cupy", **types, **functions,
         ndarray=ndarray, asarray=asarray, array=array, asnumpy=asnumpy, cuda=cuda,
+        empty=empty, empty_like=empty_like, ascontiguousarray=ascontiguousarray,
+        RawModule=RawModule, RawKernel=RawKernel,
         is_available=cuda.is_available, __version__="14.0.0",
         linalg=_module("cupy.linalg", **linalg),
         fft=_module("cupy.fft", **{n: function_of(getattr(np.fft, n)) for n in transforms}),
@@ -137,6 +167,7 @@ def modules() -> dict[str, ModuleType]:
     module.__path__ = []  # A package.
     extra = _module("cupyx", empty_pinned=np.empty)
     parts = [module, cuda, cuda.device, runtime, cuda.nvrtc, module.linalg, module.fft, extra]
+    parts += [cuda.memory, cuda.driver, cuda.compiler]
     return {part.__name__: part for part in parts}
 
 
@@ -144,17 +175,35 @@ def _belongs(name: str) -> bool:
     return name.partition(".")[0] in ("cupy", "cupyx") or name.startswith("array_api_compat.cupy")
 
 
+_withheld: dict[primitive, object] = {}  # The versions for CuPy, while they are not to be used.
+_kernels = [True]
+
+
+def _use_kernels(wanted: bool) -> bool:
+    """Let gpulayers use its kernels, or not; gives what was so before."""
+    before, _kernels[0] = _kernels[0], wanted
+    if wanted:
+        for op, version in _withheld.items():
+            op._versions.setdefault("cupy", version)
+        _withheld.clear()
+        if "gpulayers.cuda" not in sys.modules:
+            _loaded.discard("cupy")  # They are loaded at the first array.
+    else:
+        _loaded.add("cupy")
+        for op in primitive.all:
+            if "cupy" in op._versions:
+                _withheld[op] = op._versions.pop("cupy")
+    return before
+
+
 @contextlib.contextmanager
-def installed(usable: bool = True):
+def installed(usable: bool = True, kernels: bool = False):
     """Within it, `import cupy` gives the stand-in, and gpulayers looks for GPUs again.
 
-    `usable` says whether there are any.
+    `usable` says whether there are any, `kernels` whether gpulayers uses its own kernels there
+    (then arrays lie between guards: see `rig.memory`).
     """
     import array_api_compat as package
-
-    from gpulayers import config
-    from gpulayers.arrays import devices
-    from gpulayers.arrays.primitive import _loaded, primitive
 
     def clear():
         for name in [name for name in sys.modules if _belongs(name)]:
@@ -165,10 +214,9 @@ def installed(usable: bool = True):
     found_gpu = list(devices._found_gpu)
     before = {name: module for name, module in sys.modules.items() if _belongs(name)}
     attribute, device = package.__dict__.get("cupy"), config._settings["device"]
-    kernels = {op: op._versions.pop("cupy") for op in primitive.all if "cupy" in op._versions}
-    loaded = "cupy" in _loaded
+    guarded, MEMORY["guarded"] = MEMORY["guarded"], memory.guarded if kernels else None
     clear()
-    _loaded.add("cupy")  # No kernels: there is nothing here that could run them.
+    had_kernels = _use_kernels(kernels)
     was_usable, _usable[0], found = _usable[0], usable, modules()
     sys.modules.update(found | _compat)
     if _compat:
@@ -181,13 +229,20 @@ def installed(usable: bool = True):
         names = [name for name in sys.modules if name.startswith("array_api_compat.cupy")]
         _compat.update({name: sys.modules[name] for name in names})
         clear()
-        _usable[0] = was_usable
+        _usable[0], MEMORY["guarded"] = was_usable, guarded
         sys.modules.update(before)
         if attribute is not None:
             package.cupy = attribute
         config._settings["device"] = device
         devices._found_gpu[:] = found_gpu
-        for op, kernel in kernels.items():
-            op._versions["cupy"] = kernel
-        if not loaded:
-            _loaded.discard("cupy")
+        _use_kernels(had_kernels)
+
+
+@contextlib.contextmanager
+def memory_limit(nbytes: int):
+    """Within it, a larger array does not fit on the GPU."""
+    before, MEMORY["limit"] = MEMORY["limit"], nbytes
+    try:
+        yield
+    finally:
+        MEMORY["limit"] = before

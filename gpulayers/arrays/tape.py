@@ -162,7 +162,7 @@ class Tape:
         if type(x) is Variable:
             if self._wanted is not None:
                 self._wanted[id(x)] = x
-            return self._record_variable(x)
+            return self._kind(self._below(x), self, self._new_place(x))
         if isinstance(x, self._kind):
             return x
         watched = self._new(self._lift_below(x))
@@ -175,13 +175,15 @@ class Tape:
 
     def read(self, variable: Variable):
         """What a Variable's `value` is while this tape is the innermost."""
+        return self._kind(self._below(variable), self, self.place_of(variable))
+
+    def place_of(self, variable: Variable) -> int | None:
+        """Where a Variable's gradient will be added up; None if it is not wanted."""
         found = self._read.get(id(variable))
         if found is not None:
-            return self._kind(self._below(variable), self, found[1])
+            return found[1]
         wanted = variable.trainable if self._wanted is None else id(variable) in self._wanted
-        if wanted and dtypes.is_floating(variable._value):
-            return self._record_variable(variable)
-        return self._kind(self._below(variable), self)
+        return self._new_place(variable) if wanted and dtypes.is_floating(variable._value) else None
 
     def forget(self, variable: Variable) -> None:
         """A Variable was assigned: its next reading starts anew."""
@@ -244,9 +246,12 @@ class Tape:
                 "Tape.gradient: this record has been used up. Ask for all gradients at once, or "
                 "make the tape with persistent=True."
             )
-        xp = namespace(target.value)
-        g = xp.ones_like(target.value) if g is None else xp.asarray(plain(g), dtype=target.dtype)
-        index = target.index
+        value, index = target.value, target.index
+        if g is None and type(value) is np.ndarray:
+            g = np.ones(value.shape, value.dtype)
+        else:
+            xp = namespace(value)
+            g = xp.ones_like(value) if g is None else xp.asarray(plain(g), dtype=value.dtype)
         grads[index] = grads[index] + g if index in grads else g
 
     def _inputs(self) -> set[int]:
@@ -306,10 +311,12 @@ class Tape:
             for g, (shape, dtype) in zip(take, self._specs[first : first + count], strict=True)
         ]
 
-    def _record_variable(self, variable):
-        found = self._new(self._below(variable))
-        self._read[id(variable)] = variable, found.index
-        return found
+    def _new_place(self, variable):
+        value = variable._value
+        self._specs.append((value.shape, value.dtype))
+        place = len(self._specs) - 1
+        self._read[id(variable)] = variable, place
+        return place
 
     def _below(self, variable):
         """A Variable's value as the tape around this one sees it."""

@@ -43,8 +43,8 @@ def _require_classes(labels, classes):
     if labels.size and labels.view(np.uint64).max() >= classes:  # Negative ones become huge.
         raise ValueError(
             "sparse_categorical_crossentropy: expected class numbers from 0 to "
-            f"{classes - 1}, as there are {classes} classes; got numbers from {labels.min()} to "
-            f"{labels.max()}."
+            f"{classes - 1} in y_true, as y_pred has {classes} classes; got numbers from "
+            f"{labels.min()} to {labels.max()}."
         )
 
 
@@ -72,17 +72,19 @@ def _of_probabilities(rows, at, needs):
     total = np.add.reduce(rows, -1)
     picked = rows[at]
     p = picked / total
-    clipped = np.clip(p, epsilon, 1 - epsilon)
+    clipped = np.minimum(np.maximum(p, epsilon), 1 - epsilon)
     loss = np.log(clipped)
     np.negative(loss, loss)
     if needs is None:
         return loss, None
 
     def pullback(g):
-        g = g * (p == clipped)
+        inside = p == clipped
+        if not inside.all():
+            g = g * inside
         d = np.empty(rows.shape, rows.dtype)
         d[:] = (g / total)[:, None]
-        d[at] -= g / np.where(g == 0, 1, picked)
+        d[at] -= g / np.where(inside, picked, 1)
         return d
 
     return loss, pullback

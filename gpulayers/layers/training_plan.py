@@ -47,11 +47,11 @@ class TrainingPlan:
         for run, variables in self.links:
             values, needs = [y], [moves]
             for variable in variables:
-                weight = tape.read(variable)
-                values.append(weight.value)
-                parents.append(weight.index)
-                needs.append(weight.index is not None)
-                moves = moves or weight.index is not None
+                place = tape.place_of(variable)
+                values.append(variable._value)
+                parents.append(place)
+                needs.append(place is not None)
+                moves = moves or place is not None
             if moves:
                 y, pullback = run(*values, needs=tuple(needs))
                 pullbacks.append((pullback, len(needs)))

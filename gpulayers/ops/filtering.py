@@ -42,13 +42,14 @@ def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format: str
 
     Args:
         images: one image or a batch. Margins count as 0.
-        kernel_size: how many pixels it spans, (vertically, horizontally).
-        sigma: its widths sx and sy in pixels, in this order, as in Keras 3.15.
+        kernel_size: how many pixels it spans, (horizontally, vertically): so Keras 3.15 computes
+            on NumPy and JAX, though its documentation says height and width.
+        sigma: its widths sx and sy in pixels.
         data_format: `config.image_data_format()` by default.
 
     Raises ValueError for other ranks.
     """
-    height, width = (int(n) for n in _sizes(kernel_size))
+    width, height = (int(n) for n in _sizes(kernel_size))
     across, down = (float(s) for s in _sizes(sigma))
     x, restored = batch_of("gaussian_blur", as_floats(images)[1], data_format)
     x = pad(x, [(0, 0), _around(height), _around(width), (0, 0)])

@@ -25,6 +25,10 @@ class RuleOptimizer(Optimizer):
         if type(self).update_step is not RuleOptimizer.update_step:
             super()._update_all(grads, variables, learning_rate)
             return
+        if type(self)._kind is RuleOptimizer._kind:
+            rule, lists, numbers = self._rule(None, learning_rate)
+            self._follow_all(rule, grads, variables, lists, **numbers)
+            return
         groups = {}
         for gradient, variable in zip(grads, variables, strict=True):
             pulls, own = groups.setdefault(self._kind(variable), ([], []))

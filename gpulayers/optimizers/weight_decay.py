@@ -39,6 +39,9 @@ class WeightDecay:
         return self.weight_decay
 
     def _apply_weight_decay(self, variables, learning_rate) -> None:
+        is_one_number = type(self)._weight_decay_of is WeightDecay._weight_decay_of
+        if is_one_number and self.weight_decay is None:
+            return
         groups = {}
         for variable in variables:
             decay = self._weight_decay_of(variable)

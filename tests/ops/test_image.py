@@ -70,11 +70,11 @@ def test_margins():
 
 def blurred(images, size, sigma):
     weights = []
-    for n, s in zip(size, sigma[::-1], strict=True):
+    for n, s in zip(size[::-1], sigma[::-1], strict=True):
         t = np.arange(n) - (n - 1) / 2
         w = np.exp(-(t**2) / (2 * s**2))
         weights.append(w / w.sum())
-    margins = [((n - 1) // 2, n // 2) for n in size]
+    margins = [((n - 1) // 2, n // 2) for n in size[::-1]]
     a = np.pad(images, ((0, 0), *margins, (0, 0)))
     out = np.zeros_like(images)
     for i, u in enumerate(weights[0]):

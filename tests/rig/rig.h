@@ -103,7 +103,6 @@ struct Launch {  // C layout, filled from Python: see launching.py
   int32_t seconds, err_size;
   char* err;
   uint64_t switches, barriers, collectives;
-  const char* function;
 };
 struct Ctx { uint3 tid; };
 }  // namespace rig

@@ -61,7 +61,7 @@ struct Fiber : Ctx {
   void* sp = nullptr;
   char* stack = nullptr;
   size_t stack_size = 0;
-  unsigned linear, lane, warp, barrier_turn = 0, warp_turn = 0;
+  unsigned linear, lane, warp, warp_turn = 0;
   State state;
   Kind kind;
   const char* file;
@@ -82,7 +82,8 @@ struct Block {
   uint3 index;
   std::vector<Fiber*> f;
   std::vector<int> ready;  // A ring.
-  size_t head, waiting, done, at_barrier, at_grid, asleep, predicates;
+  size_t head, waiting, done, at_barrier, at_grid, asleep;
+  unsigned turn[16];  // How often each barrier has been passed.
   unsigned char *dynamic = nullptr, *statics = nullptr;  // Shared memory; the static part only while others run.
   alignas(64) uint64_t key[64], warp_key[128];           // What barriers synchronise on, for the thread sanitizer.
   size_t n() const { return f.size(); }

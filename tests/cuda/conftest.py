@@ -1,0 +1,50 @@
+"""Fixtures for kernels: a GPU if there is one, else the rig in all orders of threads."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import rig
+from stand_in_cupy import installed
+
+from gpulayers import config
+
+ORDERS = ("forward", "reverse", "random")
+
+
+@cache
+def gpu_is_here() -> bool:
+    """Whether CuPy finds a GPU that can run kernels."""
+    from gpulayers.arrays.devices import why_no_gpu
+
+    return why_no_gpu() is None
+
+
+@pytest.fixture
+def cupy():
+    """CuPy on a GPU, else its stand-in over the rig: both run the kernels of gpulayers."""
+    if gpu_is_here():
+        import cupy as module
+
+        config.set_device(None)
+        yield module
+        return
+    reason = rig.why_not()
+    if reason:
+        pytest.skip(reason)
+    with installed(kernels=True) as module:
+        config.set_device(None)
+        yield module
+
+
+@pytest.fixture(params=ORDERS)
+def order(request):
+    """Each order in which the rig may run threads: for kernels with barriers."""
+    if gpu_is_here():
+        if request.param != ORDERS[0]:
+            pytest.skip("a GPU has an order of its own")
+        yield "gpu"
+        return
+    with rig.schedule(request.param, seed=7):
+        yield request.param
