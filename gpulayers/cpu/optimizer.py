@@ -23,12 +23,15 @@ def stepped(rule, in_place, weight, gradient, *slots, **numbers):
     `in_place`, if there is one, does the same on arrays that it may write; either may be given
     pieces.
     """
-    if not all(_is_ours(s) for s in slots):
-        return NotImplemented
+    same_dtype = True
+    for slot in slots:
+        if slot is not None:
+            if not (slot.flags.c_contiguous and slot.flags.writeable):
+                return NotImplemented
+            same_dtype = same_dtype and slot.dtype == weight.dtype
     if weight.size < 4 * PIECE:
-        if in_place is None or not weight.shape:  # Sums of arrays without axes are no arrays.
-            return NotImplemented
-        if any(s is not None and s.dtype != weight.dtype for s in slots):
+        # Sums of arrays without axes are no arrays.
+        if in_place is None or not weight.shape or not same_dtype:
             return NotImplemented
         return in_place(weight, gradient, *slots, **numbers)
     new = np.empty(weight.shape, weight.dtype)
@@ -42,10 +45,6 @@ def stepped(rule, in_place, weight, gradient, *slots, **numbers):
             if part is not value:
                 part[...] = value
     return new, *slots
-
-
-def _is_ours(slot) -> bool:
-    return slot is None or (slot.flags.c_contiguous and slot.flags.writeable)
 
 
 def adam(weight, gradient, m, v, peak, *, learning_rate, step, beta_1, beta_2, epsilon):

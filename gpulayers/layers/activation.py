@@ -10,6 +10,7 @@ from ..ops.rectifier import prelu
 from ..ops.softmax import softmax
 from .input_spec import InputSpec
 from .layer import Layer
+from .training_plan import activation_links
 
 
 class _Elementwise(Layer):
@@ -48,6 +49,9 @@ class Activation(_Elementwise):
 
     def call(self, inputs):
         return self.activation(inputs)
+
+    def _training_links(self, x):
+        return activation_links(self.activation)
 
     def get_config(self):
         return {**super().get_config(), "activation": activations.serialize(self.activation)}

@@ -10,7 +10,7 @@ from .input_spec import InputSpec
 from .layer import Layer
 from .lora import Adapted, LowRankAdaptation
 from .quantization import QuantizedProduct
-from .training_plan import Link
+from .training_plan import Link, activation_links
 
 FUSED_NAMES = {activation: name for name, activation in FUSED.items()}
 
@@ -128,7 +128,7 @@ class Dense(QuantizedProduct, LowRankAdaptation, Layer):
             return None
         weights = (self.kernel,) if self.bias is None else (self.kernel, self.bias)
         version, fused = dense.version("numpy"), FUSED_NAMES.get(self.activation)
-        if any(w.value.dtype != x.dtype for w in weights):
+        if version is None or any(w.value.dtype != x.dtype for w in weights):
             return None
         links = [Link(partial(version, activation=fused), weights)]
         if fused or self.activation is None:
@@ -155,14 +155,6 @@ class Dense(QuantizedProduct, LowRankAdaptation, Layer):
         if self.lora_rank:
             config |= {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha}
         return {**super().get_config(), **config}
-
-
-def activation_links(activation) -> list[Link] | None:
-    """An activation function in training; None for one without a version for NumPy arrays."""
-    if activation is activations.linear:
-        return []
-    version = activation.version("numpy") if hasattr(activation, "version") else None
-    return None if version is None else [Link(version)]
 
 
 def numpy_version(activation):

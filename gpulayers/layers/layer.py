@@ -230,7 +230,7 @@ class Layer(Building, AddedLosses, Weights):
         if training is None:
             training = signature.training_default
         if parent is None and training is True and self._layers and type(x) is TapeArray:
-            plan = self._training_plan(x)
+            plan = self._training_plan(x.value)
             if plan is not None:
                 return plan.record(x)
         token = CALL.set(CallContext(self, training, parent))
@@ -337,12 +337,12 @@ class Layer(Building, AddedLosses, Weights):
         return plan.run if plan.fits(x) else None
 
     def _training_plan(self, x):
-        """The plan of the layers inside for recorded arrays like `x`; None if there is none."""
-        if type(x.value) is not np.ndarray:
+        """The plan of the layers inside for arrays like `x`; None if there is none."""
+        if type(x) is not np.ndarray:
             return None
         plan = self._plan_of_training
         if plan is None or plan.version != STRUCTURE[0]:
-            plan = self.__dict__["_plan_of_training"] = TrainingPlan(self, x.value)
+            plan = self.__dict__["_plan_of_training"] = TrainingPlan(self, x)
         return plan if plan.fits(x) else None
 
     # Description.

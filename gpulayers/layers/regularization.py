@@ -14,6 +14,7 @@ from ..regularizers import L1L2
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
+from .training_plan import Link
 from .unknown_sizes import is_guessed
 
 __all__ = [
@@ -106,6 +107,23 @@ class Dropout(_Noise):
 
     def _mask_shape(self):
         return self.noise_shape
+
+    def _training_links(self, x):
+        """What this layer is in training: see `training_plan.py`."""
+        version = dropout.version("numpy")
+        if version is None or type(self) is not Dropout or not 0 < self.rate < 1:
+            return None
+
+        def run(x, needs=None):
+            return version(
+                x,
+                rate=self.rate,
+                noise_shape=self.noise_shape,
+                seed=self.seed_generator.next(),
+                needs=needs,
+            )
+
+        return [Link(run)] if dtypes.is_floating(x) else None
 
     def get_config(self):
         own = {"rate": self.rate, "seed": self.seed, "noise_shape": self.noise_shape}

@@ -10,6 +10,7 @@ from ..arrays import Abstract, namespace
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
+from .training_plan import Link
 from .unknown_sizes import TakesUnknownSizes, is_guessed
 
 __all__ = ["Flatten", "Permute", "RepeatVector", "Reshape"]
@@ -96,6 +97,16 @@ class Flatten(Layer):
         if len(shape) > 2 and self.data_format == "channels_first":
             inputs = xp.permute_dims(inputs, (0, *range(2, len(shape)), 1))
         return xp.reshape(inputs, (shape[0], math.prod(shape[1:])))
+
+    def _training_links(self, x):
+        """What this layer is in training: see `training_plan.py`."""
+
+        def run(x, needs=None):
+            y = self.call(x)
+            return y if needs is None else (y, lambda g: (g.reshape(x.shape),))
+
+        is_reshape = x.ndim == 2 or self.data_format == "channels_last"
+        return [Link(run)] if is_reshape else None
 
     def compute_output_shape(self, input_shape):
         batch, *sample = input_shape

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
+from .. import activations
 from ..arrays import Variable
 from ..arrays.tape import TapeArray
 from .plan import needs_full_call, step
@@ -37,19 +40,36 @@ class TrainingPlan:
         self.dtype, self.shape, self.version = x.dtype, x.shape[1:], STRUCTURE[0]
 
     def fits(self, x) -> bool:
-        """Whether the recorded array `x` is like the one that this plan was made for."""
-        return self.links is not None and x.value.dtype is self.dtype and x.shape[1:] == self.shape
+        """Whether `x` is an array like the one that this plan was made for."""
+        if self.links is None or type(x) is not np.ndarray:
+            return False
+        return x.dtype is self.dtype and x.shape[1:] == self.shape
 
     def record(self, x):
         """The outputs for a recorded array, as one node of its tape."""
-        tape, y, moves = x.tape, x.value, x.index is not None
-        parents, pullbacks = [x.index], []
+        tape = x.tape
+        y, places, pullback = self.run(x.value, x.index, tape.place_of, tape.persistent)
+        return TapeArray(y, tape) if pullback is None else tape.record(y, places, pullback)
+
+    def run(self, x, place, place_of, keep=False):
+        """The outputs for a plain array, and how gradients go back.
+
+        Args:
+            x: what `fits`.
+            place: where the gradient of `x` belongs, None if it is not wanted.
+            place_of: the same for Variables.
+            keep: whether the pullback will be used more than once.
+
+        Returns (outputs, places, pullback): pullback(g) gives a gradient for each of the places,
+        which are those of `x` and of all Variables in turn. It is None if there is none to give.
+        """
+        y, places, pullbacks, moves = x, [place], [], place is not None
         for run, variables in self.links:
             values, needs = [y], [moves]
             for variable in variables:
-                place = tape.place_of(variable)
+                place = place_of(variable)
                 values.append(variable._value)
-                parents.append(place)
+                places.append(place)
                 needs.append(place is not None)
                 moves = moves or place is not None
             if moves:
@@ -57,9 +77,7 @@ class TrainingPlan:
                 pullbacks.append((pullback, len(needs)))
             else:
                 y = run(*values)
-        if not moves:
-            return TapeArray(y, tape)
-        return tape.record(y, parents, _backwards(pullbacks, len(parents), tape.persistent))
+        return y, places, _backwards(pullbacks, len(places), keep) if moves else None
 
 
 def _backwards(pullbacks, count, keep):
@@ -94,3 +112,11 @@ def links_of_all(layers, x) -> list[Link] | None:
         found += links
         x = run(x)
     return found
+
+
+def activation_links(activation) -> list[Link] | None:
+    """An activation function in training; None for one without a version for NumPy arrays."""
+    if activation is activations.linear:
+        return []
+    version = activation.version("numpy") if hasattr(activation, "version") else None
+    return None if version is None else [Link(version)]

@@ -6,8 +6,10 @@ import numpy as np
 
 from .. import config, registry, tree
 from ..arrays import as_array, dtypes, get_mask, is_array, lift, namespace
+from ..arrays.tape import TapeArray
 from ..naming import auto_name
 
+_USUAL_OPTIONS = (("label_smoothing", 0.0), ("axis", -1), ("ignore_class", None))
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
 
 
@@ -36,6 +38,10 @@ class Loss:
         self.dtype = compute_dtype(dtype)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
+        if sample_weight is None and type(y_pred) is TapeArray:
+            loss = self._as_one_node(y_true, y_pred)
+            if loss is not None:
+                return loss
         mask = get_mask(y_pred)
         if is_structure(y_pred):
             y_pred = tree.map_structure(lambda y: as_array(y, self.dtype), y_pred)
@@ -50,6 +56,23 @@ class Loss:
         return reduce_weighted_values(
             values, sample_weight, mask, self.reduction, self.dtype, self.name
         )
+
+    def _as_one_node(self, y_true, y_pred):
+        """The loss of recorded predictions as one node of their tape, or None."""
+        if y_pred.index is None or get_mask(y_pred) is not None:
+            return None
+        made = self.directly(y_true, y_pred.value)
+        if made is None:
+            return None
+        mean, pullback = made
+        return y_pred.tape.record(mean, (y_pred.index,), (pullback,))
+
+    def directly(self, y_true, y_pred):
+        """The loss of plain arrays and its pullback, if it is one operation of them; else None.
+
+        Gives (array of shape (), pullback(g) -> gradient of `y_pred`).
+        """
+        return None
 
     def _target(self, y_true, like=None):
         if self.keeps_integers and type(y_true) is np.ndarray and y_true.dtype.kind in "iu":
@@ -98,6 +121,41 @@ class LossFunctionWrapper(Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.fn, self._fn_kwargs = fn, kwargs
         self.keeps_integers = getattr(fn, "keeps_integers", False)
+        self._operation = self._short_way()
+
+    def _short_way(self):
+        """The primitive that the mean of `fn` comes down to where arrays fit as they are; or None.
+
+        Functions name it as their `operation`.
+        """
+        usual = all(self._fn_kwargs.get(name, value) == value for name, value in _USUAL_OPTIONS)
+        is_mean = self.reduction in ("sum_over_batch_size", "mean")
+        own = type(self).call is LossFunctionWrapper.call
+        return getattr(self.fn, "operation", None) if usual and is_mean and own else None
+
+    def directly(self, y_true, y_pred):
+        if (
+            self._operation is None
+            or not type(y_pred) is type(y_true) is np.ndarray
+            or y_pred.dtype != self.dtype
+            or y_pred.ndim < 2
+            or y_pred.size == 0
+        ):
+            return None
+        if self.keeps_integers:
+            fits = y_true.dtype.kind in "iu" and y_true.shape == y_pred.shape[:-1]
+        else:
+            fits = y_true.dtype is y_pred.dtype and y_true.shape == y_pred.shape
+        if not fits:
+            return None
+        version, options = self._operation.version("numpy"), {}
+        options["from_logits"] = self._fn_kwargs.get("from_logits", False)
+        made = version and version(y_true, y_pred, needs=(False, True), **options)
+        if made is None or made is NotImplemented:
+            return None
+        losses, pullback = made
+        mean = np.asarray(np.add.reduce(losses, None) / losses.size)
+        return mean, lambda g: pullback(np.full(losses.shape, g / losses.size))[1]
 
     def call(self, y_true, y_pred):
         if is_structure(y_pred):

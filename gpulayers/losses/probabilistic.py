@@ -133,6 +133,12 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
 
 
 sparse_categorical_crossentropy.keeps_integers = True
+for _function in (
+    binary_crossentropy,
+    categorical_crossentropy,
+    sparse_categorical_crossentropy,
+):
+    _function.operation = getattr(cross_entropy, _function.__name__)
 
 
 def class_numbers(who: str, y_true, y_pred, axis: int):

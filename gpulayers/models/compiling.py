@@ -73,7 +73,7 @@ class CompileLoss:
         self.outputs: Outputs | None = None
         self.terms: list[Term] = []
         self.wanted: list[int] = []  # Outputs that need targets.
-        self._only: Term | None = None
+        self.only: Term | None = None
 
     @property
     def built(self) -> bool:
@@ -110,7 +110,7 @@ class CompileLoss:
                 tracker = LossTracker(name=f"{outputs.loss_name(index, loss.name)}_loss")
             terms.append(Term(index, loss, weights.get(index), tracker))
         self.outputs, self.terms, self.wanted = outputs, terms, wanted
-        self._only = terms[0] if terms and outputs.paths == [()] else None
+        self.only = terms[0] if terms and outputs.paths == [()] else None
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """The sum of the weighted losses, an array of shape (); None if no output has one.
@@ -119,7 +119,7 @@ class CompileLoss:
         """
         if self.outputs is None:
             self.build(y_true, y_pred)
-        only = self._only
+        only = self.only
         if only is not None and not tree.is_nested(y_true) and not tree.is_nested(sample_weight):
             if y_true is None:
                 _raise_missing(self.outputs, 0)

@@ -9,16 +9,17 @@ from typing import Any
 
 from .. import config, registry, tree
 from ..arrays import Tape, as_array, dtypes, get_mask, is_recorded, namespace, plain
-from ..layers.tracking import parts, remembered, unique
+from ..layers.tracking import STRUCTURE, parts, remembered, unique
 from ..metrics import Metric
 from .compiling import CompileLoss, CompileMetrics, LossTracker
 from .data import unpack
+from .planned_step import PlannedStep
 
 
 class Compiled:
     """What `compile` made: kept apart, for none of it is a part of the model."""
 
-    __slots__ = ("arguments", "loss", "loss_tracker", "metrics", "ready_for")
+    __slots__ = ("arguments", "loss", "loss_tracker", "metrics", "planned_step", "ready_for")
 
     def __init__(self, arguments: dict, output_names: list[str] | None):
         self.arguments = arguments
@@ -28,6 +29,7 @@ class Compiled:
         has_metrics = given != (None, None)
         self.metrics = CompileMetrics(*given, output_names, self.loss) if has_metrics else None
         self.loss_tracker = LossTracker(name="loss")
+        self.planned_step: PlannedStep | None = None
         self.ready_for = -1  # The version of the layers' structure for which all is built.
 
     def all_metrics(self) -> list:
@@ -253,15 +255,13 @@ class Steps:
     def _learn(self, data, update):
         """`train_step`, with `update` for the metrics; gives what that gives."""
         x, y, sample_weight = unpack(data)
-        optimizer = self.optimizer
-        with Tape() as tape:
-            y_pred = self(x, training=True)
-            loss = self._loss_of(x, y, y_pred, sample_weight, True)
-            target = loss if optimizer is None else optimizer.scale_loss(loss)
+        optimizer, variables = self.optimizer, self.trainable_variables
+        made = self._planned(x, y, sample_weight, variables)
+        if made is None:
+            made = self._recorded(x, y, sample_weight)
+            variables = self.trainable_variables  # A step may have made some.
+        y_pred, loss, gradients = made
         self._compiled.loss_tracker.record(loss, _samples(x))
-        variables = self.trainable_variables
-        recorded = is_recorded(target)
-        gradients = tape.gradient(target, variables) if recorded else [None] * len(variables)
         # Before the weights change: what is wrong with y or a metric leaves them as they were.
         logs = update(x, y, y_pred, sample_weight)
         if not variables:
@@ -271,6 +271,24 @@ class Steps:
         else:
             optimizer.apply(gradients, variables)
         return logs
+
+    def _recorded(self, x, y, sample_weight):
+        """Outputs, loss, and gradients for the trainable variables of one batch."""
+        with Tape() as tape:
+            y_pred = self(x, training=True)
+            loss = self._loss_of(x, y, y_pred, sample_weight, True)
+            target = loss if self.optimizer is None else self.optimizer.scale_loss(loss)
+        variables = self.trainable_variables
+        recorded = is_recorded(target)
+        gradients = tape.gradient(target, variables) if recorded else [None] * len(variables)
+        return y_pred, loss, gradients
+
+    def _planned(self, x, y, sample_weight, variables):
+        """The same for arrays where the model has a short way; else None."""
+        step = self._compiled.planned_step
+        if step is None or step.version != STRUCTURE[0]:
+            step = self._compiled.planned_step = PlannedStep(self, x)
+        return step(x, y, sample_weight, variables)
 
     def test_step(self, data) -> dict[str, Any]:
         """Loss and metrics of one batch; gives the logs.  To be overridden like `train_step`."""

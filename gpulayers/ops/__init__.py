@@ -13,7 +13,7 @@ from .padding import pad
 
 _HOLDERS = """
     activation arithmetic closeness complex_numbers connectionist control converting creation
-    cross_entropy elementwise embedding error_function indexing joining linalg normalization
+    cross_entropy elementwise embedding error_function fourier indexing joining linalg normalization
     not_a_number products rearranging rectifier reductions running scattering shaping softmax
     sorting statistics
 """.split()

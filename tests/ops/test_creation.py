@@ -103,3 +103,12 @@ def test_powers():
         for increasing in (True, False):
             call = lambda a, n=n, i=increasing: ops.vander(a, n, i)
             check_function(call, [x], np.vander(x, n, increasing))
+
+
+@pytest.mark.parametrize("name", ["linspace", "logspace", "geomspace"])
+def test_a_single_number_is_the_start(name):
+    """Of numbers and of arrays alike (Keras divides by 0 for arrays on PyTorch)."""
+    start, stop = np.float32([1, 2]), np.float32([10, 20])
+    first = 10**start if name == "logspace" else start
+    np.testing.assert_allclose(getattr(ops, name)(start, stop, 1), [first], rtol=1e-6)
+    np.testing.assert_allclose(getattr(ops, name)(1, 10, 1), first[:1], rtol=1e-6)

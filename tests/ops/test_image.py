@@ -340,3 +340,18 @@ def test_translation():
     with pytest.raises(ValueError, match="method"):
         image.scale_and_translate(x, x.shape, one, one, [1], "nearest")
     assert ops.image.resize(x, (2, 2)).shape == (2, 2, 2, 3)
+
+
+def test_the_last_two_numbers_of_an_affine_map_count_as_zeros():
+    """As Keras documents (but on JAX and PyTorch it moves the channels by them)."""
+    maps = np.array([[1.0, 0, 1, 0, 1, 0, 0, 0], [1.0, 0, 1, 0, 1, 0, 1, 1]])
+    out = image.affine_transform(np.stack([x[0], x[0]]), maps)
+    np.testing.assert_array_equal(out[0], out[1])
+
+
+def test_short_floats_move_as_float32():
+    start = np.array([[0.0, 0], [5, 0], [0, 4], [5, 4]])
+    half = x.astype(np.float16), start.astype(np.float16), (start + 0.3).astype(np.float16)
+    out = image.perspective_transform(*half)
+    wide = image.perspective_transform(*(a.astype(np.float32) for a in half))
+    np.testing.assert_array_equal(out, wide.astype(np.float16))

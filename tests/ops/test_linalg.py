@@ -168,3 +168,13 @@ def test_directional_derivatives():
     assert more == "more"
     _, along = ops.jvp(lambda a: ops.stop_gradient(a), [a], [da])
     same(along, np.zeros_like(a))
+
+
+def test_square_factors_give_the_matrix_back():
+    """The vectors of `svd` are only given up to signs, and those beyond the values' at will."""
+    x = rng.normal(size=(4, 6, 4)).astype("float32")
+    u, s, vt = ops.svd(x)
+    np.testing.assert_allclose((u[..., :4] * s[:, None]) @ vt, x, atol=1e-5)
+    for q in (u, vt):
+        eye = np.broadcast_to(np.eye(q.shape[-1]), q.shape)
+        np.testing.assert_allclose(q @ q.mT, eye, atol=1e-5)

@@ -6,7 +6,7 @@ import pytest
 
 from gpulayers import ops
 
-# Of Keras 3.15's `ops`, but for fft, convolutions, pooling, attention and decoding.
+# Of Keras 3.15's `ops`, but for convolutions, pooling, attention and decoding.
 KERAS = """
 abs absolute add all allclose amax amin angle any append arange arccos arccosh arcsin arcsinh arctan
 arctan2 arctanh argmax argmin argpartition argsort array array_split associative_scan average

@@ -93,3 +93,9 @@ def test_einsum_is_one_node():
     out = ops.einsum("bij,bjk->bik", KerasTensor((None, 2, 3)), KerasTensor((None, 3, 4)))
     assert out.shape == (None, 2, 4)
     assert out.node.operation is ops.einsum
+
+
+def test_correlation_is_a_vector():
+    """Of one element too (Keras gives a number on PyTorch)."""
+    assert ops.correlate(np.ones(3), np.ones(3)).shape == (1,)
+    assert ops.correlate(KerasTensor((3,)), KerasTensor((3,))).shape == (1,)

@@ -154,3 +154,9 @@ def test_logarithms_of_nothing():
         assert ops.logsumexp(np.array([-np.inf, -np.inf])) == -np.inf
     assert ops.logsumexp(np.array([1000.0, 1000.0])) == 1000 + np.log(2)
     assert ops.logsumexp([1, 2]).dtype == np.float32
+
+
+def test_initial_leaves_the_dtype():
+    """Of empty arrays too (Keras gives that of `initial` on PyTorch)."""
+    out = ops.max(np.zeros((1, 0), np.float32), initial=1, keepdims=True)
+    assert (out.dtype, out.tolist()) == (np.float32, [[1.0]])

@@ -77,8 +77,8 @@ def _moved():
         for interpolation in ("nearest", "bilinear"):
             options = {"interpolation": interpolation, "fill_mode": fill, "fill_value": 0.25}
             yield "affine_transform", (images(), np.stack([BENT, FAR])), options
-            options["fill_value"] = 7
-            yield "affine_transform", (images(dtype="uint8"), FAR[None].repeat(2, 0)), options
+            far = FAR[None].repeat(2, 0)
+            yield "affine_transform", (images(dtype="uint8"), far), {**options, "fill_value": 7}
     for layout, batch in LAYOUTS:
         x = images(layout, batch)
         transform = np.stack([BENT, FAR]) if batch else BENT
