@@ -39,7 +39,7 @@ from stand_in_arrays import (
 )
 
 from gpulayers import config
-from gpulayers.arrays import devices
+from gpulayers.arrays import devices, random
 from gpulayers.arrays.primitive import _loaded, primitive
 
 
@@ -176,6 +176,7 @@ def _belongs(name: str) -> bool:
 
 
 _withheld: dict[primitive, object] = {}  # The versions for CuPy, while they are not to be used.
+_withheld_makers: dict[tuple[str, str], object] = {}  # And those of random numbers.
 _kernels = [True]
 
 
@@ -186,6 +187,7 @@ def _use_kernels(wanted: bool) -> bool:
         for op, version in _withheld.items():
             op._versions.setdefault("cupy", version)
         _withheld.clear()
+        random.MAKERS.update(_withheld_makers)
         if "gpulayers.cuda" not in sys.modules:
             _loaded.discard("cupy")  # They are loaded at the first array.
     else:
@@ -193,6 +195,8 @@ def _use_kernels(wanted: bool) -> bool:
         for op in primitive.all:
             if "cupy" in op._versions:
                 _withheld[op] = op._versions.pop("cupy")
+        _withheld_makers.update(random.MAKERS)
+        random.MAKERS.clear()
     return before
 
 

@@ -143,18 +143,27 @@ class Kernel:
             ):
                 raise self._wrong_array(len(given), value)
             add(value)
-        if not 0 < prod(block) <= MAX_BLOCK or len(block) > 3:
-            raise ValueError(f"{self.name}: expected 1 to {MAX_BLOCK} threads, got block {block}.")
-        if len(grid) > 3 or any(not 0 <= n <= most for n, most in zip(grid, MAX_GRID)):
-            raise ValueError(f"{self.name}: expected a grid of at most {MAX_GRID}, got {grid}.")
-        if 0 in grid:
-            return
+        if (
+            len(grid) > 1
+            or not 0 < grid[0] <= MAX_GRID[0]
+            or len(block) > 1
+            or not 0 < block[0] <= MAX_BLOCK
+        ):
+            self._check_sizes(grid, block)
+            if 0 in grid:
+                return
         if shared:
             if shared > self._shared:
                 self._allow(shared)
             self.function(grid, block, tuple(given), shared_mem=shared)
         else:
             self.function(grid, block, tuple(given))
+
+    def _check_sizes(self, grid, block) -> None:
+        if not 0 < prod(block) <= MAX_BLOCK or len(block) > 3:
+            raise ValueError(f"{self.name}: expected 1 to {MAX_BLOCK} threads, got block {block}.")
+        if len(grid) > 3 or any(not 0 <= n <= most for n, most in zip(grid, MAX_GRID)):
+            raise ValueError(f"{self.name}: expected a grid of at most {MAX_GRID}, got {grid}.")
 
     def _allow(self, shared: int) -> None:
         with self._lock:
@@ -259,9 +268,7 @@ def _attributes(device: int) -> dict[str, int]:
 
 
 def _current_device() -> int:
-    import cupy
-
-    return cupy.cuda.runtime.getDevice()
+    return sys.modules["cupy"].cuda.runtime.getDevice()  # There are arrays, so it is there.
 
 
 @cache

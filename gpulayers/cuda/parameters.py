@@ -27,14 +27,14 @@ C_TYPES = {
     "float32": "float",
     "float64": "double",
 }
-DTYPES = {c_type: name for name, c_type in C_TYPES.items()} | {"unsigned int": "uint32"}
+DTYPES = {c_type: name for name, c_type in C_TYPES.items()}
+DTYPES |= {name: name for name in ("uint8", "uint16", "uint32", "uint64")}  # As in common.cuh.
 LARGEST_FLOAT = float(np.finfo(np.float32).max)
 NUMBERS = (int, float, np.integer, np.floating, np.bool_)
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-_KERNEL = re.compile(
-    r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^()]*\)\s+)?(\w+)\s*\(([^()]*)\)'
-)
+_BOUNDS = r"(?:__launch_bounds__\s*\([^()]*\)\s*)?"
+_KERNEL = re.compile(rf'extern\s+"C"\s+__global__\s+{_BOUNDS}void\s+{_BOUNDS}(\w+)\s*\(([^()]*)\)')
 _QUALIFIER = re.compile(r"\b(?:const|volatile|__restrict__|__grid_constant__)\b")
 _PARAMETER = re.compile(r"(?P<kind>[\w ]+?)\s*(?P<star>\*?)\s*(?P<name>\w+)$")
 
@@ -96,12 +96,14 @@ def _scalar(dtype: np.dtype):
 
         return whole
     if dtype.kind == "b":
-        return lambda value: kind(index(value) != 0 if type(value) is not bool else value)
+        return _flag
     if dtype.name not in ("float32", "float64"):
         raise ValueError(f"A kernel takes {dtype.name} by pointer only: declare a float instead.")
     largest = LARGEST_FLOAT if dtype.name == "float32" else inf
 
     def real(value):
+        if type(value) is float and -largest <= value <= largest:
+            return kind(value)
         if not isinstance(value, NUMBERS):
             raise TypeError
         number = float(value)
@@ -110,6 +112,14 @@ def _scalar(dtype: np.dtype):
         return kind(number)
 
     return real
+
+
+def _flag(value):
+    if isinstance(value, (bool, np.bool_)):
+        return np.bool_(value)
+    if index(value) not in (0, 1):
+        raise OverflowError("True or False")
+    return np.bool_(value)
 
 
 def _struct(value):

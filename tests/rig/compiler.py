@@ -69,7 +69,9 @@ def _machine() -> str:
     """What results depend on besides their sources: the compiler, the processor, the rig."""
     version = subprocess.run([COMPILER, "--version"], capture_output=True, text=True).stdout
     cpu = Path("/proc/cpuinfo")
-    flags = re.findall(r"^(?:flags|Features)\s*:.*", cpu.read_text(), re.M)[:1] if cpu.exists() else []
+    flags = (
+        re.findall(r"^(?:flags|Features)\s*:.*", cpu.read_text(), re.M)[:1] if cpu.exists() else []
+    )
     sources = [p.read_text() for p in sorted(HERE.iterdir()) if p.suffix in (".h", ".cc")]
     return repr((version, flags, sources, FLAGS, SANITIZER_FLAGS, RUNTIME_FLAGS))
 
@@ -82,7 +84,7 @@ def _kept(name: str, key: object, make: Callable[[Path], None]) -> Path:
         if time.time() - path.stat().st_mtime > 86400:
             os.utime(path)
         return path
-    with tempfile.TemporaryDirectory(dir=cache()) as folder:  # Then moved: others see all or nothing.
+    with tempfile.TemporaryDirectory(dir=cache()) as folder:  # Others see all or nothing.
         made = Path(folder) / name
         make(made)
         try:
@@ -101,12 +103,14 @@ def _run(*arguments: object) -> str:
 
 
 @functools.cache
-def _runtime(sanitizer: str | None) -> Path:
-    def make(path):
-        flags = [flag for flag in FLAGS if flag != "-O1"]
-        _run(*flags, "-O2", *RUNTIME_FLAGS[sanitizer], "-c", HERE / "runtime.cc", "-o", path)
+def runtime(sanitizer: str | None) -> Path:
+    """What runs the threads: a shared library, or an object file for a sanitizer's programs."""
 
-    return _kept("runtime.o", sanitizer, make)
+    def make(path):
+        flags = [*(flag for flag in FLAGS if flag != "-O1"), "-O2", *RUNTIME_FLAGS[sanitizer]]
+        _run(*flags, "-c" if sanitizer else "-shared", HERE / "runtime.cc", "-o", path)
+
+    return _kept("runtime.o" if sanitizer else "runtime.so", sanitizer, make)
 
 
 @functools.cache
@@ -151,7 +155,7 @@ def build(code: str, options: tuple[str, ...], sanitizer: str | None) -> Path:
     """
 
     def make(path):
-        text = f"{_defines(options)}namespace {{\n#line 1 \"kernel.cu\"\n{code}\n}}\n"
+        text = f'{_defines(options)}namespace {{\n#line 1 "kernel.cu"\n{code}\n}}\n'
         names = _kernels(text, path.parent)
         text += "".join(f"RIG_EXPORT({name})\n" for name in names)
         if sanitizer:
@@ -162,8 +166,8 @@ def build(code: str, options: tuple[str, ...], sanitizer: str | None) -> Path:
         flags = [*FLAGS, *(SANITIZER_FLAGS[sanitizer].split() if sanitizer else [])]
         source.write_text(text)
         _run(
-            *flags, "-include", headers / "rig.h", source, "-x", "none", _runtime(sanitizer),
-            "-pie" if sanitizer else "-shared", "-o", path,
+            *flags, "-include", headers / "rig.h", source,
+            *(["-pie", "-x", "none", runtime(sanitizer)] if sanitizer else ["-shared"]), "-o", path,
         )  # fmt: skip
 
     name = "program" if sanitizer else "kernels.so"

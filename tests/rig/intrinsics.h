@@ -1,4 +1,5 @@
-// intrinsics.h: the built-in variables and functions of CUDA C++ that kernels use, for rig.h.  Approximate device functions
+// intrinsics.h: the built-in variables and functions of CUDA C++ that kernels use, for rig.h.
+// Approximate device functions
 // (__expf, rsqrtf, ...) are exact ones here: tolerances are for the device.
 #pragma once
 #define threadIdx (rig_cur->tid)
@@ -12,7 +13,7 @@
 #define __syncthreads_count(p) rig_sync_count((p) != 0, __FILE__, __LINE__)
 #define __syncthreads_or(p) (rig_sync_count((p) != 0, __FILE__, __LINE__) != 0)
 #define __syncthreads_and(p) (rig_sync_count((p) == 0, __FILE__, __LINE__) == 0)
-#define __syncwarp(...) rig::syncwarp(__FILE__, __LINE__ __VA_OPT__(,) __VA_ARGS__)
+#define __syncwarp(...) rig::syncwarp(__FILE__, __LINE__ __VA_OPT__(, ) __VA_ARGS__)
 #define __shfl_sync(...) rig::shfl(rig::W_SHFL, __FILE__, __LINE__, __VA_ARGS__)
 #define __shfl_up_sync(...) rig::shfl(rig::W_SHFL_UP, __FILE__, __LINE__, __VA_ARGS__)
 #define __shfl_down_sync(...) rig::shfl(rig::W_SHFL_DOWN, __FILE__, __LINE__, __VA_ARGS__)
@@ -21,26 +22,60 @@
 #define __any_sync(m, p) (rig::ballot(m, (p) != 0, __FILE__, __LINE__) != 0)
 #define __all_sync(m, p) (rig::ballot(m, (p) != 0, __FILE__, __LINE__) == (unsigned)(m))
 #define __match_any_sync(m, v) rig::match(__FILE__, __LINE__, m, v)
-#define __reduce_add_sync(m, v) rig::reduce(__FILE__, __LINE__, m, v, [](auto a, auto b) { return a + b; })
-#define __reduce_max_sync(m, v) rig::reduce(__FILE__, __LINE__, m, v, [](auto a, auto b) { return a > b ? a : b; })
-#define __reduce_min_sync(m, v) rig::reduce(__FILE__, __LINE__, m, v, [](auto a, auto b) { return a < b ? a : b; })
-#define __nanosleep(n) rig_yield(__FILE__, __LINE__)  // A loop that waits for another thread's word must sleep in it.
+#define __reduce_add_sync(m, v) \
+  rig::reduce(__FILE__, __LINE__, m, v, [](auto a, auto b) { return a + b; })
+#define __reduce_max_sync(m, v) \
+  rig::reduce(__FILE__, __LINE__, m, v, [](auto a, auto b) { return a > b ? a : b; })
+#define __reduce_min_sync(m, v) \
+  rig::reduce(__FILE__, __LINE__, m, v, [](auto a, auto b) { return a < b ? a : b; })
+#define __nanosleep(n) \
+  rig_yield(__FILE__, __LINE__)  // A loop that waits for another thread's word must sleep in it.
 #define __trap() rig_fail("__trap", __FILE__, __LINE__)
 inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 inline void __threadfence_block() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 inline void __threadfence_system() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 // Loads and stores with cache hints
-template <class T> inline T __ldg(const T* p) { return *p; }
-template <class T> inline T __ldcs(const T* p) { return *p; }
-template <class T> inline T __ldcg(const T* p) { return *p; }
-template <class T> inline T __ldca(const T* p) { return *p; }
-template <class T> inline T __ldlu(const T* p) { return *p; }
-template <class T> inline T __ldcv(const T* p) { return *(const volatile T*)p; }
-template <class T> inline void __stcs(T* p, rig::same_t<T> v) { *p = v; }
-template <class T> inline void __stcg(T* p, rig::same_t<T> v) { *p = v; }
-template <class T> inline void __stwb(T* p, rig::same_t<T> v) { *p = v; }
-template <class T> inline void __stwt(T* p, rig::same_t<T> v) { *p = v; }
+template <class T>
+inline T __ldg(const T* p) {
+  return *p;
+}
+template <class T>
+inline T __ldcs(const T* p) {
+  return *p;
+}
+template <class T>
+inline T __ldcg(const T* p) {
+  return *p;
+}
+template <class T>
+inline T __ldca(const T* p) {
+  return *p;
+}
+template <class T>
+inline T __ldlu(const T* p) {
+  return *p;
+}
+template <class T>
+inline T __ldcv(const T* p) {
+  return *(const volatile T*)p;
+}
+template <class T>
+inline void __stcs(T* p, rig::same_t<T> v) {
+  *p = v;
+}
+template <class T>
+inline void __stcg(T* p, rig::same_t<T> v) {
+  *p = v;
+}
+template <class T>
+inline void __stwb(T* p, rig::same_t<T> v) {
+  *p = v;
+}
+template <class T>
+inline void __stwt(T* p, rig::same_t<T> v) {
+  *p = v;
+}
 
 // Integers and bits
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
@@ -54,15 +89,21 @@ inline int __mulhi(int a, int b) { return (int)(((int64_t)a * b) >> 32); }
 inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
   return (unsigned long long)(((unsigned __int128)a * b) >> 64);
 }
-inline long long __mul64hi(long long a, long long b) { return (long long)(((__int128)a * b) >> 64); }
+inline long long __mul64hi(long long a, long long b) {
+  return (long long)(((__int128)a * b) >> 64);
+}
 inline unsigned __brev(unsigned x) {
   x = (x >> 1 & 0x55555555u) | (x & 0x55555555u) << 1;
   x = (x >> 2 & 0x33333333u) | (x & 0x33333333u) << 2;
   x = (x >> 4 & 0x0f0f0f0fu) | (x & 0x0f0f0f0fu) << 4;
   return __builtin_bswap32(x);
 }
-inline unsigned __funnelshift_l(unsigned lo, unsigned hi, unsigned n) { return (unsigned)((((uint64_t)hi << 32 | lo) << (n & 31)) >> 32); }
-inline unsigned __funnelshift_r(unsigned lo, unsigned hi, unsigned n) { return (unsigned)(((uint64_t)hi << 32 | lo) >> (n & 31)); }
+inline unsigned __funnelshift_l(unsigned lo, unsigned hi, unsigned n) {
+  return (unsigned)((((uint64_t)hi << 32 | lo) << (n & 31)) >> 32);
+}
+inline unsigned __funnelshift_r(unsigned lo, unsigned hi, unsigned n) {
+  return (unsigned)(((uint64_t)hi << 32 | lo) >> (n & 31));
+}
 inline unsigned __byte_perm(unsigned a, unsigned b, unsigned s) {
   uint64_t both = (uint64_t)b << 32 | a;
   unsigned r = 0;
@@ -124,7 +165,7 @@ inline void sincospif(float x, float* s, float* c) {
   *c = cosf(3.14159265f * x);
 }
 // min and max, with CUDA's mixture of types
-#define RIG_MIN_MAX(T) \
+#define RIG_MIN_MAX(T)                             \
   inline T max(T a, T b) { return a > b ? a : b; } \
   inline T min(T a, T b) { return a < b ? a : b; }
 RIG_MIN_MAX(int)
@@ -139,18 +180,22 @@ inline double max(double a, double b) { return fmax(a, b); }
 inline double min(double a, double b) { return fmin(a, b); }
 
 // Atomics
-#define RIG_ATOMIC(name, value) \
-  template <class T> inline T name(T* p, rig::same_t<T> v) { return rig::atomic(p, [=](T a) -> T { return value; }); }
+#define RIG_ATOMIC(name, value)                             \
+  template <class T>                                        \
+  inline T name(T* p, rig::same_t<T> v) {                   \
+    return rig::atomic(p, [=](T a) -> T { return value; }); \
+  }
 RIG_ATOMIC(atomicAdd, a + v)
 RIG_ATOMIC(atomicSub, a - v)
 RIG_ATOMIC(atomicMax, a > v ? a : v)
 RIG_ATOMIC(atomicMin, a < v ? a : v)
-RIG_ATOMIC(atomicAnd, a & v)
+RIG_ATOMIC(atomicAnd, a& v)
 RIG_ATOMIC(atomicOr, a | v)
 RIG_ATOMIC(atomicXor, a ^ v)
 RIG_ATOMIC(atomicExch, ((void)a, v))
 RIG_ATOMIC(atomicInc, a >= v ? 0 : a + 1)
 RIG_ATOMIC(atomicDec, a == 0 || a > v ? v : a - 1)
-template <class T> inline T atomicCAS(T* p, rig::same_t<T> expected, rig::same_t<T> v) {
+template <class T>
+inline T atomicCAS(T* p, rig::same_t<T> expected, rig::same_t<T> v) {
   return rig::atomic(p, [=](T a) -> T { return a == expected ? v : a; });
 }

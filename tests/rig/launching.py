@@ -37,7 +37,8 @@ class _Launch(C.Structure):
         ("args", C.POINTER(C.c_void_p)), ("order", C.c_int32), ("block_order", C.c_int32),
         ("seed", C.c_uint32), ("resident", C.c_uint32), ("seconds", C.c_int32),
         ("err_size", C.c_int32), ("err", C.c_char_p), ("switches", C.c_uint64),
-        ("barriers", C.c_uint64), ("collectives", C.c_uint64),
+        ("barriers", C.c_uint64), ("collectives", C.c_uint64), ("statics", C.c_void_p),
+        ("statics_size", C.c_uint64),
     ]  # fmt: skip
 
 
@@ -68,6 +69,12 @@ def schedule(order: str = "forward", seed: int = 1, sanitize: str | None = None)
         _current[0] = before
 
 
+@functools.cache
+def _load_runtime():
+    """The library that all sources' kernels call."""
+    return C.CDLL(str(compiler.runtime(None)), mode=C.RTLD_GLOBAL)
+
+
 class RawModule:
     """`cupy.RawModule`, as far as gpulayers uses it; `options` other than -D are NVRTC's own."""
 
@@ -87,6 +94,7 @@ class RawModule:
 
     @functools.cached_property
     def _library(self):
+        _load_runtime()
         return C.CDLL(str(self.binary(None)))
 
     def binary(self, sanitize):
@@ -107,7 +115,7 @@ class RawModule:
 
 
 class RawKernel:
-    """`cupy.RawKernel`: `kernel(grid, block, args, shared_mem=0)`; `stats` is of the last launch."""
+    """`cupy.RawKernel`, called with (grid, block, args); `stats` says what the last launch did."""
 
     num_regs, local_size_bytes, const_size_bytes, shared_size_bytes = 32, 0, 0, 0
     max_threads_per_block, binary_version, ptx_version = 1024, 90, 90

@@ -7,8 +7,9 @@ looked at after each launch.  New memory holds 0xff: NaN in every floating dtype
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import threading
+import gc
 from collections import defaultdict
 
 import numpy as np
@@ -24,17 +25,20 @@ _libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ct
 _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _free: dict[int, list[int]] = defaultdict(list)
-_lock = threading.Lock()
 
 
 def _mapping(body: int) -> int:
     """The first byte of `body` bytes between inaccessible pages."""
-    with _lock:
-        if _free[body]:
-            return _free[body].pop()
-    start = _libc.mmap(None, body + 2 * PAGE, 3, 0x22, -1, 0)  # Read and write; private, anonymous.
-    if start in (None, ctypes.c_void_p(-1).value):
-        raise MemoryError(f"the rig cannot map {body} bytes")
+    with contextlib.suppress(IndexError):
+        return _free[body].pop()
+    protection, private_anonymous = 3, 0x22
+    for attempt in range(2):
+        start = _libc.mmap(None, body + 2 * PAGE, protection, private_anonymous, -1, 0)
+        if start not in (None, ctypes.c_void_p(-1).value):
+            break
+        if attempt:
+            raise MemoryError(f"the rig cannot map {body} bytes: too many arrays?")
+        gc.collect()  # A process has 65530 mappings; arrays take two each.
     _libc.mprotect(start, PAGE, 0)
     _libc.mprotect(start + PAGE + body, PAGE, 0)
     return start + PAGE
@@ -72,12 +76,11 @@ class Guarded:
         return None
 
     def __del__(self):
-        with _lock:
-            kept = _free[self._body]
-            if len(kept) < _KEPT:
-                kept.append(self._first)
-                return
-        _libc.munmap(self._first - PAGE, self._body + 2 * PAGE)
+        kept = _free[self._body]
+        if len(kept) < _KEPT:
+            kept.append(self._first)
+        else:
+            _libc.munmap(self._first - PAGE, self._body + 2 * PAGE)
 
 
 def empty(shape, dtype, strides=None) -> np.ndarray:

@@ -1,5 +1,6 @@
-// runtime.h: what runtime.cc and warp.h share: fibers (CUDA threads), blocks, and the launch that is running.  No code of the
-// runtime is compiled with a sanitizer; RIG_ASAN and RIG_TSAN make it tell the sanitizer of fiber switches and barriers.
+// runtime.h: what runtime.cc and warp.h share: fibers (CUDA threads), blocks, and the launch that
+// is running.  No code of the runtime is compiled with a sanitizer; RIG_ASAN and RIG_TSAN make it
+// tell the sanitizer of fiber switches and barriers.
 #pragma once
 #include "rig.h"
 #undef threadIdx
@@ -34,12 +35,16 @@ extern "C" void __tsan_release(void*);
 #endif
 
 namespace rig {
-// An array outside the heap: sanitizers watch malloc and memmove, and would take the runtime's own for the kernel's.
-template <class T, size_t N> struct Array {
+// An array outside the heap: sanitizers watch malloc and memmove, and would take the runtime's own
+// for the kernel's.
+template <class T, size_t N>
+struct Array {
   T* p = nullptr;
   size_t n = 0;
   void push_back(T v) {
-    if (!p) p = (T*)mmap(nullptr, N * sizeof(T), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (!p)
+      p = (T*)mmap(nullptr, N * sizeof(T), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (n == N) abort();
     p[n++] = v;
   }
@@ -51,10 +56,21 @@ template <class T, size_t N> struct Array {
   size_t size() const { return n; }
   void clear() { n = 0; }
 };
-struct Copy { void* dst; const void* src; int n, src_n; };
+struct Copy {
+  void* dst;
+  const void* src;
+  int n, src_n;
+};
 struct Block;
 enum State { READY, WAITING, DONE };
-enum Kind { NOTHING, AT_BLOCK, AT_NAMED, AT_WARP, AT_GRID, ASLEEP };  // What a waiting thread waits for.
+enum Kind {
+  NOTHING,
+  AT_BLOCK,
+  AT_NAMED,
+  AT_WARP,
+  AT_GRID,
+  ASLEEP
+};  // What a waiting thread waits for.
 
 struct Fiber : Ctx {
   Block* block;
@@ -84,8 +100,10 @@ struct Block {
   std::vector<int> ready;  // A ring.
   size_t head, waiting, done, at_barrier, at_grid, asleep;
   unsigned turn[16];  // How often each barrier has been passed.
-  unsigned char *dynamic = nullptr, *statics = nullptr;  // Shared memory; the static part only while others run.
-  alignas(64) uint64_t key[64], warp_key[128];           // What barriers synchronise on, for the thread sanitizer.
+  unsigned char *dynamic = nullptr,
+                *statics = nullptr;  // Shared memory; the static part only while others run.
+  alignas(64) uint64_t key[64],
+      warp_key[128];  // What barriers synchronise on, for the thread sanitizer.
   size_t n() const { return f.size(); }
   size_t alive() const { return f.size() - done; }
 };

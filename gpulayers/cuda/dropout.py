@@ -1,0 +1,64 @@
+"""Dropout on CuPy arrays: the masks that NumPy makes, bit for bit, and made again for the gradient."""
+
+from __future__ import annotations
+
+import math
+
+from ..arrays.philox import WORD
+from ..ops.dropout import dropout, mask_sizes
+from .module import Module, blocks, contiguous, empty, empty_like, is_float
+
+_source = Module("dropout")
+
+THREADS, ELEMENTS = 256, 16  # As in the source: of a block, for each thread.
+INSTANCES = [{"T": "float16"}, {"T": "bfloat16"}, {"T": "float32"}, {"T": "float64"}]
+
+
+@dropout.on("cupy")
+def _(x, *, rate, noise_shape=None, seed, needs=None):
+    sizes = tuple(mask_sizes(x, noise_shape))
+    if not 0 < rate < 1 or not is_float(x):
+        return NotImplemented
+    folded = None
+    if sizes != x.shape:
+        folded = _folded(sizes, x.shape)
+        if folded is None:
+            return NotImplemented
+    out = _apply(x, rate, folded, seed)
+    return out if needs is None else (out, lambda g: (_apply(g, rate, folded, seed),))
+
+
+def _apply(x, rate, folded, seed):
+    x = contiguous(x)
+    y, scale, stream = empty_like(x), 1.0 / (1.0 - rate), _stream(rate, seed)
+    if folded is None:
+        kernel = _source.kernel("dropout", T=x.dtype)
+        kernel(blocks(x.size, THREADS * ELEMENTS), THREADS, x, y, x.size, *stream, scale)
+        return y
+    outer, middle, inner = folded
+    kept = mask(outer * inner, rate, seed)
+    kernel = _source.kernel("dropout_by_mask", T=x.dtype)
+    vectors = blocks(x.size, 16 // x.itemsize)
+    kernel(blocks(vectors, THREADS), THREADS, x, kept, y, x.size, middle, inner, scale)
+    return y
+
+
+def mask(count: int, rate: float, seed: tuple[int, int]):
+    """Whether each of `count` elements is kept, as `arrays.random.keep` says."""
+    kept = empty((count,), bool)
+    kernel = _source.kernel("dropout_mask", T="float32")
+    kernel(blocks(count, THREADS * ELEMENTS), THREADS, kept, count, *_stream(rate, seed))
+    return kept
+
+
+def _stream(rate, seed) -> tuple[int, int, int]:
+    return seed[0] % WORD, seed[1] % WORD, int(rate * 65536 + 0.5)
+
+
+def _folded(sizes, shape) -> tuple[int, int, int] | None:
+    """(outer, middle, inner) so that the mask (outer, 1, inner) is that of these sizes, if any."""
+    shared = [i for i, (n, size) in enumerate(zip(sizes, shape)) if n != size]
+    first, last = shared[0], shared[-1] + 1
+    if any(n != 1 for n in sizes[first:last]):
+        return None
+    return math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:])
