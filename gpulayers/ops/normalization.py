@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from .. import config
-from ..arrays import dtypes, namespace
-from ..arrays.short_floats import cast
+from ..arrays import dtypes, namespace, primitive
+from ..arrays.short_floats import cast, is_short
+from .batch_normalization import normalized_by, wide
 from .calling import array_function, as_floats, together
 from .linalg import norm
 
 __all__ = ["batch_normalization", "layer_normalization", "normalize", "rms_normalization"]
+
+# What `normalized_along` subtracts from x, and by what it divides.
+LAYER = "layer"  # The mean; the standard deviation.
+ROOT_MEAN_SQUARE = "rms"  # Nothing; the root of the mean square.
+DEVIATION = "deviation"  # Nothing; the standard deviation.
+LENGTH = "length"  # Nothing; the root of the sum of squares, or epsilon if that is larger.
 
 
 @array_function()
@@ -16,7 +23,7 @@ def normalize(x, axis=-1, order: int = 2, epsilon: float | None = None):
     """x / max(norm(x), epsilon), the norm taken along an axis.
 
     Args:
-        axis: an integer, or None for the norm of all elements.
+        axis: an integer, several, or None for the norm of all elements.
         order: p of the norm sum(|x|^p)^(1/p).
         epsilon: `config.epsilon()` by default.
 
@@ -29,9 +36,7 @@ def normalize(x, axis=-1, order: int = 2, epsilon: float | None = None):
     x = xp.reshape(x, (1,)) if x.ndim == 0 else x
     if order != 2:
         return x / xp.maximum(norm(x, order, axis, True), epsilon)
-    axis = tuple(axis) if isinstance(axis, list) else axis
-    square = xp.sum(x * x, axis=axis, keepdims=True)
-    return x / xp.sqrt(xp.maximum(square, epsilon**2))
+    return normalized_along(x, axes=axes_of(x, axis), epsilon=epsilon, kind=LENGTH)
 
 
 @array_function("x", "mean", "variance", "offset", "scale")
@@ -46,13 +51,8 @@ def batch_normalization(
             as 1.
         axis: the axis of `x` to which these belong.
     """
-    xp = namespace(x, mean, variance, offset, scale)
     _, (x, mean, variance) = together((as_floats(x)[1], mean, variance))
-    shape = (-1,) + (1,) * (x.ndim - axis % x.ndim - 1)
-    inverse = 1 / xp.sqrt(variance + epsilon)
-    inverse = inverse if scale is None else inverse * scale
-    out = (x - xp.reshape(mean, shape)) * xp.reshape(inverse, shape)
-    return out if offset is None else out + xp.reshape(offset, shape)
+    return normalized_by(x, mean, variance, offset, scale, axis=axis, epsilon=epsilon)
 
 
 @array_function("x", "gamma", "beta", computes=False)
@@ -70,15 +70,8 @@ def layer_normalization(
 
     Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
-    xp, x, dtype, axes, epsilon = _prepared(x, axis, epsilon)
-    centred = x - xp.mean(x, axis=axes, keepdims=True)
-    variance = xp.mean(centred * centred, axis=axes, keepdims=True)
-    out = (x if rms_scaling else centred) / xp.sqrt(variance + epsilon)
-    if gamma is not None:
-        out = out * _along(xp, gamma, x, axes)
-    if beta is not None and not rms_scaling:
-        out = out + _along(xp, beta, x, axes)
-    return out if dtype is None else cast(out, dtype)
+    beta = None if rms_scaling else beta
+    return _along_axes(x, gamma, beta, axis, epsilon, DEVIATION if rms_scaling else LAYER)
 
 
 @array_function("x", "scale", computes=False)
@@ -93,30 +86,164 @@ def rms_normalization(x, scale=None, axis=-1, epsilon: float | None = None):
 
     Zhang and Sennrich, "Root mean square layer normalization", 2019.
     """
-    xp, x, dtype, axes, epsilon = _prepared(x, axis, epsilon)
-    out = x / xp.sqrt(xp.mean(x * x, axis=axes, keepdims=True) + epsilon)
-    out = out if scale is None else out * _along(xp, scale, x, axes)
-    return out if dtype is None else cast(out, dtype)
+    return _along_axes(x, scale, None, axis, epsilon, ROOT_MEAN_SQUARE)
 
 
-def _prepared(x, axis, epsilon):
-    """The namespace, `x` in float32 or longer, what to cast the result to (or None), axes, epsilon.
+def group_normalization(x, gamma=None, beta=None, *, groups: int, axis=-1, epsilon: float = 1e-3):
+    """gamma (x - mean) / sqrt(variance + epsilon) + beta, moments being those of a sample's group.
 
-    Whatever the dtype of the weights, and on GPUs too, 16-bit floats are computed in float32.
+    Args:
+        x: (batch, ...).
+        gamma, beta: (channels,); 1 and 0 by default.
+        groups: into how many groups the channels are divided.
+        axis: the axis of the channels.
+
+    Wu and He, "Group normalization", 2018.
     """
+    _, x = as_floats(x)
+    return _in_its_dtype(normalized_in_groups, x, gamma, beta, axis=axis, epsilon=epsilon,
+                         groups=groups)  # fmt: skip
+
+
+def axes_of(x, axis) -> tuple[int, ...]:
+    """Axes, counted from the first one, in rising order; None stands for all."""
+    if axis is None:
+        return tuple(range(x.ndim))
+    return tuple(sorted(a % x.ndim for a in (axis if isinstance(axis, (list, tuple)) else (axis,))))
+
+
+def _along_axes(x, gamma, beta, axis, epsilon, kind):
     xp, x = as_floats(x)
     x = xp.reshape(x, (1,)) if x.ndim == 0 else x
-    axes = axis if isinstance(axis, (list, tuple)) else (axis,)
-    axes = tuple(sorted(a % x.ndim for a in axes))
-    name = dtypes.name(x.dtype)
-    short = name in dtypes.SHORT_FLOATS
+    axes = axes_of(x, axis)
     epsilon = config.epsilon() if epsilon is None else epsilon
-    return xp, cast(x, "float32") if short else x, name if short else None, axes, epsilon
+    options = {"axes": axes, "epsilon": epsilon, "kind": kind}
+    if all(w is None or w.ndim == len(axes) for w in (gamma, beta)):
+        return _in_its_dtype(normalized_along, x, gamma, beta, **options)
+    out = normalized_along(wide(x), **options)  # Weights that are broadcast.
+    for w, apply in ((gamma, xp.multiply), (beta, xp.add)):
+        if w is not None:
+            w = cast(w, dtypes.name(out.dtype))
+            out = apply(out, xp.reshape(w, _broadcast(x, axes)) if w.ndim == len(axes) else w)
+    return cast(out, dtypes.name(x.dtype))
 
 
-def _along(xp, weights, x, axes):
-    """Weights in the dtype of `x`, their axes at the places `axes` of those of `x`."""
-    weights = weights if weights.dtype == x.dtype else xp.astype(weights, x.dtype)
-    if weights.ndim != len(axes):
-        return weights
-    return xp.reshape(weights, tuple(n if i in axes else 1 for i, n in enumerate(x.shape)))
+def _in_its_dtype(op, x, gamma, beta, **options):
+    """The result in the dtype of `x`, whatever that of the weights, which are as long as its own.
+
+    16-bit floats of NumPy are computed in float32; elsewhere the operation itself does that.
+    """
+    short = is_short(x)
+    inner = cast(x, "float32") if short else x
+    dtype = dtypes.name(wide(inner).dtype)
+    gamma, beta = (None if w is None else cast(w, dtype) for w in (gamma, beta))
+    out = op(inner, gamma, beta, **options)
+    return cast(out, dtypes.name(x.dtype)) if short else out
+
+
+@primitive
+def normalized_along(x, gamma=None, beta=None, *, axes, epsilon, kind=LAYER):
+    """gamma (x - middle) / deviation + beta, along axes.
+
+    Args:
+        x: an array of floats; 16-bit ones are computed in float32.
+        gamma, beta: of the sizes of the axes; 1 and 0 by default.
+        axes: integers from 0 on, in rising order.
+        kind: what is subtracted, and by what is divided: LAYER, ROOT_MEAN_SQUARE, DEVIATION, LENGTH.
+    """
+    xp, dtype, x = namespace(x), x.dtype, wide(x)
+    middle, deviation = _moments(xp, x, axes, epsilon, kind)
+    out = (x - middle if kind == LAYER else x) / deviation
+    return _weighed(xp, out, gamma, beta, _broadcast(x, axes), dtype)
+
+
+@normalized_along.vjp
+def _(xp, out, x, gamma=None, beta=None, *, axes, epsilon, kind=LAYER):
+    return _pullbacks(xp, x, gamma, beta, _broadcast(x, axes), axes, epsilon, kind)
+
+
+@primitive
+def normalized_in_groups(x, gamma=None, beta=None, *, groups, axis, epsilon):
+    """`group_normalization` of floats."""
+    xp, dtype, shape, x = namespace(x), x.dtype, x.shape, wide(x)
+    split, axes, weights = _group_shapes(x, groups, axis)
+    x = xp.reshape(x, split)
+    middle, deviation = _moments(xp, x, axes, epsilon, LAYER)
+    out = _weighed(xp, (x - middle) / deviation, gamma, beta, weights, dtype)
+    return xp.reshape(out, shape)
+
+
+@normalized_in_groups.vjp
+def _(xp, out, x, gamma=None, beta=None, *, groups, axis, epsilon):
+    split, axes, weights = _group_shapes(x, groups, axis)
+    shape, x = x.shape, xp.reshape(x, split)
+    inner = _pullbacks(xp, x, gamma, beta, weights, axes, epsilon, LAYER)
+    through_x, *others = [lambda g, p=p: p(xp.reshape(g, split)) for p in inner]
+    return (lambda g: xp.reshape(through_x(g), shape), *others)
+
+
+def _group_shapes(x, groups, axis):
+    """`x` with the channels' axis split in two, the axes of the moments, the weights' shape."""
+    axis %= x.ndim
+    if axis == 0 or x.shape[axis] % groups:
+        raise ValueError(
+            f"group_normalization: {groups} groups need an axis after the first whose size they "
+            f"divide, got axis {axis} of shape {tuple(x.shape)}."
+        )
+    own = (groups, x.shape[axis] // groups)
+    split = (*x.shape[:axis], *own, *x.shape[axis + 1 :])
+    axes = tuple(i for i in range(1, len(split)) if i != axis)
+    return split, axes, (*own, *(1,) * (x.ndim - axis - 1))
+
+
+def _broadcast(x, axes) -> tuple[int, ...]:
+    """The shape in which weights of the sizes of the axes stand beside `x`."""
+    return tuple(n if i in axes else 1 for i, n in enumerate(x.shape))
+
+
+def _moments(xp, x, axes, epsilon, kind):
+    """What is subtracted before the square, and the root by which is divided."""
+    if kind == LENGTH:
+        return 0.0, xp.sqrt(xp.maximum(xp.sum(x * x, axis=axes, keepdims=True), epsilon * epsilon))
+    middle, centred = 0.0, x
+    if kind != ROOT_MEAN_SQUARE:
+        middle = xp.mean(x, axis=axes, keepdims=True)
+        centred = x - middle
+    return middle, xp.sqrt(xp.mean(centred * centred, axis=axes, keepdims=True) + epsilon)
+
+
+def _weighed(xp, out, gamma, beta, shape, dtype):
+    out = out if gamma is None else out * xp.reshape(gamma, shape)
+    out = out if beta is None else out + xp.reshape(beta, shape)
+    return out if out.dtype == dtype else xp.astype(out, dtype)
+
+
+def _pullbacks(xp, x, gamma, beta, shape, axes, epsilon, kind):
+    """Those to x, gamma and beta, the weights standing beside x in a `shape`."""
+    x = wide(x)
+    lead = x.ndim - len(shape)
+    summed = (*range(lead), *(lead + i for i, n in enumerate(shape) if n == 1))
+
+    def through_x(g):
+        g = wide(g) if gamma is None else wide(g) * xp.reshape(gamma, shape)
+        middle, deviation = _moments(xp, x, axes, epsilon, kind)
+        unit = (x - middle) / deviation
+        out = x / deviation if kind == DEVIATION else unit
+        if kind == LENGTH:
+            part = xp.sum(g * out, axis=axes, keepdims=True)
+            part = xp.where(deviation > epsilon, part, 0.0)
+        else:
+            part = xp.mean(g * out, axis=axes, keepdims=True)
+        if kind == LAYER:
+            g = g - xp.mean(g, axis=axes, keepdims=True)
+        return (g - unit * part) / deviation
+
+    def through_gamma(g):
+        middle, deviation = _moments(xp, x, axes, epsilon, kind)
+        out = (x - middle if kind == LAYER else x) / deviation
+        return xp.reshape(xp.sum(wide(g) * out, axis=summed), gamma.shape)
+
+    def through_beta(g):
+        return xp.reshape(xp.sum(wide(g), axis=summed), beta.shape)
+
+    return through_x, through_gamma, through_beta
