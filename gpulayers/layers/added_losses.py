@@ -38,7 +38,7 @@ class AddedLosses:
         self._losses.extend(loss if isinstance(loss, (list, tuple)) else [loss])
 
     def _regularize_activity(self, outputs):
-        for x in tree.traverse(outputs):
+        for x in tree.leaves(outputs):
             if is_array(x):
                 self.add_loss(self.activity_regularizer(x) / max(x.shape[0], 1))
 

@@ -62,5 +62,5 @@ def all_numbers(value) -> bool:
 
 def number_dtype(value) -> np.dtype | type:
     """The dtype of the array that such lists become."""
-    whole = all(isinstance(x, int) for x in tree.traverse(value))
+    whole = all(isinstance(x, int) for x in tree.leaves(value))
     return np.int32 if whole else dtypes.numpy_dtype(dtypes.standardize(None))

@@ -113,7 +113,7 @@ class Usual:
 
 def beside_arrays(args, kwargs):
     """The context in which new arrays appear on the device of the arguments."""
-    leaves = map(plain, tree.traverse([args, kwargs]))
+    leaves = map(plain, tree.leaves([args, kwargs]))
     return devices.beside(next((x for x in leaves if is_array(x)), None))
 
 
@@ -130,7 +130,7 @@ def array_arguments(signature: CallSignature, args, kwargs) -> dict:
     for name in order:
         if name in masks or name == "training":
             continue
-        leaves = [leaf for leaf in tree.traverse(given[name]) if leaf is not None]
+        leaves = [leaf for leaf in tree.leaves(given[name]) if leaf is not None]
         if leaves and all(is_array(leaf) for leaf in leaves):
             found[name] = given[name]
     return found
@@ -168,7 +168,7 @@ def inject_masks(signature: CallSignature, arrays: dict, args, kwargs) -> None:
         given = "mask" in names and len(args) > names.index("mask")
         if not given and kwargs.get("mask") is None:
             mask = tree.map_structure(get_mask, value)
-            if any(m is not None for m in tree.traverse(mask)):
+            if any(m is not None for m in tree.leaves(mask)):
                 kwargs["mask"] = mask
     elif len(arrays) > 1:
         for name, value in arrays.items():
@@ -178,14 +178,14 @@ def inject_masks(signature: CallSignature, arrays: dict, args, kwargs) -> None:
                 if key in names and len(args) > names.index(key):
                     continue
                 mask = tree.map_structure(get_mask, value)
-                if any(m is not None for m in tree.traverse(mask)):
+                if any(m is not None for m in tree.leaves(mask)):
                     kwargs[key] = mask
 
 
 def pass_masks_on(layer, inputs, previous, outputs):
     """The outputs of a layer, carrying the mask that `compute_mask` gives for its inputs'."""
     if not layer.supports_masking:
-        if not layer._hands_masks_on and any(m is not None for m in tree.traverse(previous)):
+        if not layer._hands_masks_on and any(m is not None for m in tree.leaves(previous)):
             warnings.warn(
                 f"layer {layer.name!r} ({type(layer).__name__}) does not support masking, so the "
                 "mask of its input ends here. A layer that can pass it on sets "
@@ -204,7 +204,7 @@ def pass_masks_on(layer, inputs, previous, outputs):
         flat_masks = flat_masks * len(flat)
     for i, (x, mask) in enumerate(zip(flat, flat_masks, strict=False)):
         if mask is not None and is_array(x) and get_mask(x) is None:
-            if any(x is given for given in tree.traverse(inputs)):  # The caller's own array.
+            if any(x is given for given in tree.leaves(inputs)):  # The caller's own array.
                 flat[i] = masked(x, mask)
             else:
                 set_mask(x, mask)

@@ -117,7 +117,7 @@ def fixes_batch(input_spec) -> bool:
     return any(
         spec is not None
         and (spec.axes.get(0) is not None or (spec.shape or (None,))[0] is not None)
-        for spec in tree.traverse(input_spec)
+        for spec in tree.leaves(input_spec)
     )
 
 

@@ -33,7 +33,7 @@ from .call_arguments import all_numbers, check_arguments, number_dtype
 from .calling import CALL, CallContext, call_signature
 from .input_spec import check_inputs
 from .plan import Plan
-from .tracking import PASSING, STRUCTURE
+from .tracking import BOOKKEEPING, CREATED, PASSING, STRUCTURE, track
 from .training_plan import TrainingPlan
 from .weights import Weights
 
@@ -66,6 +66,8 @@ class Layer(Building, AddedLosses, Weights):
         layer = super().__new__(cls)
         layer.__dict__.update(
             _own_variables=[],
+            _tracked=[],
+            _created=next(CREATED),
             _noted=Noted(),
             _inbound_nodes=[],
             _init_arguments=(args, kwargs),
@@ -111,6 +113,8 @@ class Layer(Building, AddedLosses, Weights):
     def __setattr__(self, name, value):
         if self.__dict__.get(name, self) is not value:  # Else nothing changes.
             STRUCTURE[0] += name not in PASSING
+            if name not in BOOKKEEPING:
+                track(self, value)
             object.__setattr__(self, name, value)
 
     def __delattr__(self, name):
@@ -244,12 +248,12 @@ class Layer(Building, AddedLosses, Weights):
         compute = self.compute_dtype
         own_shape = type(self).compute_output_shape
         if own_shape is not Layer.compute_output_shape and not _is_ours(own_shape):
-            if any(type(x) is Abstract for x in tree.traverse(list(arrays.values()))):
+            if any(type(x) is Abstract for x in tree.leaves(list(arrays.values()))):
                 return self._outputs_by_shape(arrays)
         if compute not in dtypes.SHORT_FLOATS:
             return self.call(*args, **kwargs)
         token = None
-        if any(devices.is_cupy(plain(x)) for x in tree.traverse(list(arrays.values()))):
+        if any(devices.is_cupy(plain(x)) for x in tree.leaves(list(arrays.values()))):
             scope = SCOPE.get()
             token = SCOPE.set(Scope(None if scope is None else scope.tape, compute))
         try:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import activations
-from ..arrays import Variable
+from ..arrays import Variable, dtypes
+from ..arrays.namespace import NUMPY
 from ..arrays.tape import TapeArray
 from .plan import needs_full_call, step
 from .tracking import STRUCTURE
@@ -112,6 +113,54 @@ def links_of_all(layers, x) -> list[Link] | None:
         found += links
         x = run(x)
     return found
+
+
+def primitive_link(op, x, weights=(), **options) -> Link | None:
+    """A primitive of arrays like `x` and of weights, where None stands for one that is missing.
+
+    None if these are not floats of one dtype.
+    """
+    variables = tuple(w for w in weights if w is not None)
+    if not dtypes.is_floating(x) or any(v._value.dtype != x.dtype for v in variables):
+        return None
+    missing = [i + 1 for i, w in enumerate(weights) if w is None]
+    places = [0] + [i + 1 for i, w in enumerate(weights) if w is not None]
+
+    def run(*values, needs=None):
+        values = list(values)
+        wanted = None if needs is None else list(needs)
+        for i in missing:
+            values.insert(i, None)
+            if wanted is not None:
+                wanted.insert(i, False)
+        made = in_numpy(op, values, wanted, **options)
+        if needs is None or not missing:
+            return made
+        y, pullback = made
+        return y, lambda g: _chosen(pullback(g), places)
+
+    return Link(run, variables)
+
+
+def _chosen(gradients, places):
+    return [gradients[i] for i in places]
+
+
+def in_numpy(op, arrays, needs, **options):
+    """What a version of `op` for NumPy arrays gives; or, for cases left to it, the reference."""
+    version = op.version("numpy")
+    made = NotImplemented
+    if version is not None:
+        made = version(*arrays, needs=None if needs is None else tuple(needs), **options)
+    if made is not NotImplemented:
+        return made
+    out = op.reference(*arrays, **options)
+    if needs is None:
+        return out
+    pullbacks = op._vjp(NUMPY, out, *arrays, **options)
+    if callable(pullbacks):
+        return out, pullbacks
+    return out, lambda g: [p(g) if need else None for p, need in zip(pullbacks, needs, strict=True)]
 
 
 def activation_links(activation) -> list[Link] | None:

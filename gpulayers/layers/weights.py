@@ -9,7 +9,7 @@ from ..arrays import Variable, as_array, devices, dtypes
 from ..arrays.policy import DTypePolicy
 from ..arrays.seeds import SeedGenerator
 from . import calling
-from .tracking import STRUCTURE, own_variables, parts, remembered, unique
+from .tracking import STRUCTURE, layers_in, own_variables, parts, remembered, track, unique
 
 
 class Weights:
@@ -19,8 +19,8 @@ class Weights:
 
     @property
     def _layers(self) -> list:
-        """The layers directly inside this one, in the order of its attributes."""
-        return parts(self, Weights)
+        """The layers directly inside this one, in the order in which it got them."""
+        return layers_in(self, Weights)
 
     def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> list:
         if not recursive:
@@ -137,6 +137,7 @@ class Weights:
         variable.overwrite_with_gradient = overwrite_with_gradient
         if self._building:  # From shapes alone: it stays on the default device.
             variable._placed = True
+        track(self, variable)
         self._own_variables.append(variable)
         STRUCTURE[0] += 1
         if not self._trainable:

@@ -57,13 +57,8 @@ def one_hot(x, num_classes: int, axis: int = -1, dtype: str | None = None, spars
     """
     x = as_array(x)
     _require_dense("one_hot", sparse)
-    if not -x.ndim - 1 <= axis <= x.ndim:
-        raise ValueError(f"one_hot: axis must be -1 or in 0..{x.ndim}, got {axis}.")
-    if not hasattr(num_classes, "__index__"):
-        raise TypeError(f"one_hot: num_classes must be an integer, got {num_classes!r}.")
-    if not dtypes.is_integer(x):
-        x = namespace(x).astype(x, dtypes.of(namespace(x), "int32"))
-    return hot(x, size=int(num_classes), axis=axis % (x.ndim + 1), dtype=dtype or config.floatx())
+    x, axis = _places("one_hot", x, num_classes, axis)
+    return hot(x, size=int(num_classes), axis=axis, dtype=dtype or config.floatx())
 
 
 @primitive
@@ -103,10 +98,34 @@ def multi_hot(
         raise ValueError("multi_hot: num_classes must be given.")
     inputs = as_array(inputs)
     _require_dense("multi_hot", sparse)
-    ones = one_hot(inputs, num_classes, axis=axis, dtype="bool")
+    inputs, axis = _places("multi_hot", inputs, num_classes, axis)
+    over = int(inputs.ndim > 1)
+    dtype = dtype or config.floatx()
+    return several_hot(inputs, size=int(num_classes), axis=axis, over=over, dtype=dtype)
+
+
+@primitive
+def several_hot(x, *, size, axis, over, dtype):
+    """`hot`, and then the maximum over the axis `over` of the result."""
+    ones = hot(x, size=size, axis=axis, dtype="bool")
     xp = namespace(ones)
-    found = xp.any(ones, axis=1 if inputs.ndim > 1 else 0)
-    return xp.astype(found, dtypes.of(xp, dtype or config.floatx()))
+    return xp.astype(xp.any(ones, axis=over), dtypes.of(xp, dtype))
+
+
+@several_hot.vjp
+def _(xp, out, x, *, size, axis, over, dtype):
+    return (None,)
+
+
+def _places(who, x, num_classes, axis):
+    """Integers, and the new axis counted from the front; raises for arguments that are wrong."""
+    if not -x.ndim - 1 <= axis <= x.ndim:
+        raise ValueError(f"{who}: axis must be -1 or in 0..{x.ndim}, got {axis}.")
+    if not hasattr(num_classes, "__index__"):
+        raise TypeError(f"{who}: num_classes must be an integer, got {num_classes!r}.")
+    if not dtypes.is_integer(x):
+        x = namespace(x).astype(x, dtypes.of(namespace(x), "int32"))
+    return x, axis % (x.ndim + 1)
 
 
 def _require_dense(who, sparse):

@@ -149,7 +149,7 @@ def normalized_along(x, gamma=None, beta=None, *, axes, epsilon, kind=LAYER):
         x: an array of floats; 16-bit ones are computed in float32.
         gamma, beta: of the sizes of the axes; 1 and 0 by default.
         axes: integers from 0 on, in rising order.
-        kind: what is subtracted, and by what is divided: LAYER, ROOT_MEAN_SQUARE, DEVIATION, LENGTH.
+        kind: LAYER, ROOT_MEAN_SQUARE, DEVIATION or LENGTH.
     """
     xp, dtype, x = namespace(x), x.dtype, wide(x)
     middle, deviation = _moments(xp, x, axes, epsilon, kind)

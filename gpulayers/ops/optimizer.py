@@ -7,11 +7,67 @@ itself, in a captured step, both are arrays without axes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
+from inspect import signature
+
 import numpy as np
 
 from ..arrays import dtypes, namespace, primitive
 
 ELEMENTWISE: list[primitive] = []  # Rules that may be applied piece by piece.
+
+
+@dataclass(slots=True)
+class Step:
+    """What happens around a rule in a step of an optimizer, for a library that does it all at once.
+
+    In this order: gradients are divided, added up, clipped; weights decay; the rule; averages.
+    Each list has one entry for each weight; `sums` and `averages` are rewritten in place.
+
+    Args:
+        count: how many steps were made before, a Python int or an array without axes.
+        first: how many more count: 1, or 0 if `count` is the number of this step already.
+        every: gradients of so many steps are added up in `sums` before their mean is used.
+        divisor: of the gradients.
+        clipnorm, global_clipnorm, clipvalue: as in `Optimizer`; one of them at most.
+        decay: weights first lose their learning rate's multiple by it, if `decays` says so.
+        averages: moving averages of the weights, of which each update keeps `momentum`; the weights
+            take their values every `taken` updates.
+        guard: (scale, good, growth) of `LossScaleOptimizer`: gradients are divided by the array
+            `scale`; if one is not finite, nothing changes but the scale, which halves.  The array
+            `good` counts steps; `growth` of them double the scale.
+    """
+
+    count: object = 0
+    first: int = 1
+    every: int = 1
+    sums: list | None = None
+    divisor: float = 1.0
+    clipnorm: float | None = None
+    global_clipnorm: float | None = None
+    clipvalue: float | None = None
+    decay: float = 0.0
+    decays: list[bool] | None = None
+    averages: list | None = None
+    momentum: float = 0.0
+    taken: int = 0
+    guard: tuple | None = None
+
+
+@dataclass(slots=True)
+class Made:
+    """What a `Step` gave: new weights, Nadam's new product, and with a guard (scale, good, count)."""
+
+    weights: list
+    product: object = None
+    guard: tuple | None = None
+
+
+@cache
+def is_counted(rule: primitive) -> bool:
+    """Whether a rule takes the number of the step."""
+    return "step" in signature(rule.reference).parameters
 
 
 def elementwise(rule):

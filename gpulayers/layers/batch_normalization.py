@@ -1,0 +1,279 @@
+"""Channels brought to mean 0 and variance 1 by the moments of a batch, or by their moving means."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from .. import initializers
+from ..arrays import Abstract, dtypes, namespace, plain, stop_gradient
+from ..arrays.short_floats import cast, is_short
+from ..ops.batch_normalization import along, normalized_by, normalized_in_batch, wide
+from ..ops.calling import as_floats
+from . import arguments
+from .input_spec import InputSpec
+from .normalization import Affine, number
+from .training_plan import Link, in_numpy, primitive_link
+
+CLIPPING = ("rmax", "rmin", "dmax")
+
+
+class BatchNormalization(Affine):
+    """gamma (x - mean) / sqrt(variance + epsilon) + beta for each channel.
+
+    In training, mean and variance are those of the batch (over all axes but the channels'), and the
+    moving statistics follow: moving = momentum moving + (1 - momentum) batch.  In inference, and in
+    a layer whose `trainable` is False, they are the moving ones.  (Ioffe and Szegedy, "Batch
+    normalization", 2015, arXiv:1502.03167.)
+
+    Args:
+        axis: the axis of the channels.
+        momentum: how much of the moving statistics stays at each step.
+        epsilon: added to the variance.
+        center, scale: whether there are the weights `beta` and `gamma`, of shape (channels,).
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer,
+            beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: of the weights.
+        renorm: correct the batch's moments by slower moving ones, for small batches (Ioffe, "Batch
+            renormalization", 2017, arXiv:1702.03275): (x - mean) / deviation * r + d.
+        renorm_clipping: a dictionary of limits of that correction: rmin and rmax of r, dmax of the
+            size of d.
+        renorm_momentum: the momentum of the moments for it.
+        synchronized: whether the statistics are those of all devices; a model here has one.
+
+    Call arguments:
+        inputs: an array; 16-bit floats are computed in float32. One without elements is given back,
+            and teaches nothing.
+        training: whether to use and to learn the batch's statistics.
+        mask: which places count in them (boolean), of the inputs' shape without its last axis.
+
+    Raises TypeError or ValueError for limits that are unknown or exclude each other, and for
+    arguments of other kinds.
+    """
+
+    def __init__(
+        self,
+        axis=-1,
+        momentum=0.99,
+        epsilon=1e-3,
+        center=True,
+        scale=True,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        moving_mean_initializer="zeros",
+        moving_variance_initializer="ones",
+        beta_regularizer=None,
+        gamma_regularizer=None,
+        beta_constraint=None,
+        gamma_constraint=None,
+        renorm=False,
+        renorm_clipping=None,
+        renorm_momentum=0.99,
+        synchronized=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.axis = arguments.whole("BatchNormalization", "axis", axis, least=-32)
+        self.momentum = number("BatchNormalization", "momentum", momentum)
+        self.epsilon = self._checked_epsilon(epsilon)
+        self._set_affine(
+            center,
+            scale,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            beta_regularizer=beta_regularizer,
+            gamma_regularizer=gamma_regularizer,
+            beta_constraint=beta_constraint,
+            gamma_constraint=gamma_constraint,
+        )
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.synchronized = synchronized
+        self.renorm = renorm
+        self.renorm_clipping = _checked_limits(renorm_clipping) if renorm else renorm_clipping
+        self.renorm_momentum = renorm_momentum
+        self.gamma = self.beta = self.moving_mean = self.moving_variance = None
+
+    def build(self, input_shape):
+        self._require_axes(input_shape)
+        shape = (input_shape[self.axis],)
+        self._add_affine(shape)
+        self.moving_mean = self._statistic("moving_mean", shape, self.moving_mean_initializer)
+        start = self.moving_variance_initializer
+        self.moving_variance = self._statistic("moving_variance", shape, start)
+        if self.renorm:
+            self.moving_stddev = self._statistic("moving_stddev", shape, _root_of(start))
+            mean = self.moving_mean_initializer
+            self.renorm_mean = self._statistic("renorm_mean", shape, mean)
+            self.renorm_stddev = self._statistic("renorm_stddev", shape, _root_of(start))
+        self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: shape[0]})
+
+    def _statistic(self, name, shape, initializer):
+        return self.add_weight(shape, initializer, trainable=False, autocast=False, name=name)
+
+    def call(self, inputs, training=None, mask=None):
+        if mask is not None and mask.ndim != inputs.ndim - 1:
+            raise ValueError(
+                f"BatchNormalization {self.name!r}: the mask must have one axis less than the "
+                f"inputs, got masks of shape {tuple(mask.shape)} for inputs of shape "
+                f"{tuple(inputs.shape)}."
+            )
+        _, x = as_floats(inputs)
+        x = cast(x, "float32") if is_short(x) else x
+        if training and self.trainable and 0 not in x.shape:
+            outputs = self._learn(x, mask)
+        else:
+            outputs = self._scaled(x)
+        return cast(outputs, self.compute_dtype)
+
+    def _scaled(self, x):
+        """By the moving statistics."""
+        weights = (self.moving_mean, self.moving_variance, self.beta, self.gamma)
+        weights = [None if w is None else _fitting(w.value, x) for w in weights]
+        return normalized_by(x, *weights, axis=self.axis, epsilon=self.epsilon)
+
+    def _learn(self, x, mask):
+        """By the batch's statistics, which the moving ones follow."""
+        if mask is not None and not dtypes.is_bool(mask):
+            mask = mask != 0
+        weights = [None if w is None else _fitting(w.value, x) for w in (self.gamma, self.beta)]
+        if self.renorm:
+            return self._renormalized(x, mask, *weights)
+        options = {"axis": self.axis, "epsilon": self.epsilon}
+        outputs, mean, variance = normalized_in_batch(x, *weights, mask, **options)
+        self._follow(mean, variance)
+        return outputs
+
+    def _follow(self, mean, variance):
+        """Let the moving statistics follow those of a batch."""
+        if type(plain(mean)) is not Abstract:
+            _follow(self.moving_mean, mean, self.momentum)
+            _follow(self.moving_variance, variance, self.momentum)
+
+    def _renormalized(self, x, mask, gamma, beta):
+        x, xp = wide(x), namespace(x)
+        options = {"axis": self.axis, "epsilon": self.epsilon}
+        outputs, mean, variance = normalized_in_batch(x, None, None, mask, **options)
+        mean, deviation = stop_gradient(mean), xp.sqrt(stop_gradient(variance) + self.epsilon)
+        slow = _fitting(self.renorm_mean._value, mean), _fitting(self.renorm_stddev._value, mean)
+        slow_deviation = xp.maximum(slow[1], self.epsilon**0.5)
+        r, d = deviation / slow_deviation, (mean - slow[0]) / slow_deviation
+        limits = self.renorm_clipping
+        if limits.get("rmin") is not None:
+            r = xp.maximum(r, limits["rmin"])
+        if limits.get("rmax") is not None:
+            r = xp.minimum(r, limits["rmax"])
+        if limits.get("dmax") is not None:
+            d = xp.clip(d, -limits["dmax"], limits["dmax"])
+        if gamma is not None:
+            r, d = r * gamma, d * gamma
+        d = d if beta is None else d + beta
+        if type(plain(mean)) is not Abstract:
+            self._follow_slowly(plain(mean), plain(deviation))
+        return outputs * along(xp, r, x, self.axis) + along(xp, d, x, self.axis)
+
+    def _follow_slowly(self, mean, deviation):
+        _follow(self.renorm_mean, mean, self.renorm_momentum)
+        _follow(self.renorm_stddev, deviation, self.renorm_momentum)
+        _follow(self.moving_mean, mean, self.momentum)
+        _follow(self.moving_stddev, deviation, self.momentum)
+        moving = cast(self.moving_stddev._value, dtypes.name(deviation.dtype))
+        xp = namespace(moving)
+        self.moving_variance.assign(xp.maximum(moving * moving - self.epsilon, 0.0))
+
+    def _operation(self, x):
+        options = {"axis": self.axis, "epsilon": self.epsilon}
+        if self.trainable:
+            return normalized_in_batch, (self.gamma, self.beta), options
+        weights = (self.moving_mean, self.moving_variance, self.beta, self.gamma)
+        return normalized_by, weights, options
+
+    def _training_links(self, x):
+        """What this layer is in training: see `training_plan.py`."""
+        links = None if self.renorm else super()._training_links(x)
+        if links is None or not self.trainable:
+            return links
+        (link,) = links
+
+        def run(x, *values, needs=None):
+            if not x.size:
+                return x if needs is None else (x, lambda g: [g] + [None] * len(values))
+            made = link.run(x, *values, needs=needs)
+            (y, mean, variance), pullback = (made, None) if needs is None else made
+            self._follow(mean, variance)
+            if needs is None:
+                return y
+            nothing = np.zeros_like(mean)
+            return y, lambda g: pullback((g, nothing, nothing))
+
+        return [Link(run, link.variables)]
+
+    def _inference_step(self, x):
+        """What this layer is for plain NumPy arrays: see `plan.py`."""
+        weights = (self.moving_mean, self.moving_variance, self.beta, self.gamma)
+        options = {"axis": self.axis, "epsilon": self.epsilon}
+        if primitive_link(normalized_by, x, weights) is None:
+            return partial(self.call, training=False)
+
+        def run(x):
+            values = [None if w is None else w._value for w in weights]
+            return in_numpy(normalized_by, [x, *values], None, **options)
+
+        return run
+
+    def get_config(self):
+        config = {
+            "axis": self.axis,
+            "momentum": self.momentum,
+            **self._affine_config(),
+            "moving_mean_initializer": initializers.serialize(self.moving_mean_initializer),
+            "moving_variance_initializer": initializers.serialize(self.moving_variance_initializer),
+            "synchronized": self.synchronized,
+            "renorm": self.renorm,
+            "renorm_clipping": self.renorm_clipping,
+            "renorm_momentum": self.renorm_momentum,
+        }
+        return {**super().get_config(), **config}
+
+
+def _checked_limits(given) -> dict:
+    limits = dict(given or {})
+    unknown = sorted(set(limits) - set(CLIPPING))
+    if unknown:
+        raise ValueError(
+            f"BatchNormalization: renorm_clipping may have the keys {', '.join(CLIPPING)}, "
+            f"got {', '.join(map(repr, unknown))}."
+        )
+    low, high, most = (limits.get(key) for key in ("rmin", "rmax", "dmax"))
+    if low is not None and high is not None and high < low:
+        raise ValueError(
+            "BatchNormalization: renorm_clipping must have rmin at most rmax, "
+            f"got rmin={low}, rmax={high}."
+        )
+    if most is not None and most < 0:
+        raise ValueError(
+            f"BatchNormalization: renorm_clipping must have a dmax of at least 0, got {most}."
+        )
+    return limits
+
+
+def _root_of(initializer):
+    """An initializer of deviations from one of variances."""
+
+    def start(shape, dtype=None):
+        value = initializer(shape, dtype=dtype)
+        return namespace(value).sqrt(value)
+
+    return start
+
+
+def _fitting(value, x):
+    """A weight in the dtype in which `x` is computed."""
+    name = dtypes.name(x.dtype)
+    return cast(value, "float32" if name in dtypes.SHORT_FLOATS else name)
+
+
+def _follow(variable, new, momentum):
+    new = plain(new)
+    old = cast(variable._value, dtypes.name(new.dtype))
+    variable.assign(old * momentum + new * (1.0 - momentum))
