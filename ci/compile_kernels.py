@@ -5,8 +5,8 @@
     python ci/compile_kernels.py softmax    these sources only
 
 The table gpulayers/cuda/registers.csv has, for two architectures, what each kernel takes of a
-multiprocessor.  A kernel that spills registers to memory, needs more of them than the table says, or
-is not in it, fails the check: each makes a kernel slower without any message.
+multiprocessor.  A kernel that spills registers to memory, needs more of them than the table says,
+or is not in it, fails the check: each makes a kernel slower without any message.
 
 NVRTC comes with the wheel nvidia-cuda-nvrtc, or with a CUDA toolkit.
 """
@@ -20,12 +20,17 @@ import os
 import re
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from gpulayers.cuda import module  # noqa: E402
+
 TABLE = ROOT / "gpulayers" / "cuda" / "registers.csv"
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_120")
 MEASURED = ("sm_80", "sm_90a")
@@ -82,14 +87,14 @@ def _library() -> Path:
     sys.exit("NVRTC is missing: pip install nvidia-cuda-nvrtc")
 
 
-def jobs(stems: list[str]) -> list[tuple]:
-    """(module, constants, architecture) for all that is to be compiled."""
-    found = []
-    for stem in stems:
-        launcher = import_module(f"gpulayers.cuda.{stem}")
-        for constants in launcher.INSTANCES:
-            found += [(launcher._source, constants, arch) for arch in ARCHITECTURES]
-    return found
+def jobs(stems: list[str]) -> list[tuple[str, dict, str]]:
+    """(stem, constants, architecture) for all that is to be compiled."""
+    return [
+        (stem, constants, architecture)
+        for stem in stems
+        for constants in import_module(f"gpulayers.cuda.{stem}").INSTANCES
+        for architecture in ARCHITECTURES
+    ]
 
 
 def resources(log: str, constants: str, architecture: str) -> list[dict[str, str]]:
@@ -110,23 +115,30 @@ def resources(log: str, constants: str, architecture: str) -> list[dict[str, str
     return rows
 
 
-def compile_all(compiler: Compiler, stems: list[str]) -> tuple[list[dict], list[str]]:
-    """The rows of the table, and what does not compile."""
+@cache
+def compiler() -> Compiler:
+    return Compiler()
 
-    def run(job):
-        source, constants, arch = job
-        label = " ".join(f"{name}={value}" for name, value in constants.items())
-        options = (*source.options, *FLAGS, f"-arch={arch}")
-        fine, log = compiler.compile(source.text(constants), f"{source.stem}.cu", options)
-        if not fine:
-            return [], [f"{source.stem} ({label}) does not compile for {arch}:\n{log}"]
-        if arch not in MEASURED:
-            return [], []
-        rows = resources(log, label, arch)
-        return rows, [] if rows else [f"{source.stem} ({label}): no registers in NVRTC's log"]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = list(pool.map(run, jobs(stems)))
+def run(job: tuple[str, dict, str]) -> tuple[list[dict[str, str]], list[str]]:
+    """The rows of the table for one compilation, and what is wrong with it."""
+    stem, constants, architecture = job
+    source = import_module(f"gpulayers.cuda.{stem}")._source
+    label = " ".join(f"{name}={value}" for name, value in constants.items())
+    options = (*source.options, *FLAGS, f"-arch={architecture}")
+    fine, log = compiler().compile(source.text(constants), f"{stem}.cu", options)
+    if not fine:
+        return [], [f"{stem} ({label}) does not compile for {architecture}:\n{log}"]
+    if architecture not in MEASURED:
+        return [], []
+    rows = resources(log, label, architecture)
+    return rows, [] if rows else [f"{stem} ({label}): no registers in NVRTC's log"]
+
+
+def compile_all(stems: list[str]) -> tuple[list[dict], list[str]]:
+    """The rows of the table, and what is wrong."""
+    with ProcessPoolExecutor(os.cpu_count()) as pool:  # In threads NVRTC does one at a time.
+        done = list(pool.map(run, jobs(stems), chunksize=4))
     rows = [row for some, _ in done for row in some]
     return sorted(rows, key=_key), [line for _, some in done for line in some]
 
@@ -168,12 +180,8 @@ def main() -> int:
     parser.add_argument("stems", nargs="*", help="sources (all by default)")
     parser.add_argument("--update", action="store_true", help="write the table anew")
     given = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
-    from gpulayers.cuda import module
-
-    start, compiler = time.perf_counter(), Compiler()
-    stems = given.stems or module.available()
-    rows, complaints = compile_all(compiler, stems)
+    start, stems = time.perf_counter(), given.stems or module.available()
+    rows, complaints = compile_all(stems)
     spills = [
         " ".join(_key(row)) + f": {row['spills']} bytes" for row in rows if row["spills"] != "0"
     ]
@@ -186,7 +194,7 @@ def main() -> int:
         complaints += compare(rows)
     print("\n".join(complaints), end="\n" if complaints else "")
     print(
-        f"NVRTC {compiler.version}: {len(jobs(stems))} compilations of {len(stems)} sources, "
+        f"NVRTC {compiler().version}: {len(jobs(stems))} compilations of {len(stems)} sources, "
         f"{len(complaints)} complaints, {time.perf_counter() - start:.0f} s"
     )
     return 1 if complaints else 0

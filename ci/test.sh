@@ -14,6 +14,8 @@ $bin/ruff format --quiet --check .
 echo "Tests"
 # One thread of linear algebra for each test process: there is a process for every core.
 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $bin/python -m pytest -n auto "$@"
+echo "GPU kernels"
+$bin/python ci/compile_kernels.py
 echo "Benchmarks"
 $bin/python ci/check_benchmarks.py
 echo "All passed."

@@ -8,11 +8,13 @@ from importlib import import_module
 
 from . import arrays, config, registry, tree
 from .arrays import KerasTensor, Tape, Variable, namespace, primitive, stop_gradient, value_and_grad
+from .arrays.devices import device
 from .arrays.policy import DTypePolicy
 from .version import __version__
 
 _MODULES = (
     "activations",
+    "backend",
     "callbacks",
     "constraints",
     "dtype_policies",
@@ -21,6 +23,7 @@ _MODULES = (
     "layers",
     "losses",
     "metrics",
+    "mixed_precision",
     "models",
     "ops",
     "optimizers",
@@ -31,6 +34,7 @@ _MODULES = (
     "utils",
 )
 _NAMES = {
+    "FloatDTypePolicy": "dtype_policies",
     "Input": "layers",
     "Layer": "layers",
     "InputSpec": "layers",
@@ -52,6 +56,7 @@ __all__ = [
     "__version__",
     "arrays",
     "config",
+    "device",
     "namespace",
     "primitive",
     "registry",

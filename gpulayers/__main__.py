@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import textwrap
@@ -14,7 +15,7 @@ LIBRARIES = {"numpy": "On the CPU", "cupy": "On a GPU"}
 
 
 def main() -> None:
-    """Print versions, devices, operations with fast versions, and what to install for a GPU."""
+    """Print versions, devices, fast operations, kernels, and what to install for a GPU."""
     from . import __version__, config
     from .arrays import devices
 
@@ -32,6 +33,7 @@ def main() -> None:
     for library, names in _fast_operations().items():
         count = f"{len(names)} operations have faster versions: " if names else ""
         _say(LIBRARIES[library], count + (", ".join(names) or "plain array functions so far"))
+    _say("Kernels", ", ".join(_kernels()) + f" (CUDA, compiled when first needed; in {_cache()})")
 
 
 def _say(what: str, text: str) -> None:
@@ -68,6 +70,18 @@ def _fast_operations() -> dict[str, list[str]]:
         library: sorted({op.__name__ for op in primitive.all if library in op.versions})
         for library in LIBRARIES
     }
+
+
+def _kernels() -> list[str]:
+    """The CUDA sources."""
+    from .cuda.module import available
+
+    return available()
+
+
+def _cache() -> str:
+    """Where CuPy keeps what it has compiled."""
+    return os.environ.get("CUPY_CACHE_DIR", "~/.cupy/kernel_cache")
 
 
 if __name__ == "__main__":

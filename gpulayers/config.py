@@ -6,13 +6,18 @@ import os
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _LAYOUTS = ("channels_last", "channels_first")
+_PRECISIONS = ("highest", "high")
 
 _settings = {
     "floatx": "float32",
     "epsilon": 1e-7,
     "image_data_format": "channels_last",
+    "float32_matmul_precision": "highest",
     "dtype_policy": None,
     "device": os.environ.get("GPULAYERS_DEVICE") or None,
+    "interactive_logging": True,
+    "max_epochs": int(os.environ.get("KERAS_MAX_EPOCHS") or 0) or None,
+    "max_steps_per_epoch": int(os.environ.get("KERAS_MAX_STEPS_PER_EPOCH") or 0) or None,
 }
 
 
@@ -56,6 +61,25 @@ def standardize_data_format(data_format: str | None) -> str:
     return _one_of("data_format", str(data_format).lower(), _LAYOUTS)
 
 
+def float32_matmul_precision() -> str:
+    """How exact products of float32 matrices are on GPUs: "highest" unless set, or "high"."""
+    return _settings["float32_matmul_precision"]
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Choose how exact products of float32 matrices are on GPUs.
+
+    precision: "highest" for float32 throughout; "high" to let tensor cores round factors to TF32
+        (10 bits behind the point instead of 23) and sum in float32, several times faster. Named as
+        in PyTorch, with its default; on CPUs float32 is always exact.
+
+    Raises ValueError for another name.
+    """
+    _settings["float32_matmul_precision"] = _one_of(
+        "set_float32_matmul_precision", precision, _PRECISIONS
+    )
+
+
 def dtype_policy():
     """The dtype policy of layers that are given none: `floatx` unless set."""
     from .arrays.policy import DTypePolicy
@@ -81,6 +105,9 @@ def set_device(name: str | None) -> None:
     """Choose the default device: "cpu", "gpu", "gpu:1"; None for the GPU if one is usable.
 
     The environment variable GPULAYERS_DEVICE sets the same before the process starts.
+    Models launch their work on their own GPU. CuPy itself works on its current device, the first
+    one by default: in a loop of your own on the second GPU, make arrays and call functions within
+    `with cupy.cuda.Device(1):`.
     Raises ValueError for another name, RuntimeError if there is no such device.
     """
     from .arrays import devices
@@ -88,6 +115,61 @@ def set_device(name: str | None) -> None:
     if name is not None:
         devices.parse(name)
     _settings["device"] = name
+
+
+def backend() -> str:
+    """What new weights are arrays of: "numpy" or "cupy", by the default device."""
+    return "numpy" if device() == "cpu" else "cupy"
+
+
+def enable_interactive_logging() -> None:
+    """Let progress and messages of training be written to the standard output (the default)."""
+    _settings["interactive_logging"] = True
+
+
+def disable_interactive_logging() -> None:
+    """Let progress and messages of training go to the logger named "gpulayers" instead."""
+    _settings["interactive_logging"] = False
+
+
+def is_interactive_logging_enabled() -> bool:
+    """Whether progress and messages of training are written to the standard output."""
+    return _settings["interactive_logging"]
+
+
+def max_epochs() -> int | None:
+    """The most epochs that any `fit` makes; None, for no limit, unless set.
+
+    The environment variable KERAS_MAX_EPOCHS sets it before the process starts.
+    """
+    return _settings["max_epochs"]
+
+
+def set_max_epochs(max_epochs: int | None) -> None:
+    """Let no `fit` make more epochs than this, to try a long script; None for no limit."""
+    _settings["max_epochs"] = _limit("set_max_epochs", max_epochs)
+
+
+def max_steps_per_epoch() -> int | None:
+    """The most batches that `fit`, `evaluate` and `predict` take in an epoch; None unless set.
+
+    The environment variable KERAS_MAX_STEPS_PER_EPOCH sets it before the process starts.
+    """
+    return _settings["max_steps_per_epoch"]
+
+
+def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
+    """Let no epoch have more batches than this, to try a long script; None for no limit."""
+    limit = _limit("set_max_steps_per_epoch", max_steps_per_epoch)
+    _settings["max_steps_per_epoch"] = limit
+
+
+def _limit(who: str, value) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise ValueError(f"{who}: expected a positive integer or None, got {value!r}.")
+    return int(value)
 
 
 def _one_of(who: str, value, allowed: tuple[str, ...]):

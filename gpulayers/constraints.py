@@ -128,7 +128,10 @@ class MinMaxNorm(Constraint):
 
 max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 
-serialize = registry.serialize
+
+def serialize(constraint) -> dict:
+    """A description of a constraint that `deserialize`, and Keras, read."""
+    return registry.serialize(constraint)
 
 
 def deserialize(config, custom_objects: dict | None = None):

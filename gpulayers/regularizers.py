@@ -141,7 +141,7 @@ class OrthogonalRegularizer(Regularizer):
         vectors = x if self.mode == "rows" else xp.matrix_transpose(x)
         squares = xp.sum(xp.square(vectors), axis=1, keepdims=True)
         vectors = vectors / xp.sqrt(xp.clip(squares, config.epsilon() ** 2, None))
-        cosines = xp.abs(vectors @ xp.matrix_transpose(vectors))
+        cosines = xp.abs(xp.matmul(vectors, xp.matrix_transpose(vectors)))
         count = vectors.shape[0]
         pairs = max(count * (count - 1), 1)
         # Above and below the diagonal: each pair stands there twice.
@@ -155,7 +155,10 @@ class OrthogonalRegularizer(Regularizer):
 
 l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
 
-serialize = registry.serialize
+
+def serialize(regularizer) -> dict:
+    """A description of a regularizer that `deserialize`, and Keras, read."""
+    return registry.serialize(regularizer)
 
 
 def deserialize(config, custom_objects: dict | None = None):

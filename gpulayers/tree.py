@@ -31,18 +31,42 @@ def _rebuild(structure, parts: list):
     return type(structure)(parts)
 
 
-def traverse(structure: Any) -> Iterator[Any]:
+def leaves(structure: Any) -> Iterator[Any]:
     """The leaves of `structure`, in order."""
     if is_nested(structure):
         for _, part in _children(structure):
-            yield from traverse(part)
+            yield from leaves(part)
     else:
         yield structure
 
 
+class MAP_TO_NONE:
+    """What the function of `traverse` gives to put None in place of a part."""
+
+
+def traverse(func: Callable, structure: Any, top_down: bool = True) -> Any:
+    """`structure` with each part that `func` has an answer for replaced by that answer.
+
+    Args:
+        func: a function of a part (nested or leaf); None lets the part stay as it is.
+        structure: lists, tuples and dicts of leaves.
+        top_down: ask about a part before those inside it, which are left out if it is replaced;
+            else after them.
+    """
+    answer = func(structure) if top_down else None
+    if answer is None:
+        if is_nested(structure):
+            parts = [traverse(func, part, top_down) for _, part in _children(structure)]
+            structure = _rebuild(structure, parts)
+        answer = None if top_down else func(structure)
+    if answer is MAP_TO_NONE:
+        return None
+    return structure if answer is None else answer
+
+
 def flatten(structure: Any) -> list:
     """The leaves of `structure` as a list."""
-    return list(traverse(structure)) if is_nested(structure) else [structure]
+    return list(leaves(structure)) if is_nested(structure) else [structure]
 
 
 def flatten_with_path(structure: Any) -> list[tuple[tuple, Any]]:
@@ -77,6 +101,32 @@ def map_structure(func: Callable, *structures: Any, none_is_leaf: bool = True) -
     )
 
 
+def map_structure_up_to(shallow_structure: Any, func: Callable, *structures: Any) -> Any:
+    """`func` of the corresponding parts of `structures` where `shallow_structure` has its leaves.
+
+    Raises ValueError without structures, and where one is not as deep.
+    """
+    if not structures:
+        raise ValueError("map_structure_up_to: expected at least one structure.")
+    if not is_nested(shallow_structure):
+        return func(*structures)
+    for other in structures:
+        _same_level(shallow_structure, other)
+    columns = [[part for _, part in _children(s)] for s in (shallow_structure, *structures)]
+    return _rebuild(
+        shallow_structure,
+        [map_structure_up_to(row[0], func, *row[1:]) for row in zip(*columns, strict=True)],
+    )
+
+
+def lists_to_tuples(structure: Any) -> Any:
+    """`structure` with every list as a tuple."""
+    if not is_nested(structure):
+        return structure
+    parts = [lists_to_tuples(part) for _, part in _children(structure)]
+    return tuple(parts) if isinstance(structure, list) else _rebuild(structure, parts)
+
+
 def pack_sequence_as(structure: Any, flat_sequence: list) -> Any:
     """The leaves `flat_sequence` in the shape of `structure`.
 
@@ -86,8 +136,8 @@ def pack_sequence_as(structure: Any, flat_sequence: list) -> Any:
     places = len(flatten(structure))
     if places != len(flat):
         raise ValueError(f"pack_sequence_as: the structure has {places} leaves, got {len(flat)}.")
-    leaves = iter(flat)
-    return map_structure(lambda _: next(leaves), structure)
+    waiting = iter(flat)
+    return map_structure(lambda _: next(waiting), structure)
 
 
 def assert_same_structure(a: Any, b: Any) -> None:
@@ -96,6 +146,14 @@ def assert_same_structure(a: Any, b: Any) -> None:
         _same_level(a, b)
         for (_, x), (_, y) in zip(_children(a), _children(b), strict=True):
             assert_same_structure(x, y)
+
+
+def assert_same_paths(a: Any, b: Any) -> None:
+    """Raises ValueError unless the leaves of both have the same paths (indices and keys)."""
+    first, second = ({path for path, _ in flatten_with_path(structure)} for structure in (a, b))
+    if first != second:
+        only = ", ".join(map(str, sorted(first ^ second, key=str)))
+        raise ValueError(f"structures differ: only one of them has leaves at {only}.")
 
 
 def map_shape_structure(func: Callable, structure: Any) -> Any:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from . import naming
-from .arrays import get_mask, set_mask
+from .arrays import KerasTensor, get_mask, set_mask
+from .arrays.dtypes import standardize as standardize_dtype
 from .arrays.seeds import set_random_seed
+from .config import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+)
 from .models.data import PyDataset
+from .models.data import pack as pack_x_y_sample_weight
+from .models.data import unpack as unpack_x_y_sample_weight
 from .models.progress import Progbar
 from .registry import (
     CustomObjectScope,
@@ -30,23 +38,35 @@ __all__ = [
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
+    "disable_interactive_logging",
+    "enable_interactive_logging",
     "get_custom_objects",
     "get_mask",
     "get_registered_name",
     "get_registered_object",
+    "is_interactive_logging_enabled",
+    "is_keras_tensor",
     "normalize",
+    "pack_x_y_sample_weight",
     "pad_sequences",
     "register_keras_serializable",
     "serialize_keras_object",
     "set_mask",
     "set_random_seed",
+    "standardize_dtype",
     "to_categorical",
+    "unpack_x_y_sample_weight",
 ]
 
 
 def clear_session(free_memory: bool = True) -> None:
     """Forget automatic names: the next layer is called "dense" again."""
     naming.reset()
+
+
+def is_keras_tensor(x) -> bool:
+    """Whether `x` is symbolic: an `Input`, or what layers and operations make of one."""
+    return isinstance(x, KerasTensor)
 
 
 def to_categorical(x, num_classes: int | None = None) -> np.ndarray:

@@ -10,6 +10,7 @@ from stand_in_cupy import installed
 
 import gpulayers
 from gpulayers import config
+from gpulayers.arrays.devices import why_no_gpu
 
 
 def pytest_addoption(parser):
@@ -18,6 +19,35 @@ def pytest_addoption(parser):
         default="",
         help="further array libraries for the xp fixture, e.g. torch,jax,dask; or all",
     )
+    parser.addoption(
+        "--gpu",
+        action="store_true",
+        help="only tests that run kernels on a GPU, with memory of its own for every array",
+    )
+    parser.addoption("--shard", default="0/1", help="only each n-th test, e.g. 2/8")
+
+
+def pytest_configure(config):
+    if config.getoption("--gpu"):
+        reason = why_no_gpu()
+        if reason:
+            raise pytest.UsageError(f"--gpu: {reason}")
+        import cupy
+
+        cupy.cuda.set_allocator(None)  # In a pool, what is behind an array is another array.
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--gpu"):
+        items[:] = [
+            item
+            for item in items
+            if "cupy" in item.fixturenames
+            and "stand_in" not in item.fixturenames
+            and item.path.parent.name == "cuda"
+        ]
+    first, count = map(int, config.getoption("--shard").split("/"))
+    items[:] = items[first::count]
 
 
 def pytest_generate_tests(metafunc):

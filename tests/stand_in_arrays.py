@@ -11,7 +11,9 @@ import numpy as np
 COUNT = 2  # Devices.
 host_copies: list[str] = []  # What brought values to the host, each time.
 NAMESPACE: dict[str, object] = {}  # The functions of `cupy`.
-MEMORY = {"limit": None, "guarded": None}  # Bytes of one array; what puts an array between guards.
+# Bytes of one array; what puts an array between guards; what keeps the memory of new ones.
+MEMORY = {"limit": None, "guarded": None, "pool": None}
+RECORDERS: list = []  # Streams that capture: see `stand_in_capture`.
 _here = threading.local()
 
 
@@ -77,8 +79,21 @@ class OutOfMemoryError(MemoryError):
 class MemoryPointer:
     """`cupy.cuda.MemoryPointer`: where an array begins."""
 
-    def __init__(self, ptr, device):
-        self.ptr, self.device, self.device_id = ptr, device, device.id
+    def __init__(self, ptr, device, host=None):
+        self.ptr, self.device, self.device_id, self.host = ptr, device, device.id, host
+
+    def __add__(self, nbytes):
+        return MemoryPointer(self.ptr + nbytes, self.device, self.host)
+
+    def array(self, shape, dtype):
+        """What lies there, as an array of NumPy that keeps the memory."""
+        root = self.host
+        while isinstance(root, np.ndarray) and root.base is not None:
+            root = root.base
+        memory = root if isinstance(root, np.ndarray) else np.asarray(root)
+        place = self.ptr - memory.ctypes.data
+        memory = np.ndarray((memory.nbytes,), np.uint8, memory.T if memory.flags.fnc else memory)
+        return np.ndarray(shape, dtype, memory, place)
 
 
 class ndarray:
@@ -87,8 +102,11 @@ class ndarray:
     __slots__ = ("__weakref__", "_host", "device")
     __array_priority__ = 100
 
-    def __init__(self, shape, dtype=np.float64):
+    def __init__(self, shape, dtype=np.float64, memptr=None):
         self.device = Device()
+        if memptr is not None:  # What lies there already.
+            self._host = memptr.array(shape, dtype)
+            return
         self._host = _placed(np.empty(shape, dtype))
         self._host.reshape(-1).view(np.uint8).fill(0xFF)  # NaN in floats, -1 in integers.
 
@@ -100,12 +118,14 @@ class ndarray:
     itemsize = property(lambda self: self._host.itemsize)
     strides = property(lambda self: self._host.strides)
     flags = property(lambda self: self._host.flags)
-    data = property(lambda self: MemoryPointer(self._host.ctypes.data, self.device))
+    data = property(lambda self: MemoryPointer(self._host.ctypes.data, self.device, self._host))
     T = property(lambda self: made(self._host.T))
     mT = property(lambda self: made(self._host.mT))
 
     def get(self, stream=None, order="C", out=None, blocking=True):
         host_copies.append("get")
+        if (now := recorder()) is not None:
+            now.synchronous("get")
         return np.array(self._host)
 
     def set(self, source, stream=None):
@@ -140,10 +160,10 @@ class ndarray:
 
     def __getitem__(self, key):
         with self.device:
-            return made(self._host[given(key)])
+            return raw(operator.getitem, self, key)
 
     def __setitem__(self, key, value):
-        self._host[given(key)] = given(value)
+        change(operator.setitem, self, key, value)
 
     def __len__(self):
         return len(self._host)
@@ -162,6 +182,8 @@ class ndarray:
 
     def item(self, *index):
         host_copies.append("item")
+        if (now := recorder()) is not None:
+            now.synchronous("item")
         return self._host.item(*index)
 
     def tolist(self):
@@ -174,7 +196,7 @@ class ndarray:
         return made(self._host.transpose(*axes))
 
     def fill(self, value):
-        self._host.fill(value)
+        change(np.ndarray.fill, self, value)
 
     def __repr__(self):
         return f"array({self._host!r}, stand-in on {self.device})"
@@ -183,11 +205,14 @@ class ndarray:
         return asarray, (self.get(),)
 
     def __deepcopy__(self, memory):
-        return made(self._host.copy())
+        return raw(np.copy, self)
 
 
 ndarray.__module__ = "cupy"
 HALF = ("float16", "bfloat16")
+MOVES = frozenset(  # Functions that compute nothing: their results are views, of any dtype.
+    "reshape ravel squeeze expand_dims swapaxes moveaxis transpose broadcast_to flip copy".split()
+)
 
 
 def _placed(host):
@@ -195,7 +220,15 @@ def _placed(host):
     limit, guarded = MEMORY["limit"], MEMORY["guarded"]
     if limit is not None and host.nbytes > limit:
         raise OutOfMemoryError(host.nbytes, 0)
-    return host if guarded is None else guarded(host)
+    new = host if guarded is None else guarded(host)
+    if MEMORY["pool"] is not None and (guarded is None or new is not host):
+        MEMORY["pool"].keep(new)
+    return new
+
+
+def recorder():
+    """What notes the work of this thread's current stream instead of doing it, if anything."""
+    return next((r for r in RECORDERS if r.is_here()), None) if RECORDERS else None
 
 
 def made(host):
@@ -231,16 +264,33 @@ def _given_values(options):
     return {key: given(value) for key, value in options.items()}
 
 
+def raw(function, *args):
+    """NumPy's function of our arrays, as it is."""
+    if (now := recorder()) is not None:
+        return now.compute(lambda f, a, _: made(f(*a)), function, args, {})
+    return made(function(*map(given, args)))
+
+
+def change(function, *args) -> None:
+    """NumPy's function that writes into our arrays."""
+    if (now := recorder()) is not None:
+        now.change(function, *args)
+    else:
+        function(*map(given, args))
+
+
 def called(function, *args, **kwargs):
     """NumPy's function of our arrays; bfloat16 stays itself, as on a GPU."""
     with np.errstate(all="ignore"):  # As a GPU does.
+        if (now := recorder()) is not None:
+            return now.compute(_computed, function, args, kwargs)
         return _computed(function, [given(a) for a in args], _given_values(kwargs))
 
 
 def _computed(function, args, kwargs):
     leaves = [p for a in args for p in (a if isinstance(a, (list, tuple)) else [a])]
     dtypes = {a.dtype.name for a in leaves if isinstance(a, np.ndarray)}
-    if "bfloat16" not in dtypes:
+    if "bfloat16" not in dtypes or getattr(function, "__name__", "") in MOVES:
         return made(function(*args, **kwargs))
     short = next(a.dtype for a in leaves if getattr(getattr(a, "dtype", 0), "name", "") in HALF)
 
@@ -263,22 +313,26 @@ def function_of(source):
         return called(source, *args, **kwargs)
 
     if isinstance(source, np.ufunc) and source.nin == 2:
-        call.at = lambda a, key, b: source.at(given(a), given(key), given(b))
+        call.at = functools.partial(change, source.at)
     return call
 
 
 def _method(name):
-    def call(self, *args, **kwargs):
-        return called(lambda a, *rest, **kw: getattr(a, name)(*rest, **kw), self, *args, **kwargs)
+    def method(a, *args, **kwargs):
+        return getattr(a, name)(*args, **kwargs)
 
+    def call(self, *args, **kwargs):
+        return called(method, self, *args, **kwargs)
+
+    method.__name__ = name
     return call
 
 
 for _name in """all any argmax argmin argsort clip copy cumprod cumsum dot flatten max mean min
     nonzero prod ravel repeat reshape round squeeze std sum swapaxes trace var""".split():
     setattr(ndarray, _name, _method(_name))
-ndarray.astype = lambda self, dtype, order="K", casting=None, subok=None, copy=True: made(
-    given(self).astype(dtype, copy=copy)
+ndarray.astype = lambda self, dtype, order="K", casting=None, subok=None, copy=True: raw(
+    lambda a: a.astype(dtype, copy=copy), self
 )
 ndarray.view = lambda self, dtype: made(given(self).view(dtype))
 
@@ -324,20 +378,21 @@ def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
 
 def ascontiguousarray(a, dtype=None):
     a = asarray(a, dtype)
-    return a if a.flags.c_contiguous else made(np.ascontiguousarray(given(a)))
+    return a if a.flags.c_contiguous else raw(np.ascontiguousarray, a)
 
 
 def asarray(a, dtype=None, order=None):
     """A copy on the current device, unless `a` is such an array already."""
     if type(a) is not ndarray:
-        return made(np.array(a, dtype=dtype))
+        host, now = np.array(a, dtype=dtype), recorder()
+        return made(host) if now is None else now.upload(host)
     here = a if a.device.id == current_device() else made(a._host.copy())
     return here if dtype is None or here.dtype == dtype else here.astype(dtype)
 
 
 def array(a, dtype=None, copy=True, **options):
     here = asarray(a, dtype)
-    return made(here._host.copy()) if here is a and copy else here
+    return raw(np.copy, here) if here is a and copy else here
 
 
 def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):

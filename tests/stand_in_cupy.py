@@ -14,10 +14,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+import time
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import numpy as np
+import stand_in_cublas
 from rig import CompileError, CUDADriverError, RawKernel, RawModule, memory
 from stand_in_arrays import (
     COUNT,
@@ -37,31 +39,38 @@ from stand_in_arrays import (
     host_copies,
     ndarray,
 )
+from stand_in_capture import (
+    DEFAULT_PINNED,
+    CapturableStream,
+    Graph,
+    MemoryPool,
+    current_stream,
+    set_pinned_memory_allocator,
+    using_allocator,
+)
 
 from gpulayers import config
 from gpulayers.arrays import devices, random
-from gpulayers.arrays.primitive import _loaded, primitive
+from gpulayers.arrays.gaps import MADE_ON_CUPY
+from gpulayers.arrays.primitive import load_versions, primitive
 
 
-class Stream:
+class Stream(CapturableStream):
     """`cupy.cuda.Stream`: copies given to it happen when something waits for them."""
 
     def __init__(self, non_blocking=False):
         self.pending = []
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def record(self):
-        return Event(self, len(self.pending))
+    def record(self, event=None):
+        event = Event() if event is None else event
+        event.record(self)
+        return event
 
     def wait_event(self, event):
         event.synchronize()
 
     def synchronize(self):
+        self.check_not_capturing()
         self.record().synchronize()
 
 
@@ -69,11 +78,14 @@ NULL = Stream()  # The default stream: it has run whatever it was given.
 
 
 class Event:
-    """`cupy.cuda.Event`: a place among the copies of a stream."""
+    """`cupy.cuda.Event`: a place among the copies of a stream, and when it came there."""
 
-    def __init__(self, stream, place):
-        self.copies = stream.pending[:place]
-        self.stream = stream
+    def __init__(self, block=False, disable_timing=False, interprocess=False):
+        self.copies, self.stream, self.time = [], NULL, None
+
+    def record(self, stream=None):
+        self.stream = NULL if stream is None else stream
+        self.copies, self.time = list(self.stream.pending), time.perf_counter()
 
     def synchronize(self):
         for copy in self.copies:
@@ -136,7 +148,9 @@ def modules() -> dict[str, ModuleType]:
         driverGetVersion=lambda: 13000,
         runtimeGetVersion=lambda: 13000,
         CUDARuntimeError=RuntimeError,
+        **stand_in_cublas.DATA_TYPES,
     )
+    stand_in_cublas.stream[0] = lambda: cuda.get_current_stream()
     cuda = _module(
         "cupy.cuda",
         Device=Device, Stream=Stream, Event=Event, runtime=runtime,
@@ -147,8 +161,12 @@ def modules() -> dict[str, ModuleType]:
         driver=_module("cupy.cuda.driver", CUDADriverError=CUDADriverError),
         compiler=_module("cupy.cuda.compiler", CompileException=CompileError),
         MemoryPointer=MemoryPointer,
-        get_current_stream=lambda device_id=None: NULL,
+        cublas=stand_in_cublas, get_cublas_handle=stand_in_cublas.get_cublas_handle,
+        get_current_stream=lambda device_id=None: current_stream(NULL),
+        MemoryPool=MemoryPool, using_allocator=using_allocator, Graph=Graph,
+        set_pinned_memory_allocator=set_pinned_memory_allocator,
         is_available=lambda: _usable[0],
+        get_elapsed_time=lambda start, end: (end.time - start.time) * 1e3,
         nvrtc=_module("cupy.cuda.nvrtc", getVersion=lambda: (13, 0), NVRTCError=RuntimeError),
     )  # fmt: skip
     functions = {name: function_of(getattr(np, name)) for name in FUNCTIONS + CREATION}
@@ -159,8 +177,10 @@ def modules() -> dict[str, ModuleType]:
         "cupy", **types, **functions,
         ndarray=ndarray, asarray=asarray, array=array, asnumpy=asnumpy, cuda=cuda,
         empty=empty, empty_like=empty_like, ascontiguousarray=ascontiguousarray,
+        get_default_pinned_memory_pool=lambda: DEFAULT_PINNED,
         RawModule=RawModule, RawKernel=RawKernel,
         is_available=cuda.is_available, __version__="14.0.0",
+        get_default_memory_pool=lambda: _module("pool", free_all_blocks=lambda: None),
         linalg=_module("cupy.linalg", **linalg),
         fft=_module("cupy.fft", **{n: function_of(getattr(np.fft, n)) for n in transforms}),
     )  # fmt: skip
@@ -177,26 +197,28 @@ def _belongs(name: str) -> bool:
 
 _withheld: dict[primitive, object] = {}  # The versions for CuPy, while they are not to be used.
 _withheld_makers: dict[tuple[str, str], object] = {}  # And those of random numbers.
+_withheld_functions: dict[str, object] = {}  # And those of CuPy's namespace.
 _kernels = [True]
 
 
 def _use_kernels(wanted: bool) -> bool:
     """Let gpulayers use its kernels, or not; gives what was so before."""
+    load_versions("cupy")  # Also without them: products of matrices come from there.
     before, _kernels[0] = _kernels[0], wanted
     if wanted:
         for op, version in _withheld.items():
             op._versions.setdefault("cupy", version)
         _withheld.clear()
         random.MAKERS.update(_withheld_makers)
-        if "gpulayers.cuda" not in sys.modules:
-            _loaded.discard("cupy")  # They are loaded at the first array.
+        MADE_ON_CUPY.update(_withheld_functions)
     else:
-        _loaded.add("cupy")
         for op in primitive.all:
             if "cupy" in op._versions:
                 _withheld[op] = op._versions.pop("cupy")
         _withheld_makers.update(random.MAKERS)
         random.MAKERS.clear()
+        _withheld_functions.update(MADE_ON_CUPY)
+        MADE_ON_CUPY.clear()
     return before
 
 

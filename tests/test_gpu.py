@@ -54,6 +54,16 @@ def test_the_default_device(cupy):
     assert places(classifier().weights) == {"gpu:0"}
 
 
+def test_a_device_for_a_while(cupy):
+    with gl.device("cpu"):
+        assert places([gl.Variable([1.0]), *classifier().weights]) == {"cpu"}
+    with gl.device("cuda:1"):
+        assert places([gl.Variable([1.0])]) == {"gpu:1"}
+    assert places([gl.Variable([1.0])]) == {"gpu:0"}
+    with pytest.raises(RuntimeError, match=r"this machine has 2 GPU\(s\)"):
+        gl.device("gpu:2")
+
+
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [

@@ -37,3 +37,11 @@ def test_it_names_faster_versions(capsys):
     words = printed.partition("On the CPU:")[2].partition("On a GPU:")[0].replace(",", "").split()
     assert {"dense", "softmax", "adam"} <= set(words)
     assert max(map(len, printed.splitlines()[1:])) <= 100
+
+
+def test_it_lists_kernels_and_where_they_are_kept(monkeypatch, capsys):
+    monkeypatch.setenv("CUPY_CACHE_DIR", "/somewhere")
+    __main__.main()
+    printed = capsys.readouterr().out.partition("Kernels:")[2]
+    assert {"activation", "dropout", "softmax"} <= set(printed.replace(",", "").split())
+    assert "/somewhere" in printed

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from stand_in_cupy import installed
 
 from gpulayers import layers
+from gpulayers.cuda.module import available
 
 README = Path(__file__).parent.parent / "README.md"
+PACKAGE = README.parent / "gpulayers"
+FLOATS = ("float16", "bfloat16", "float32", "float64")
 TEXT = README.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
@@ -45,6 +49,27 @@ def test_its_table_is_honest():
     for names, state in found.values():
         for name in names:
             assert hasattr(layers, name) == (state == "works"), name
+
+
+def test_its_table_of_kernels_is_complete():
+    """A row of six columns for each CUDA source, with the floats that it is compiled for."""
+    lines = [line.split("|")[1:-1] for line in TEXT.splitlines() if line.startswith("| `")]
+    named, rows = set(), [line for line in lines if len(line) == 6]
+    for kernels, _, floats, where, *figures in rows:
+        stems = re.findall(r"`(\w+)`", kernels)
+        named |= {*stems}
+        sources = [stem for stem in stems if stem in available()]
+        found = {c for s in sources for i in instances(s) for c in i.values() if c in FLOATS}
+        assert {*floats.split()} == (found or {"any"}), stems
+        assert (where.strip() == "not yet run on a GPU") == (not any(f.strip() for f in figures))
+    assert {*available()} - {"order", "partial_sums"} <= named, (
+        "README.md: a row for each CUDA source"
+    )
+    assert all((PACKAGE / "cuda" / f"{name}.py").exists() for name in named)
+
+
+def instances(stem):
+    return import_module(f"gpulayers.cuda.{stem}").INSTANCES
 
 
 def test_its_first_program_is_short():

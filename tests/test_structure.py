@@ -6,9 +6,12 @@ import ast
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from gpulayers.cuda.parameters import signatures
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gpulayers"
@@ -26,7 +29,7 @@ FLOORS = [
     ("losses", "metrics", "optimizers"),
     ("layers",),
     ("callbacks", "models", "saving"),
-    ("utils", "__init__", "__main__", "examples"),
+    ("backend", "mixed_precision", "utils", "__init__", "__main__", "examples"),
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 TOP = {"pyproject.toml", "gpulayers", "tests", "asv_benchmarks", "ci", "README.md", "LICENSE"}
@@ -104,16 +107,50 @@ def test_files_are_short_and_say_what_they_hold(path):
     assert not text or ast.get_docstring(ast.parse(text))
 
 
-# What kernels are launched and built with.
-NO_OPERATIONS = {"__init__", "module", "parameters", "partial_sums", "gemm", "capture"}
+# The files of cpu/ and cuda/ that have no operation of their own, and why.
+INFRASTRUCTURE = {
+    "cpu": {
+        "__init__": "imports the others",
+        "panels": "convolutions as matrix products",
+        "threads": "shares work among threads",
+    },
+    "cuda": {
+        "__init__": "imports the others",
+        "module": "compiles kernels and launches them",
+        "parameters": "reads what kernels take",
+        "partial_sums": "ends sums that other kernels began",
+        "order": "sorts keys for other kernels",
+        "gemm": "matrix products, for `dense` and for CuPy's namespace",
+        "matrices": "how the matrices of a product lie in memory",
+        "cublas": "products by NVIDIA's library",
+        "capture": "CUDA graphs",
+    },
+}
+SOURCES = sorted(PACKAGE.glob("cuda/*.cu"))
 
 
 @pytest.mark.parametrize("library", ["cpu", "cuda"])
 def test_faster_versions_stand_beside_their_reference(library):
-    stems = {path.stem for path in (PACKAGE / library).glob("*.py")} - NO_OPERATIONS
+    stems = {path.stem for path in (PACKAGE / library).glob("*.py")}
+    stems -= INFRASTRUCTURE[library].keys()
     known = {path.stem for path in PACKAGE.glob("ops/*.py")}
     known |= {path.stem for path in PACKAGE.glob("arrays/*.py")}
     assert stems <= known
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_each_kernel_says_what_it_assumes_is_launched_compiled_and_tested(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    contract = lines[: lines.index('#include "common.cuh"')]
+    assert len(contract) > 2 and all(line.startswith("//") for line in contract)
+    included = [line for line in lines if line.startswith("#include")]
+    assert all((PACKAGE / "cuda" / line.split('"')[1]).exists() for line in included)
+    assert (ROOT / "tests" / "cuda" / f"test_{path.stem}.py").exists()
+    launcher = import_module(f"gpulayers.cuda.{path.stem}")
+    assert launcher.INSTANCES
+    table = (PACKAGE / "cuda" / "registers.csv").read_text(encoding="utf-8").splitlines()
+    measured = {line.partition(",")[0] for line in table}
+    assert signatures("\n".join(lines)).keys() <= measured
 
 
 def test_without_faster_versions_everything_works(tmp_path):

@@ -54,13 +54,7 @@ def _new_array(x, dtype, like):
         if made.dtype.kind in "UST" and dtype in (None, "string", "str"):
             return made
         raise TypeError(f"expected numbers or an array, got {type(x).__name__}: {str(x)[:60]!r}.")
-    if dtype is not None:
-        made = made.astype(dtypes.numpy_dtype(dtype))
-    elif made.dtype == np.float64:
-        made = made.astype(dtypes.numpy_dtype(dtypes.standardize(None)))
-    elif made.dtype == np.int64:
-        fits = made.size == 0 or (made.min() >= -(2**31) and made.max() < 2**31)
-        made = made.astype(np.int32) if fits else made
+    made = made.astype(dtypes.numpy_dtype(dtype or dtypes.of_numbers(made)), copy=False)
     like = getattr(like, "value", like)
     while RANK.get(type(like), 0) in range(1, 100):
         like = like.value

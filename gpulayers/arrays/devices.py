@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .gaps import filled
 from .namespace import NUMPY, RANK, library, plain_namespace
 
 
@@ -78,6 +79,8 @@ def to_numpy(x) -> np.ndarray:
         return x.numpy()
     if type(x).__module__.partition(".")[0] == "array_api_strict":
         return np.asarray(x.to_device(type(x.device)("CPU_DEVICE"))._array)
+    if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
+        return np.from_dlpack(x)
     return np.asarray(x)
 
 
@@ -124,6 +127,14 @@ def scope(home: Home):
         _home.reset(token)
 
 
+def device(device_name: str):
+    """Within it, new weights and arrays of no other origin live on that device: "cpu", "gpu:1".
+
+    Raises ValueError for another name, RuntimeError if there is no such device.
+    """
+    return scope(parse(device_name))
+
+
 def current() -> Home:
     """Where new weights live: the scope's home, else the default device."""
     return _home.get() or default()
@@ -163,7 +174,7 @@ def parse(name: str) -> Home:
     index, count = int(match[2] or 0), cupy.cuda.runtime.getDeviceCount()
     if index >= count:
         raise RuntimeError(f"device {name!r}: this machine has {count} GPU(s), numbered from 0.")
-    return Home(xp, cupy.cuda.Device(index))
+    return Home(filled(xp), cupy.cuda.Device(index))
 
 
 def name(home: Home) -> str:

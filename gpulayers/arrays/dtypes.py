@@ -182,6 +182,21 @@ def _pair(a: str, b: str) -> str:
     return SIGNED[max(SIGNED.index(signed), UNSIGNED.index(unsigned) + 1)]
 
 
+def of_numbers(array: np.ndarray) -> str:
+    """The name of the dtype that Python numbers become which NumPy made `array` of.
+
+    Floats become floatx; integers int32, if they fit; complex numbers complex64.
+    """
+    if array.dtype == np.float64:
+        return standardize(None)
+    if array.dtype == np.complex128:
+        return "complex64"
+    if array.dtype == np.int64:
+        fits = array.size == 0 or (array.min() >= -(2**31) and array.max() < 2**31)
+        return "int32" if fits else "int64"
+    return name(array.dtype)
+
+
 _OTHERS = {"U": "text", "S": "text", "T": "text", "O": "Python objects", "m": "time differences",
            "M": "dates"}  # fmt: skip
 

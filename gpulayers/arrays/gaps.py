@@ -1,8 +1,8 @@
-"""What array libraries, even behind array_api_compat, lack of the standard."""
+"""What array libraries, even behind array_api_compat, lack of the standard, or do slowly."""
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, wraps
 
 
 class Filled:
@@ -49,4 +49,61 @@ def _dask(xp):
     return {"take_along_axis": take_along_axis}
 
 
-GAPS = {"array_api_compat.torch": _torch, "array_api_compat.dask.array": _dask}
+MADE_ON_CUPY: dict[str, object] = {}  # By name, what takes the place of CuPy's own functions.
+OFFERED = ("sum", "mean", "max", "min")  # Those that may be in it.
+
+
+def made_on_cupy(name: str):
+    """Register a kernel's launcher for CuPy's function of that name; it may give NotImplemented."""
+
+    def register(function):
+        MADE_ON_CUPY[name] = function
+        return function
+
+    return register
+
+
+def _is_no_bound(xp, x, bound) -> bool:
+    """Whether a whole number lies outside what the integers of `x` can be."""
+    if type(bound) is not int or x.dtype.kind not in "iu":
+        return False
+    info = xp.iinfo(x.dtype)
+    return not info.min <= bound <= info.max
+
+
+def _cupy(xp):
+    """Products that read views where they lie and take any float; and faster reductions.
+
+    The reductions are ours as soon as they are loaded.  `clip` has no index of booleans, for which
+    the host waits.
+    """
+    from ..cuda import gemm
+
+    def first_ours(name):
+        own = getattr(xp, name)
+
+        @wraps(own)
+        def call(x, /, *args, **options):
+            made = None if args else MADE_ON_CUPY.get(name)
+            out = NotImplemented if made is None else made(x, **options)
+            return own(x, *args, **options) if out is NotImplemented else out
+
+        return call
+
+    def clip(x, /, min=None, max=None):
+        made = x
+        for bound, extreme in ((min, xp.maximum), (max, xp.minimum)):
+            if bound is not None and not _is_no_bound(xp, x, bound):
+                made = extreme(made, bound)
+        return xp.astype(made, x.dtype) if made is not x else xp.asarray(x, copy=True)
+
+    products = {"matmul": gemm.matmul, "tensordot": gemm.tensordot, "vecdot": gemm.vecdot}
+    functions = {name: first_ours(name) for name in OFFERED} | products | {"clip": clip}
+    return {**functions, "linalg": Filled(xp.linalg, products)}
+
+
+GAPS = {
+    "array_api_compat.cupy": _cupy,
+    "array_api_compat.torch": _torch,
+    "array_api_compat.dask.array": _dask,
+}

@@ -89,8 +89,8 @@ def deserialize(config, custom_objects=None) -> DTypePolicy:
     return DTypePolicy.of(config)
 
 
-def serialize(policy) -> dict:
+def serialize(dtype_policy) -> dict:
     """A dictionary that `deserialize` turns into the same policy."""
     from .. import registry
 
-    return registry.serialize(policy)
+    return registry.serialize(dtype_policy)

@@ -1,8 +1,8 @@
 """Random arrays: each a pure function of (seed, counter), on every device.
 
 `philox` and `quantile` say which bits become which numbers.  The numbers are made on the CPU, and
-go to where the array `like` lives; a GPU may make the same ones by itself.  Beside an Abstract
-`like` (shape inference) a draw is an Abstract array, and leaves its seed alone.
+go to where the array `like` lives; a GPU makes the same ones by itself (see `made_on`).  Beside an
+Abstract `like` (shape inference) a draw is an Abstract array, and leaves its seed alone.
 
 Arguments that all functions share:
     shape: the sizes of the result; () for a single number.
@@ -18,8 +18,8 @@ import math
 
 import numpy as np
 
-from . import devices, dtypes, philox
-from .namespace import RANK, namespace
+from . import capturing, devices, dtypes, philox
+from .namespace import RANK, library, namespace
 from .quantile import normal_quantile
 from .seeds import SeedGenerator, draw_seed, make_default_seed, set_random_seed
 from .tape import plain
@@ -42,7 +42,22 @@ __all__ = [
     "uniform",
 ]
 
+MAKERS: dict[tuple[str, str], object] = {}  # By library and name: what makes numbers there.
 _WITHIN_TWO_SIGMA = math.erf(math.sqrt(2.0))  # The part of a normal distribution that is.
+
+
+def made_on(library: str):
+    """Register what makes the numbers of a function here (by name) for the arrays of a library.
+
+    It is called with ((seed, counter), shape, dtype, *parameters) on the device where the array is
+    wanted, and gives it, or NotImplemented to leave a case to the CPU.
+    """
+
+    def register(maker):
+        MAKERS[library, maker.__name__] = maker
+        return maker
+
+    return register
 
 
 def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None, *, like=None):
@@ -64,7 +79,7 @@ def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None, *, like=None):
         return u
 
     shape = _sizes("uniform", shape)
-    return _draw(draw, shape, dtype, seed, like)
+    return _draw(draw, shape, dtype, seed, like, "uniform", minval, maxval)
 
 
 def _spread(u, minval, maxval):
@@ -106,7 +121,7 @@ def _normal(who, shape, mean, stddev, part, dtype, seed, like):
         z += _number(mean)
         return z
 
-    return _draw(draw, shape, dtype, seed, like)
+    return _draw(draw, shape, dtype, seed, like, "normal", mean, stddev, part)
 
 
 def randint(shape, minval, maxval, dtype="int32", seed=None, *, like=None):
@@ -226,7 +241,11 @@ def _by_numpy(name, parameters, shape, dtype, seed, like):
 def dropout_mask(shape, rate: float, seed=None, *, like=None):
     """Booleans: True where dropout of this rate keeps an element, as `keep` says."""
     shape = _sizes("dropout_mask", shape)
-    return _draw(lambda stream, _: keep(shape, rate, *stream), shape, "bool", seed, like)
+
+    def draw(stream, count):
+        return keep(shape, rate, *stream)
+
+    return _draw(draw, shape, "bool", seed, like, "dropout_mask", rate)
 
 
 def keep(shape: tuple[int, ...], rate: float, seed: int, counter: int) -> np.ndarray:
@@ -238,14 +257,37 @@ def keep(shape: tuple[int, ...], rate: float, seed: int, counter: int) -> np.nda
     return (quarters >= int(rate * 65536 + 0.5)).reshape(shape)
 
 
-def _draw(draw, shape, dtype, seed, like):
-    """`draw((seed, counter), count)` as an array of this shape and dtype beside `like`."""
+def _draw(draw, shape, dtype, seed, like, name=None, *parameters):
+    """`draw((seed, counter), count)` as an array of this shape and dtype beside `like`.
+
+    The maker of that name, if there is one for `like`, gets the parameters and makes it there.
+    """
     if RANK.get(type(like), 0) >= 100:  # Abstract or symbolic.
         xp = namespace(like)
         return xp.empty(shape, dtype=dtypes.of(xp, dtype))
-    values = draw(draw_seed(seed), math.prod(shape))
+    stream, home = draw_seed(seed), None if like is None else devices.home_of(plain(like))
+    maker = None if home is None or name is None else _maker(home, name)
+    if maker is not None:
+        with devices.on(home):
+            made = maker(stream, shape, dtype, *parameters)
+        if made is not NotImplemented:
+            return made
+    if type(stream) is capturing.DeviceStream:
+        raise capturing.NotCapturable("random numbers of this kind are drawn on the CPU.")
+    values = draw(stream, math.prod(shape))
     values = np.asarray(values).reshape(shape).astype(dtypes.numpy_dtype(dtype), copy=False)
-    return values if like is None else devices.put(values, devices.home_of(plain(like)))
+    return values if home is None else devices.put(values, home)
+
+
+def _maker(home, name):
+    if home is devices.CPU:
+        return None
+    from .primitive import _loaded, load_versions
+
+    found = library(home.xp)
+    if found not in _loaded:
+        load_versions(found)
+    return MAKERS.get((found, name))
 
 
 def _floating(who, dtype, like) -> str:

@@ -8,9 +8,9 @@ import threading
 import numpy as np
 
 from ..naming import auto_name
-from . import devices
+from . import capturing, devices
 from .philox import WORD
-from .variable import Variable, plain_value
+from .variable import SCOPE, Variable, plain_value
 
 _lock = threading.Lock()  # Threads that load data may share a generator.
 
@@ -50,9 +50,22 @@ class SeedGenerator:
         Inside shape inference, which leaves Variables as they are, the state stays.
         `ordered` is accepted for compatibility: pairs are always in order.
         """
+        if capturing.ACTIVE and (capture := capturing.current()) is not None:
+            scope = SCOPE.get()
+            if scope is None or not scope.inferring:
+                return capture.draw(self)
+        return self.advance(1)
+
+    def advance(self, draws: int) -> tuple[int, int]:
+        """The pair of now; the state moves on by so many draws."""
         with _lock:
-            seed, counter = devices.to_numpy(plain_value(self.state)).tolist()
-            self.state.replace(_state(seed, counter + 1))
+            seed, counter = self.pair()
+            self.state.replace(_state(seed, counter + draws))
+        return seed, counter
+
+    def pair(self) -> tuple[int, int]:
+        """The pair of now, (seed, counter)."""
+        seed, counter = devices.to_numpy(plain_value(self.state)).tolist()
         return seed, counter
 
     def get_config(self) -> dict:
@@ -68,6 +81,7 @@ class SeedGenerator:
         return f"<SeedGenerator {self.name}, seed={self._initial_seed}>"
 
 
+GLOBAL_NAME = "global_seed_generator"
 _global: list[SeedGenerator] = []  # The one for draws without a seed, once there was such a draw.
 _random_seed: list[int] = []
 
@@ -75,8 +89,13 @@ _random_seed: list[int] = []
 def global_seed_generator() -> SeedGenerator:
     """The generator of all draws that are given no seed."""
     if not _global:
-        _global.append(SeedGenerator(name="global_seed_generator"))
+        _global.append(SeedGenerator(name=GLOBAL_NAME))
     return _global[0]
+
+
+def is_replaced(generator: SeedGenerator) -> bool:
+    """Whether this was the generator of draws without a seed, before `set_random_seed`."""
+    return generator.name == GLOBAL_NAME and generator not in _global
 
 
 def make_default_seed() -> int:
@@ -113,12 +132,14 @@ def draw_seed(seed) -> tuple[int, int]:
         seed: None (the global generator moves on), a SeedGenerator (which moves on), a whole
             number (always the same draw), or a pair.
 
-    Raises TypeError for anything else.
+    In a captured step it may be a DeviceStream.  Raises TypeError for anything else.
     """
     if isinstance(seed, SeedGenerator):
         return seed.next()
     if seed is None:
         return global_seed_generator().next()
+    if type(seed) is capturing.DeviceStream:
+        return seed
     if isinstance(seed, (tuple, list, np.ndarray)) and len(seed) == 2:
         return int(seed[0]), int(seed[1])
     return _whole(seed), 0

@@ -305,9 +305,9 @@ class Tape:
         some = next((g for g in take if g is not None), None)
         if some is None:
             return None
-        xp = namespace(some)
+        xp, device = namespace(some), devices.device_of(some)
         return [
-            xp.zeros(shape, dtype=dtype) if g is None else g
+            xp.zeros(shape, dtype=dtype, device=device) if g is None else g
             for g, (shape, dtype) in zip(take, self._specs[first : first + count], strict=True)
         ]
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import registry, tree
 from . import devices, dtypes
+from .capturing import ACTIVE, current
 from .namespace import NUMPY, RANK, namespace, plain_namespace
 
 SCOPE: ContextVar[Scope | None] = ContextVar("scope", default=None)
@@ -43,7 +44,8 @@ class Variable:
     Args:
         initializer: a value, or a function (shape, dtype) -> array, called at once, or its name.
         shape: needed with a function.
-        dtype: a name; the value's own, or floatx for a function, by default.
+        dtype: a name; by default an array's own; floatx and int32 for Python numbers; floatx for
+            a function.
         trainable: whether tapes record it and optimizers may change it.
         autocast: whether layers of a 16-bit policy may read it in that dtype (GPU).
         name, path: for messages and files.
@@ -54,6 +56,7 @@ class Variable:
 
     __array_ufunc__ = None  # NumPy and CuPy operators defer to the reflected ones here.
     overwrite_with_gradient = False
+    changes_in_place = False  # Captured steps write into the value of now, so nobody is given it.
 
     def __init__(
         self,
@@ -82,7 +85,12 @@ class Variable:
     def value(self):
         """The array: plain, or recorded while a tape runs."""
         scope = SCOPE.get()
-        return self._value if scope is None else scope.read(self)
+        if scope is not None:
+            return scope.read(self)
+        if self.changes_in_place:  # Who is given an array may keep it; a step puts the own one back.
+            self.changes_in_place = False
+            self._value = plain_namespace(self._value).asarray(self._value, copy=True)
+        return self._value
 
     def assign(self, value):
         """Replace the value by another of the same shape (cast to the same dtype).
@@ -106,7 +114,7 @@ class Variable:
             if dtypes.other_than_numbers(new.dtype):
                 raise TypeError(f"{self.path}: expected numbers, got dtype {new.dtype}.")
             new = plain_namespace(new).astype(new, old.dtype)
-        elif value is new:  # The caller may go on to change its own array.
+        elif value is new or type(value) is Variable:  # Whose array may be changed later.
             copies = type(new) is np.ndarray
             new = new.copy() if copies else plain_namespace(new).asarray(new, copy=True)
         self.replace(new)
@@ -128,6 +136,8 @@ class Variable:
                 return
             if scope.tape is not None:
                 scope.tape.forget(self)
+        if ACTIVE and value is not self._value and (capture := current()) is not None:
+            capture.change(self)
         self._value = value
 
     def assign_add(self, value):
@@ -244,10 +254,9 @@ def _initial(initializer, shape, dtype, name):
         value = plain_value(initializer(tuple(shape), dtype=dtype))
     else:
         value = plain_value(initializer)
-        if not hasattr(value, "shape"):
+        if not hasattr(value, "shape") or isinstance(value, (float, complex)):
             value = np.asarray(value)
-            if dtype is None and value.dtype.kind == "f":
-                dtype = dtypes.standardize(None)
+            dtype = dtypes.of_numbers(value) if dtype is None else dtype
         dtype = dtypes.name(value.dtype) if dtype is None else dtypes.standardize(dtype)
         if shape is not None and tuple(shape) != tuple(value.shape):
             raise ValueError(
@@ -277,10 +286,12 @@ def _operand(x):
     return x.value if type(x) is Variable else x
 
 
-for _name in "add sub mul truediv floordiv mod pow matmul and_ or_ xor".split():
+for _name in "add sub mul truediv floordiv mod pow and_ or_ xor".split():
     _forward, _reflected = _operators(getattr(operator, _name))
     setattr(Variable, f"__{_name.rstrip('_')}__", _forward)
     setattr(Variable, f"__r{_name.rstrip('_')}__", _reflected)
+# Not operator.matmul: on a GPU the namespace's products are ours.
+Variable.__matmul__, Variable.__rmatmul__ = _operators(lambda x, y: namespace(x, y).matmul(x, y))
 for _name in "lt le gt ge eq ne".split():
     setattr(Variable, f"__{_name}__", _operators(getattr(operator, _name))[0])
 for _name in "neg pos abs invert".split():

@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import sys
 
-_settings = {"interactive": True}
-
-
-def enable_interactive_logging() -> None:
-    """Let progress and messages of training be written to the standard output (the default)."""
-    _settings["interactive"] = True
-
-
-def disable_interactive_logging() -> None:
-    """Let progress and messages of training go to the logger named "gpulayers" instead."""
-    _settings["interactive"] = False
-
-
-def is_interactive_logging_enabled() -> bool:
-    """Whether progress and messages of training are written to the standard output."""
-    return _settings["interactive"]
+from ..config import is_interactive_logging_enabled
 
 
 def say(message: str, end: str = "\n") -> None:
     """Write `message` to the standard output at once, or log it."""
-    if not _settings["interactive"]:
+    if not is_interactive_logging_enabled():
         import logging
 
         logging.getLogger("gpulayers").info("%s", message.strip())

@@ -20,7 +20,7 @@ def _(x, *, widths, mode, value, needs=None):
     out = np.empty(shape, x.dtype)
     out[inside] = x
     if mode == "constant":
-        _fill(out, inside, value)
+        fill_outside(out, inside, value)
         return out if needs is None else (out, lambda g: (g[inside],))
     copies = list(_copies(x.shape, widths, mode))
     for to, of in copies:
@@ -38,7 +38,7 @@ def _(x, *, widths, mode, value, needs=None):
     return out, pullback
 
 
-def _fill(out, inside, value):
+def fill_outside(out, inside, value):
     """Put `value` everywhere but inside: writing all of it first costs a third more."""
     for axis, part in enumerate(inside):
         lead = inside[:axis]

@@ -4,6 +4,38 @@ Each gives what its reference in `ops` gives.  `module` compiles and launches th
 package everything works on CuPy too, only slower.
 """
 
-from . import activation, dropout, random
+from . import (
+    activation,
+    batch_normalization,
+    casting,
+    cross_entropy,
+    dense,
+    dropout,
+    embedding,
+    matching,
+    normalization,
+    optimizer,
+    random,
+    reductions,
+    scatter,
+    scattering,
+    softmax,
+)
 
-__all__ = ["activation", "dropout", "random"]
+__all__ = [
+    "activation",
+    "batch_normalization",
+    "casting",
+    "cross_entropy",
+    "dense",
+    "dropout",
+    "embedding",
+    "matching",
+    "normalization",
+    "optimizer",
+    "random",
+    "reductions",
+    "scatter",
+    "scattering",
+    "softmax",
+]

@@ -67,12 +67,21 @@ def _elementwise(activation, x, needs, parameters=(0.0, 0.0, 0.0), arguments=1):
     saved = y if activation in FROM_OUTPUT else x
 
     def pullback(g):
-        g, dx = contiguous(g), empty_like(saved)
-        kernel = _kernel("activation_backward", saved.dtype, activation, False)
-        kernel(_blocks(saved), THREADS, g, saved, dx, saved.size, *parameters)
+        dx = activation_backward(contiguous(g), saved, activation, parameters)
         return (dx, *[None] * (arguments - 1))
 
     return y, pullback
+
+
+def activation_backward(g, saved, activation, parameters=(0.0, 0.0, 0.0)):
+    """The gradient g of activation(x), passed back to x.
+
+    saved: the result for an activation of FROM_OUTPUT, else x; C-contiguous, as g.
+    """
+    dx = empty_like(saved)
+    kernel = _kernel("activation_backward", saved.dtype, activation, False)
+    kernel(_blocks(saved), THREADS, g, saved, dx, saved.size, *parameters)
+    return dx
 
 
 def _forward(x, bias, y, activation, parameters):
@@ -91,8 +100,8 @@ def bias_activation(x, bias, activation="LINEAR", parameters=(0.0, 0.0, 0.0), *,
 
     Args:
         x: (..., width), C-contiguous.
-        bias: (width,), of x's dtype.
-        activation: a name of the list in activation.cu.
+        bias: (width,), of x's dtype, or None.
+        activation: a name of the list in activations.cuh.
         parameters: its own, up to three.
         in_place: write the result over x, which must be nobody else's.
     """

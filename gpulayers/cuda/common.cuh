@@ -141,6 +141,48 @@ template <> GL_DEVICE Vector<bfloat16> packed<bfloat16, float>(const float* a) {
   return v;
 }
 
+// Elements first ... first + N - 1 of an array, as far as they lie in its part [start, end): a row that may begin and end between
+// vectors.  The others are zeros, and are not read.  N is 1 or what a vector holds; `first` is a multiple of it.
+template <int N, class T> GL_DEVICE Vector<T> load_within(const T* x, long long first, long long start, long long end, bool whole) {
+  Vector<T> v;
+  if (N > 1 && whole && first >= start && first + N <= end) {
+    *(uint4*)&v = *(const uint4*)(x + first);
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; i++) v.at[i] = first + i >= start && first + i < end ? x[first + i] : T();
+  }
+  return v;
+}
+// The first N of these numbers to where load_within reads.
+template <int N, class T, class A>
+GL_DEVICE void store_within(T* x, long long first, long long start, long long end, bool whole, const A* a) {
+  if (N > 1 && whole && first >= start && first + N <= end) {
+    Vector<T> v = packed<T>(a);
+    *(uint4*)(x + first) = *(uint4*)&v;
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; i++)
+      if (first + i >= start && first + i < end) x[first + i] = from<T>(a[i]);
+  }
+}
+
+// i / n and the remainder, of numbers from 0 on; quickly where they fit 32 bits.
+GL_DEVICE long long divided(long long i, long long n, long long* rest) {
+  if ((i | n) <= 0xffffffffll) {
+    const uint32 quotient = (uint32)i / (uint32)n;
+    *rest = (uint32)i - quotient * (uint32)n;
+    return quotient;
+  }
+  const long long quotient = i / n;
+  *rest = i - quotient * n;
+  return quotient;
+}
+// An index modulo `size`: of an index below 0 or from `size` on too, as CuPy's own indexing takes it.
+GL_DEVICE long long wrapped(long long id, long long size) {
+  if ((uint64)id < (uint64)size) return id;
+  id %= size;
+  return id < 0 ? id + size : id;
+}
 // The remainder of an offset, quickly where it fits 32 bits.
 GL_DEVICE int remainder(long long i, int n) {
   return i <= 0xffffffffll ? (int)((uint32)i % (uint32)n) : (int)(i % n);
@@ -215,6 +257,45 @@ template <class A> GL_DEVICE A clip(A x, A low, A high) { return x < low ? low :
 GL_DEVICE float fast_exp(float x) { return __expf(x); }
 GL_DEVICE float fast_log(float x) { return __logf(x); }
 GL_DEVICE float fast_divide(float a, float b) { return __fdividef(a, b); }  // 0 for 2**126 < b.
+
+// What is exact enough for results that are stored as T.
+template <class T, class A> GL_DEVICE A exp_for(A x) { return sizeof(T) == 2 ? (A)fast_exp(x) : exp(x); }
+template <class T, class A> GL_DEVICE A log_for(A x) { return sizeof(T) == 2 ? (A)fast_log(x) : log(x); }
+
+// The sum of exponentials of numbers that come one after the other, read once: sum * exp(shift()).  Minus infinity adds nothing; NaN
+// and infinity make the sum NaN, as in x - max(x).  T is how results are stored.
+template <class T> struct Exponentials {
+  typedef Accumulator<T> A;
+  A max, sum;
+  GL_DEVICE Exponentials() : max(-infinity()), sum(0) {}
+  GL_DEVICE A shift() const { return max == -infinity() ? A(0) : max; }
+  // Makes room for numbers up to `top`, before they are added; the factor by which all sums change.
+  GL_DEVICE A raise(A top) {
+    if (!(top > max)) return 1;
+    const A factor = exp_for<T>(max - top);
+    max = top;
+    sum *= factor;
+    return factor;
+  }
+  template <int N> GL_DEVICE void add(const A* a) {
+    A top = a[0];
+#pragma unroll
+    for (int i = 1; i < N; i++) top = gl::max(a[i], top);
+    raise(top);
+    const A by = shift();
+#pragma unroll
+    for (int i = 0; i < N; i++) sum += exp_for<T>(a[i] - by);
+  }
+};
+// That of all threads of a group: LANES neighbours, or the block for 0.
+template <int LANES, class T> GL_DEVICE Exponentials<T> together(Exponentials<T> mine, Accumulator<T>* shared) {
+  typedef Accumulator<T> A;
+  Exponentials<T> all;
+  all.max = LANES ? warp_reduce<Max, LANES ? LANES : 32>(mine.max) : block_reduce<Max>(mine.max, shared);
+  const A part = mine.sum * exp_for<T>(mine.max - all.shift());
+  all.sum = LANES ? warp_reduce<Sum, LANES ? LANES : 32>(part) : block_reduce<Sum>(part, shared);
+  return all;
+}
 
 // ------------------------------------------------------------------------------------------------------------ random bits
 // Philox4x64-10, as gpulayers/arrays/philox.py says: the four words 4 i ... 4 i + 3 of the stream (seed, counter).

@@ -1,5 +1,6 @@
 // Dropout: y = x * scale where an element is kept, else 0.  The mask comes from (seed, counter) each time, and is never stored.
 //
+// start: NULL, or two words that are added to seed and counter: what a captured step is to find there at each of its runs.
 // Arrays are C-contiguous, of `count` elements of T, at any alignment; y may be x itself.  Element e is kept where quarter e of
 // the stream is at least `threshold` (gpulayers/arrays/random.py, `keep`): the bits that NumPy has on the CPU.  The product is
 // computed in A and rounded once.
@@ -8,8 +9,9 @@
 #define BLOCK 256
 
 // Bit j: whether element 16 i + j of the mask is kept.
-GL_DEVICE uint32 kept(uint64 seed, uint64 counter, long long i, uint32 threshold) {
+GL_DEVICE uint32 kept(const uint64* start, uint64 seed, uint64 counter, long long i, uint32 threshold) {
   uint64 words[4];
+  if (start) seed += start[0], counter += start[1];
   gl::philox(seed, counter, i, words);
   uint32 bits = 0;
 #pragma unroll
@@ -19,7 +21,7 @@ GL_DEVICE uint32 kept(uint64 seed, uint64 counter, long long i, uint32 threshold
 
 // A warp takes 512 elements: each lane makes the bits of 16 neighbours, and moves vectors that lie beside those of the next lane.
 extern "C" __global__ void __launch_bounds__(BLOCK) dropout(
-    const T* x, T* y, long long count, uint64 seed, uint64 counter, uint32 threshold, A scale) {
+    const T* x, T* y, long long count, const uint64* start, uint64 seed, uint64 counter, uint32 threshold, A scale) {
   constexpr int N = gl::Vector<T>::size, VECTORS = 16 / N;
   const bool whole = gl::aligned(x, y);
   const int lane = threadIdx.x % 32;
@@ -27,7 +29,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) dropout(
   gl::Vector<T> v[VECTORS];
 #pragma unroll
   for (int k = 0; k < VECTORS; k++) v[k] = gl::load(x, warp * 512 + (k * 32 + lane) * N, count, whole);
-  const uint32 mine = kept(seed, counter, warp * 32 + lane, threshold);
+  const uint32 mine = kept(start, seed, counter, warp * 32 + lane, threshold);
 #pragma unroll
   for (int k = 0; k < VECTORS; k++) {
     const int place = (k * 32 + lane) * N;  // Its bits are with the lane place / 16.
@@ -41,10 +43,10 @@ extern "C" __global__ void __launch_bounds__(BLOCK) dropout(
 
 // The mask itself, a byte for each of its `count` elements.
 extern "C" __global__ void __launch_bounds__(BLOCK) dropout_mask(
-    bool* mask, long long count, uint64 seed, uint64 counter, uint32 threshold) {
+    bool* mask, long long count, const uint64* start, uint64 seed, uint64 counter, uint32 threshold) {
   const long long i = (long long)blockIdx.x * BLOCK + threadIdx.x;
   if (i * 16 >= count) return;
-  const uint32 bits = kept(seed, counter, i, threshold);
+  const uint32 bits = kept(start, seed, counter, i, threshold);
   gl::Vector<bool> v;
 #pragma unroll
   for (int j = 0; j < 16; j++) v.at[j] = bits >> j & 1;

@@ -1,9 +1,10 @@
-"""Dropout on CuPy arrays: the masks that NumPy makes, bit for bit, and made again for the gradient."""
+"""Dropout on CuPy arrays: NumPy's masks, bit for bit, and made again for the gradient."""
 
 from __future__ import annotations
 
 import math
 
+from ..arrays.capturing import DeviceStream
 from ..arrays.philox import WORD
 from ..ops.dropout import dropout, mask_sizes
 from .module import Module, blocks, contiguous, empty, empty_like, is_float
@@ -30,10 +31,10 @@ def _(x, *, rate, noise_shape=None, seed, needs=None):
 
 def _apply(x, rate, folded, seed):
     x = contiguous(x)
-    y, scale, stream = empty_like(x), 1.0 / (1.0 - rate), _stream(rate, seed)
+    y, scale = empty_like(x), 1.0 / (1.0 - rate)
     if folded is None:
         kernel = _source.kernel("dropout", T=x.dtype)
-        kernel(blocks(x.size, THREADS * ELEMENTS), THREADS, x, y, x.size, *stream, scale)
+        kernel(blocks(x.size, THREADS * ELEMENTS), THREADS, x, y, x.size, *start_of(seed), _threshold(rate), scale)
         return y
     outer, middle, inner = folded
     kept = mask(outer * inner, rate, seed)
@@ -43,16 +44,27 @@ def _apply(x, rate, folded, seed):
     return y
 
 
-def mask(count: int, rate: float, seed: tuple[int, int]):
+def mask(count: int, rate: float, seed):
     """Whether each of `count` elements is kept, as `arrays.random.keep` says."""
     kept = empty((count,), bool)
     kernel = _source.kernel("dropout_mask", T="float32")
-    kernel(blocks(count, THREADS * ELEMENTS), THREADS, kept, count, *_stream(rate, seed))
+    grid, start = blocks(count, THREADS * ELEMENTS), start_of(seed)
+    kernel(grid, THREADS, kept, count, *start, _threshold(rate))
     return kept
 
 
-def _stream(rate, seed) -> tuple[int, int, int]:
-    return seed[0] % WORD, seed[1] % WORD, int(rate * 65536 + 0.5)
+def start_of(seed) -> tuple:
+    """Where a stream starts, as kernels take it: two words on the GPU (or None), and two numbers.
+
+    `seed` is a pair, or a DeviceStream in a captured step.
+    """
+    if type(seed) is DeviceStream:
+        return seed.words, 0, seed.draws
+    return None, seed[0] % WORD, seed[1] % WORD
+
+
+def _threshold(rate: float) -> int:
+    return int(rate * 65536 + 0.5)
 
 
 def _folded(sizes, shape) -> tuple[int, int, int] | None:

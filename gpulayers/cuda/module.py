@@ -14,6 +14,7 @@ disk, by the whole text (common.cuh and constants are pasted into it), options a
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -28,6 +29,7 @@ from .parameters import C_TYPES, Parameter, dtype_of, signatures
 FOLDER = Path(__file__).parent
 OPTIONS = ("--std=c++17",)
 INCLUDE = '#include "common.cuh"\n'
+_HEADER = re.compile(r'#include "(\w+\.cuh)"')  # What several sources share, and not all.
 MAX_GRID = (2**31 - 1, 65535, 65535)
 MAX_BLOCK = 1024  # Threads.
 SHARED_BY_DEFAULT = 48 * 1024  # Bytes; a kernel that wants more must say so.
@@ -58,7 +60,7 @@ class Module:
         return self._load(key, name, constants) if found is None else found
 
     def text(self, constants: dict) -> str:
-        """What the compiler reads: common.cuh, the constants, the source."""
+        """What the compiler reads: common.cuh, the constants, the source with its headers."""
         lines = [f'#line 1 "common.cuh"\n{_read("common.cuh")}']
         lines += [_define(name, value) for name, value in constants.items()]
         if "T" in constants:
@@ -66,11 +68,16 @@ class Module:
         return "\n".join(lines) + f'\n#line 1 "{self.stem}.cu"\n' + self.source()
 
     def source(self) -> str:
-        """The source itself, without its line that includes common.cuh."""
+        """The source itself, with other headers of this folder in the place of their lines."""
         text = _read(f"{self.stem}.cu")
         if INCLUDE not in text:
             raise ValueError(f"{self.stem}.cu must have the line {INCLUDE.strip()}.")
-        return text.replace(INCLUDE, "\n", 1)
+        lines = text.replace(INCLUDE, "\n", 1).split("\n")
+        for number, line in enumerate(lines, start=1):
+            if header := _HEADER.fullmatch(line):
+                back = f'#line {number + 1} "{self.stem}.cu"'
+                lines[number - 1] = f'#line 1 "{header[1]}"\n{_read(header[1])}\n{back}'
+        return "\n".join(lines)
 
     def parameters(self, name: str, constants: dict) -> list[Parameter]:
         """What a kernel takes."""
@@ -253,6 +260,12 @@ def blocks(count: int, per_block: int) -> int:
 def multiprocessors() -> int:
     """How many multiprocessors the current GPU has."""
     return _attributes(_current_device())["MultiProcessorCount"]
+
+
+def capability() -> int:
+    """The current GPU's compute capability: 75, 80, 90, ..."""
+    found = _attributes(_current_device())
+    return 10 * found["ComputeCapabilityMajor"] + found["ComputeCapabilityMinor"]
 
 
 def shared_memory_limit() -> int:

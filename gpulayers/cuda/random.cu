@@ -1,7 +1,7 @@
 // Random numbers from (seed, counter): the bits that gpulayers/arrays/philox.py, quantile.py and random.py define, so that NumPy
 // and a GPU make the same arrays.
 //
-// y: `count` elements of T, written in order.  A thread makes the numbers of one block of four words: eight from halves, or four from
+// start: NULL, or two words that are added to seed and counter (see dropout.cu).  y: `count` elements of T, written in order.  A thread makes the numbers of one block of four words: eight from halves, or four from
 // words for double.  Compiled with --fmad=false: every product and sum is rounded on its own.
 #include "common.cuh"
 
@@ -70,10 +70,11 @@ GL_DEVICE uint32 half_of(const uint64* words, int i) { return (uint32)(words[i /
 
 // min(u * width + low, top), with u uniform in [0, 1); `short_top` bounds what is rounded to 16 bits.
 extern "C" __global__ void __launch_bounds__(BLOCK) random_uniform(
-    T* y, long long count, uint64 seed, uint64 counter, A width, A low, A top, A short_top) {
+    T* y, long long count, const uint64* start, uint64 seed, uint64 counter, A width, A low, A top, A short_top) {
   const long long block = (long long)blockIdx.x * BLOCK + threadIdx.x;
   if (block * NUMBERS >= count) return;
   uint64 words[4];
+  if (start) seed += start[0], counter += start[1];
   gl::philox(seed, counter, block, words);
 #pragma unroll
   for (int i = 0; i < NUMBERS; i++) {
@@ -85,10 +86,11 @@ extern "C" __global__ void __launch_bounds__(BLOCK) random_uniform(
 
 // mean + stddev * quantile(part * c), with c uniform in (-1/2, 1/2).
 extern "C" __global__ void __launch_bounds__(BLOCK) random_normal(
-    T* y, long long count, uint64 seed, uint64 counter, double part, double stddev, double mean) {
+    T* y, long long count, const uint64* start, uint64 seed, uint64 counter, double part, double stddev, double mean) {
   const long long block = (long long)blockIdx.x * BLOCK + threadIdx.x;
   if (block * NUMBERS >= count) return;
   uint64 words[4];
+  if (start) seed += start[0], counter += start[1];
   gl::philox(seed, counter, block, words);
 #pragma unroll 1
   for (int i = 0; i < NUMBERS; i++) {

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from ..arrays import dtypes, random
-from ..arrays.philox import WORD
 from . import dropout
 from .module import Module, blocks, c_type, empty
 
@@ -54,8 +53,7 @@ def dropout_mask(stream, shape, dtype, rate):
 
 def _launch(name, stream, shape, kind, *parameters):
     y = empty(shape, kind)
-    seed, counter = (number % WORD for number in stream)
     numbers = 4 if c_type(kind) == "double" else 8  # Of one block of words.
-    kernel = _source.kernel(name, T=kind)
-    kernel(blocks(y.size, THREADS * numbers), THREADS, y, y.size, seed, counter, *parameters)
+    kernel, start = _source.kernel(name, T=kind), dropout.start_of(stream)
+    kernel(blocks(y.size, THREADS * numbers), THREADS, y, y.size, *start, *parameters)
     return y

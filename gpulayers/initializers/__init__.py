@@ -75,7 +75,9 @@ stft = STFTInitializer = STFT
 
 ALIASES = {"normal": RandomNormal, "uniform": RandomUniform, "zero": Zeros, "one": Ones}
 
-serialize = registry.serialize
+def serialize(initializer) -> dict:
+    """A description of an initializer that `deserialize`, and Keras, read."""
+    return registry.serialize(initializer)
 
 
 def deserialize(config, custom_objects: dict | None = None):

@@ -102,7 +102,8 @@ class Embedding(Quantization, LowRankAdaptation, Layer):
         rows = self.quantized["embeddings"].rows(indices)
         if self.lora_enabled:
             a, b = self._lora_factors
-            rows = rows + (self.lora_alpha / self.lora_rank) * (gather(a, indices) @ b.value)
+            product = namespace(a, b).matmul(gather(a, indices), b.value)
+            rows = rows + (self.lora_alpha / self.lora_rank) * product
         return rows
 
     def _keep(self, mode, shape):

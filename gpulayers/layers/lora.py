@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import devices
+from ..arrays import devices, namespace
 from .tracking import own_variables
 
 
@@ -104,7 +104,7 @@ class LowRankAdaptation:
 
     def _correction(self):
         a, b = self._lora_factors
-        return (self.lora_alpha / self.lora_rank) * (a.value @ b.value)
+        return (self.lora_alpha / self.lora_rank) * namespace(a, b).matmul(a.value, b.value)
 
     def _as_it_counts(self, weight):
         """The weight with its correction."""

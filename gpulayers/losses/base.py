@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import config, registry, tree
 from ..arrays import as_array, dtypes, get_mask, is_array, lift, namespace
+from ..arrays.namespace import RANK, library
 from ..arrays.tape import TapeArray
 from ..naming import auto_name
 
@@ -136,7 +137,8 @@ class LossFunctionWrapper(Loss):
     def directly(self, y_true, y_pred):
         if (
             self._operation is None
-            or not type(y_pred) is type(y_true) is np.ndarray
+            or type(y_pred) is not type(y_true)
+            or type(y_pred) in RANK
             or y_pred.dtype != self.dtype
             or y_pred.ndim < 2
             or y_pred.size == 0
@@ -145,15 +147,19 @@ class LossFunctionWrapper(Loss):
         if self.keeps_integers:
             fits = y_true.dtype.kind in "iu" and y_true.shape == y_pred.shape[:-1]
         else:
-            fits = y_true.dtype is y_pred.dtype and y_true.shape == y_pred.shape
+            fits = y_true.dtype == y_pred.dtype and y_true.shape == y_pred.shape
         if not fits:
             return None
-        version, options = self._operation.version("numpy"), {}
+        name = "numpy" if type(y_pred) is np.ndarray else library(namespace(y_pred))
+        version, options = self._operation.version(name), {}
         options["from_logits"] = self._fn_kwargs.get("from_logits", False)
         made = version and version(y_true, y_pred, needs=(False, True), **options)
         if made is None or made is NotImplemented:
             return None
         losses, pullback = made
+        if type(losses) is not np.ndarray:
+            xp, size, shape = namespace(losses), losses.size, losses.shape
+            return xp.mean(losses), lambda g: pullback(xp.broadcast_to(g / size, shape))[1]
         mean = np.asarray(np.add.reduce(losses, None) / losses.size)
         return mean, lambda g: pullback(np.full(losses.shape, g / losses.size))[1]
 

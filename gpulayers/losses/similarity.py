@@ -51,7 +51,7 @@ def circle(
     if remove_diagonal:
         rows, columns = same.shape
         same = same & (xp.reshape(xp.arange(rows), (-1, 1)) != xp.arange(columns))
-    distance = xp.maximum(1.0 - y_pred @ xp.matrix_transpose(others), 0.0)
+    distance = xp.maximum(1.0 - xp.matmul(y_pred, xp.matrix_transpose(others)), 0.0)
     attract = gamma * xp.maximum(margin + distance, 0.0) * (distance - margin)
     repel = gamma * xp.maximum(1.0 + margin - distance, 0.0) * (1.0 - margin - distance)
     total = _log_sum_exp(xp, attract, same) + _log_sum_exp(xp, repel, different)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .. import config
-from ..arrays import as_array, dtypes, namespace
+from ..arrays import as_array, namespace
 from ..losses.base import check_shapes, squeeze_or_expand_to_same_rank
+from ..ops.matching import among_highest, equal_in_dtype, highest_alike, highest_is, on_its_side
 from .reduction import StandardMetric
 
 
@@ -15,7 +16,7 @@ def accuracy(y_true, y_pred):
         y_true, y_pred: arrays of one shape (a last axis of size 1 may be missing in one).
     """
     y_true, y_pred = _pair("accuracy", y_true, y_pred)
-    return _as_numbers(namespace(y_pred).astype(y_true, y_pred.dtype) == y_pred)
+    return _counted(equal_in_dtype, y_pred, y_true)
 
 
 def binary_accuracy(y_true, y_pred, threshold=0.5):
@@ -27,8 +28,7 @@ def binary_accuracy(y_true, y_pred, threshold=0.5):
         threshold: above which a prediction means 1.
     """
     y_true, y_pred = _pair("binary_accuracy", y_true, y_pred)
-    xp = namespace(y_pred)
-    return _as_numbers(xp.astype(y_pred > threshold, y_true.dtype) == y_true)
+    return _counted(on_its_side, y_pred, y_true, threshold=threshold)
 
 
 def categorical_accuracy(y_true, y_pred):
@@ -43,8 +43,7 @@ def categorical_accuracy(y_true, y_pred):
     y_pred = as_array(y_pred)
     y_true = as_array(y_true, like=y_pred)
     check_shapes("categorical_accuracy", y_true, y_pred)
-    xp = namespace(y_pred)
-    return _as_numbers(xp.argmax(y_true, axis=-1) == xp.argmax(y_pred, axis=-1))
+    return _counted(highest_alike, y_pred, y_true)
 
 
 def sparse_categorical_accuracy(y_true, y_pred):
@@ -57,15 +56,9 @@ def sparse_categorical_accuracy(y_true, y_pred):
     Returns an array of shape (batch, d0, ...), without a last axis of size 1.
     """
     y_true, y_pred = _one_for_each_row("sparse_categorical_accuracy", y_true, y_pred)
-    xp = namespace(y_pred)
-    found = xp.argmax(y_pred, axis=-1)
-    if dtypes.is_floating(y_true):
-        found = xp.astype(found, y_true.dtype)
-    elif y_true.dtype != found.dtype:
-        y_true = xp.astype(y_true, found.dtype)
-    right = _as_numbers(y_true == found)
+    right = _counted(highest_is, y_pred, y_true)
     if right.ndim > 1 and right.shape[-1] == 1:
-        right = xp.squeeze(right, axis=-1)
+        right = namespace(right).squeeze(right, axis=-1)
     return right
 
 
@@ -82,7 +75,8 @@ def top_k_categorical_accuracy(y_true, y_pred, k=5):
     y_pred = as_array(y_pred)
     y_true = as_array(y_true, like=y_pred)
     check_shapes("top_k_categorical_accuracy", y_true, y_pred)
-    return _in_top_k(namespace(y_pred).argmax(y_true, axis=-1), y_pred, k)
+    classes = namespace(y_true).argmax(y_true, axis=-1)
+    return _counted(among_highest, y_pred, classes, k=k)
 
 
 def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5, from_sorted_ids=False):
@@ -98,24 +92,11 @@ def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5, from_sorted_ids=False
     Returns an array of shape (batch, d0, ...).
     """
     y_true, y_pred = _one_for_each_row("sparse_top_k_categorical_accuracy", y_true, y_pred)
-    xp = namespace(y_pred)
     if not from_sorted_ids:
-        return _in_top_k(xp.astype(y_true, xp.int64), y_pred, k)
+        return _counted(among_highest, y_pred, y_true, k=k)
+    xp = namespace(y_pred)
     ids = xp.expand_dims(xp.astype(y_true, y_pred.dtype), axis=-1)
-    return _as_numbers(xp.any(ids == y_pred[..., :k], axis=-1))
-
-
-def _in_top_k(classes, scores, k):
-    """Whether fewer than k scores are above that of the class (a NaN is above none)."""
-    xp = namespace(scores)
-    count = scores.shape[-1]
-    known = (classes >= 0) & (classes < count)
-    at = xp.expand_dims(xp.clip(classes, 0, count - 1), axis=-1)
-    own = xp.take_along_axis(scores, at, axis=-1)
-    if dtypes.is_floating(own):
-        own = xp.where(xp.isnan(own), xp.full_like(own, -float("inf")), own)
-    above = xp.count_nonzero(scores > own, axis=-1)
-    return _as_numbers((above < k) & known)
+    return as_array(xp.any(ids == y_pred[..., :k], axis=-1), config.floatx())
 
 
 def _one_for_each_row(who, y_true, y_pred):
@@ -142,8 +123,9 @@ def _pair(who, y_true, y_pred):
     return y_true, y_pred
 
 
-def _as_numbers(x):
-    return as_array(x, config.floatx())
+def _counted(op, y_pred, y_true, **options):
+    dtype = config.floatx()
+    return as_array(op(y_pred, y_true, dtype=dtype, **options), dtype)
 
 
 class Accuracy(StandardMetric):

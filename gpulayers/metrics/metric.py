@@ -200,6 +200,6 @@ def _plain(x):
     if is_structure(x):
         return tree.map_structure(_plain, x)
     if not is_recorded(x):
-        return plain(x)
+        return plain(x.value if type(x) is Variable else x)
     value, mask = plain(x), get_mask(x)
     return value if mask is None else masked(value, plain(mask))

@@ -2,50 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from .. import tree
-from ..arrays import plain
-from ..losses import Loss
-from ..metrics import Mean, Metric
-from ..metrics.reduction import add
+from ..metrics import Metric
 from .identifiers import accuracy, crossentropy, get_loss, get_metric, resolve
+from .loss_terms import LossTracker, Term, placed
 from .outputs import Outputs
-
-
-class LossTracker(Mean):
-    """The mean of the losses of an epoch's batches, each weighted by its number of samples."""
-
-    def record(self, value, samples: int) -> None:
-        """Add the loss of one batch, an array of shape ()."""
-        value, total = plain(value), self.total.value
-        here = type(value) is type(total) or isinstance(value, np.generic)
-        if here and value.shape == () and value.dtype == total.dtype:
-            add(self.total, value * samples)
-            add(self.count, samples)
-        else:
-            self.update_state(value, sample_weight=samples)
-
-
-class Term(NamedTuple):
-    """One loss of the sum that training makes small."""
-
-    index: int  # Of the output.
-    loss: Loss
-    weight: Any
-    tracker: LossTracker | None
-
-    def weighted(self, value):
-        """The value of the loss times its weight.  Raises ValueError unless it is one number."""
-        if value.shape != ():
-            raise ValueError(
-                f"compile: the loss {self.loss.name!r} gave an array of shape "
-                f"{tuple(value.shape)}, but training needs one number: give it "
-                "reduction='sum_over_batch_size'."
-            )
-        return value if self.weight is None else value * self.weight
 
 
 class CompileLoss:
@@ -54,12 +17,17 @@ class CompileLoss:
     Args:
         loss: a loss (name, function, config or Loss) for all outputs, a list of one for each, a
             dict by output, or nested like the outputs; None where an output has no loss. A dict
-            may leave outputs out.
-        loss_weights: factors of the losses, given in the same ways; 1 by default.
+            may leave outputs out. Where the outputs have one array, a list of losses is their sum;
+            where they have a list or dict, one loss is given all of it: (y_true, y_pred) are then
+            such lists or dicts, and the library's own losses want arrays of one shape.
+        loss_weights: factors of the losses, given in the same ways; 1 by default. As many as
+            there are losses, or one for each output.
         output_names: the model's names of its outputs, None if it has none.
 
     Names are looked up at once; the outputs are known from the first batch on. With several
-    losses, each one's mean before weighting is a metric "<output>_loss".
+    losses, each one's mean before weighting is a metric "<output>_loss"; logs hold the last one of
+    an output that has several, as Keras's do. (Keras 3.15 leaves all but the first loss of a
+    model's only output out of the sum; here all count.)
 
     Raises TypeError or ValueError for unknown losses, and for what does not fit the outputs.
     """
@@ -93,24 +61,20 @@ class CompileLoss:
     def build(self, y_true, y_pred) -> None:
         """Give each output its loss.  Only the shapes of the arguments are looked at."""
         outputs = Outputs(y_pred, self._names)
-        chosen = [(i, loss) for i, loss in outputs.match(self._given, "loss") if loss is not None]
-        weights = {}
-        if self._weights is not None:
-            weights = dict(outputs.match(self._weights, "loss_weights"))
-            for index, weight in weights.items():  # NumPy's numbers would widen float32.
-                weights[index] = weight.item() if isinstance(weight, np.generic) else weight
-        wanted = [index for index, _ in chosen]
+        chosen = placed(outputs, self._given, self._weights)
+        wanted = list(dict.fromkeys(index for part in chosen for index in tree.flatten(part.at)))
         targets, predictions = _targets(outputs, y_true, wanted), tree.flatten(y_pred)
         terms = []
-        for index, loss in chosen:
+        for at, path, loss, weight in chosen:
             if isinstance(loss, str):
-                loss = crossentropy(loss, targets[index], predictions[index])
+                first = tree.flatten(at)[0]
+                loss = crossentropy(loss, targets[first], predictions[first])
             tracker = None
             if len(chosen) > 1:
-                tracker = LossTracker(name=f"{outputs.loss_name(index, loss.name)}_loss")
-            terms.append(Term(index, loss, weights.get(index), tracker))
+                tracker = LossTracker(name=f"{outputs.loss_name(at, path, loss.name)}_loss")
+            terms.append(Term(at, loss, weight, tracker))
         self.outputs, self.terms, self.wanted = outputs, terms, wanted
-        self.only = terms[0] if terms and outputs.paths == [()] else None
+        self.only = terms[0] if len(terms) == 1 and outputs.paths == [()] else None
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """The sum of the weighted losses, an array of shape (); None if no output has one.
@@ -129,10 +93,9 @@ class CompileLoss:
         weights = _sample_weights(self.outputs, sample_weight)
         total = None
         for term in self.terms:
-            i = term.index
-            value = term.loss(targets[i], predictions[i], weights[i])
+            value = term.value(targets, predictions, weights)
             if term.tracker is not None:
-                term.tracker.record(value, predictions[i].shape[0])
+                term.tracker.record(value, predictions[tree.flatten(term.at)[0]].shape[0])
             value = term.weighted(value)
             total = value if total is None else total + value
         return total

@@ -21,6 +21,7 @@ class Outputs:
         self.count = len(leaves)
         self.names = list(names) if names and len(names) == self.count else None
         self._structure = tree.map_structure(lambda _: "*", y_pred)
+        self.indices = tree.pack_sequence_as(y_pred, range(self.count))
         self._flat = all(len(path) <= 1 for path in self.paths)
         self._keyed = isinstance(y_pred, dict)
 
@@ -45,12 +46,40 @@ class Outputs:
             return [keys.index(name) for name in self.names]
         return list(range(self.count))
 
-    def loss_name(self, index: int, loss_name: str) -> str:
-        """The name under which the loss of one output of several is reported."""
-        path = self.paths[index]
+    def loss_name(self, at: Any, path: tuple, loss_name: str) -> str:
+        """The name under which the loss of one output (or of a structure of them) is reported.
+
+        Args:
+            at: the index of the output, or a structure of indices.
+            path: where that is.
+            loss_name: stands for an output without a name.
+        """
+        if tree.is_nested(at):
+            return "/".join(map(str, path)) or "_".join(self.names or [loss_name])
         if path and isinstance(path[-1], int):
-            path = (*path[:-1], self.names[index] if self.names else loss_name)
-        return "/".join(map(str, path)) or (self.names[index] if self.names else loss_name)
+            path = (*path[:-1], self.names[at] if self.names else loss_name)
+        return "/".join(map(str, path)) or (self.names[at] if self.names else loss_name)
+
+    def as_they_stand(self) -> list[int]:
+        """All outputs, those of a dict in the order in which it has them."""
+        return [self.paths.index(path) for path in _places(self._structure)]
+
+    def by_name(self, given: Any, argument: str) -> dict[int, Any] | None:
+        """The entries of a dict by the model's names of its outputs; None if it is no such dict.
+
+        Raises ValueError for a key that is no name.
+        """
+        if not isinstance(given, dict) or self._keyed:
+            return None
+        if not self.names:
+            return {0: next(iter(given.values()))} if self.count == len(given) == 1 else None
+        unknown = [key for key in given if key not in self.names]
+        if unknown:
+            raise ValueError(
+                f"compile: {argument} has the key {unknown[0]!r}, but the model's outputs are "
+                f"{self.names}."
+            )
+        return {self.names.index(key): part for key, part in given.items()}
 
     def match(self, given: Any, argument: str, is_entry=lambda _: False) -> list[tuple[int, Any]]:
         """Pairs (index of an output, entry of `given`), for what `compile` got per output.
@@ -64,9 +93,13 @@ class Outputs:
         Raises ValueError if `given` does not fit the outputs.
         """
         if not tree.is_nested(given):
-            return [(self.paths.index(path), given) for path in _places(self._structure)]
-        if isinstance(given, dict) and not self._keyed and self.names:
-            return self._match_names(given, argument, is_entry)
+            return [(index, given) for index in self.as_they_stand()]
+        named = self.by_name(given, argument)
+        if named is not None:
+            return [
+                (index, _single(entry, f"{argument}{tree_place((key,))}", is_entry))
+                for key, (index, entry) in zip(given, named.items(), strict=True)
+            ]
         if not tree.is_nested(self._structure):
             given = given if isinstance(given, (list, tuple)) else list(given.values())
             self._check_count(given, argument)
@@ -81,25 +114,25 @@ class Outputs:
         self._descend(given, self._structure, (), argument, is_entry, found)
         return [(self.paths.index(path), entry) for path, entry in found.items()]
 
-    def _match_names(self, given, argument, is_entry):
-        unknown = [key for key in given if key not in self.names]
-        if unknown:
-            raise ValueError(
-                f"compile: {argument} has the key {unknown[0]!r}, but the model's outputs are "
-                f"{self.names}."
-            )
-        return [
-            (self.names.index(key), _single(entry, f"{argument}[{key!r}]", is_entry))
-            for key, entry in given.items()
-        ]
-
     def _check_count(self, given, argument):
         if len(given) != self.count:
-            raise ValueError(
-                f"compile: {argument} has {len(given)} entries, but the model has {self.count} "
-                f"output{'s' if self.count > 1 else ''}{self._listed()}: give one entry for each, "
-                "None where there is none."
-            )
+            self.raise_count(argument, len(given), self.count)
+
+    def raise_count(self, argument: str, given: int, expected: int):
+        """Say that `argument` has the wrong number of entries."""
+        raise ValueError(
+            f"compile: {argument} has {given} entries, but the model has {expected} "
+            f"output{'s' if expected > 1 else ''}"
+            f"{self._listed() if expected == self.count else ' there'}: give one entry for each, "
+            "None where there is none."
+        )
+
+    def raise_unknown(self, argument: str, path: tuple):
+        """Say that the outputs have no such place."""
+        raise ValueError(
+            f"compile: {argument}{tree_place(path)} can't be found in the model's output, which "
+            f"has the structure {self._structure}."
+        )
 
     def _listed(self):
         return f" {self.names}" if self.names else ""
@@ -122,10 +155,7 @@ class Outputs:
         for key, part in parts:
             known = fits and (key in structure if isinstance(given, dict) else key < len(structure))
             if not known:
-                raise ValueError(
-                    f"compile: {argument}{tree_place((*path, key))} can't be found in the model's "
-                    f"output, which has the structure {self._structure}."
-                )
+                self.raise_unknown(argument, (*path, key))
             self._descend(part, structure[key], (*path, key), argument, is_entry, found)
 
     def align(self, given: Any, argument: str, wanted: list[int] | None = None) -> list:

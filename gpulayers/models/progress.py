@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Iterable
 
-from ..callbacks.printing import is_interactive_logging_enabled, say
+from ..callbacks.printing import say
+from ..config import is_interactive_logging_enabled
 
 _BOLD, _GREEN, _GREY, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[37m", "\x1b[0m"
 _SHORTEST_BAR = 5

@@ -170,14 +170,22 @@ class Sequential(Model):
             inputs = masked(inputs, mask)
         x = inputs
         if self._tensors and not hasattr(x, "shape"):
-            raise TypeError(
-                f"Sequential {self.name!r}: expected one array, got a {type(x).__name__}."
-            )
+            x = self._only_array(x)
         if self._tensors and len(x.shape) != len(self._tensors[0].shape):
             x = ranked(self, x, self._tensors[0])
         for layer in self._stack:
             x = layer(x)
         return x
+
+    def _only_array(self, inputs):
+        """The array in a list, tuple or dict of one, as data may come."""
+        leaves = tree.flatten(inputs)
+        if len(leaves) != 1 or not hasattr(leaves[0], "shape"):
+            raise TypeError(
+                f"Sequential {self.name!r}: expected one array, got a {type(inputs).__name__}"
+                f"{f' of {len(leaves)}' if tree.is_nested(inputs) else ''}."
+            )
+        return leaves[0]
 
     def compute_output_shape(self, input_shape):
         shape = input_shape

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from .. import config, registry, tree
-from ..arrays import Tape, as_array, dtypes, get_mask, is_recorded, namespace, plain
+from ..arrays import Tape, as_array, devices, dtypes, get_mask, is_recorded, namespace, plain
 from ..layers.tracking import STRUCTURE, parts, remembered, unique
 from ..metrics import Metric
 from .compiling import CompileLoss, CompileMetrics, LossTracker
@@ -19,7 +19,9 @@ from .planned_step import PlannedStep
 class Compiled:
     """What `compile` made: kept apart, for none of it is a part of the model."""
 
-    __slots__ = ("arguments", "loss", "loss_tracker", "metrics", "planned_step", "ready_for")
+    __slots__ = (
+        *("arguments", "captured", "loss", "loss_tracker", "metrics", "planned_step", "ready_for"),
+    )
 
     def __init__(self, arguments: dict, output_names: list[str] | None):
         self.arguments = arguments
@@ -30,6 +32,7 @@ class Compiled:
         self.metrics = CompileMetrics(*given, output_names, self.loss) if has_metrics else None
         self.loss_tracker = LossTracker(name="loss")
         self.planned_step: PlannedStep | None = None
+        self.captured = None  # CapturedSteps, on a GPU.
         self.ready_for = -1  # The version of the layers' structure for which all is built.
 
     def all_metrics(self) -> list:
@@ -73,7 +76,11 @@ class Steps:
             metrics: a list of metrics (names, functions, `Metric` instances) for a single output;
                 a list of such lists, or a dict, for several. "accuracy" picks one by the shapes.
             weighted_metrics: the same, for metrics in which sample and class weights count.
-            run_eagerly, jit_compile: accepted for Keras's sake; every step runs eagerly.
+            run_eagerly: accepted for Keras's sake; wins over `jit_compile`.
+            jit_compile: True lets a model on a GPU capture its steps, one for each shape of
+                batches, and make them without Python: what layers do to their own attributes, and
+                print, happens once then. Steps that cannot be captured run as usual, with a
+                warning. "auto" and False capture nothing.
             steps_per_execution: batches between two calls of the callbacks' batch methods.
             auto_scale_loss: scale the loss under the policy "mixed_float16", so that small
                 gradients do not vanish (`LossScaleOptimizer`).
@@ -311,7 +318,7 @@ class Steps:
 
         Undone is what a forward pass changes (moving statistics, seeds); the optimizer comes last.
         """
-        return self._undone_if_it_raises(self.train_step)
+        return self._captured("train", self._undone_if_it_raises(self.train_step))
 
     def _silent_function(self, verb: str):
         """`make_train_function` ("train") or the like without logs; None if a subclass has its own.
@@ -322,8 +329,21 @@ class Steps:
         if any(getattr(type(self), way) is not getattr(Steps, way) for way in ways):
             return None
         if verb == "test":
-            return lambda data: self._examine(data, self._update_metrics)
-        return self._undone_if_it_raises(lambda data: self._learn(data, self._update_metrics))
+            step = lambda data: self._examine(data, self._update_metrics)
+        else:
+            step = self._undone_if_it_raises(lambda data: self._learn(data, self._update_metrics))
+        return self._captured(verb, step, silent=True)
+
+    def _captured(self, verb: str, step, silent: bool = False):
+        """`step` as a CUDA graph, where `compile` was asked for one and the model is on a GPU."""
+        weights = self.weights if self.jit_compile else ()
+        if not weights or not devices.is_cupy(weights[0]._value):
+            return step
+        if self._compiled.captured is None:
+            from .captured_steps import CapturedSteps
+
+            self._compiled.captured = CapturedSteps(self)
+        return self._compiled.captured.function(verb, step, silent)
 
     def _undone_if_it_raises(self, step):
         def run(data):
@@ -339,11 +359,11 @@ class Steps:
 
     def make_test_function(self, force: bool = False):
         """The function of a batch that `evaluate` calls: `test_step`."""
-        return self.test_step
+        return self._captured("test", self.test_step)
 
     def make_predict_function(self, force: bool = False):
         """The function of a batch that `predict` calls: `predict_step`."""
-        return self.predict_step
+        return self._captured("predict", self.predict_step)
 
 
 @remembered
@@ -357,8 +377,10 @@ def _metrics_of_layers(model) -> list[Metric]:
 
 @remembered
 def _changed_by_calls(model) -> list:
-    """The variables that a forward pass may change: moving statistics, seeds."""
-    return [variable for variable in model.variables if not variable.created_trainable]
+    """The variables that a forward pass may change: moving statistics, seeds, some kernels."""
+    layers = model._flatten_layers()
+    found = [variable for layer in layers for variable in getattr(layer, "_overwritten", ())]
+    return found + [variable for variable in model.variables if not variable.created_trainable]
 
 
 @cache
@@ -379,4 +401,4 @@ def _samples(x) -> int:
     """The number of samples in a batch of inputs."""
     if not tree.is_nested(x):
         return x.shape[0]
-    return next(leaf for leaf in tree.traverse(x) if leaf is not None).shape[0]
+    return next(leaf for leaf in tree.leaves(x) if leaf is not None).shape[0]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from .. import tree
+from .. import config, tree
 from ..arrays import devices, namespace
 from ..callbacks import CallbackList, History, ProgbarLogger
 from ..callbacks.logs import Logs
@@ -80,6 +81,7 @@ class Trainer(Steps):
             (x, y, sample_weight), validation_data = train_validation_split(
                 (x, y, sample_weight), validation_split
             )
+        epochs = _at_most(epochs, config.max_epochs(), "epochs")
         batches = self._batches(
             x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight
         )
@@ -328,7 +330,7 @@ class Trainer(Steps):
             )
 
     def _batches(self, x, y, sample_weight, batch_size, steps, shuffle=False, class_weight=None):
-        return make_batches(
+        batches = make_batches(
             x,
             y,
             sample_weight,
@@ -338,6 +340,10 @@ class Trainer(Steps):
             class_weight=class_weight,
             device=device_of(self),
         )
+        limit = config.max_steps_per_epoch()
+        if limit is not None and _at_most(batches.num_batches, limit, "steps_per_epoch") == limit:
+            batches.steps = limit
+        return batches
 
     def _one_batch(self, verb, x, y=None, sample_weight=None, class_weight=None):
         """The arguments of `train_on_batch` and the like as a batch on the model's device."""
@@ -394,6 +400,14 @@ def _check_loop(epochs, initial_epoch, validation_freq) -> None:
             "fit: validation_freq must be a positive integer or a list of epochs, got "
             f"{validation_freq!r}."
         )
+
+
+def _at_most(value: int | None, limit: int | None, name: str) -> int | None:
+    """`value`, or the limit that `config` sets, with a warning where that is lower."""
+    if limit is None or (value is not None and value <= limit):
+        return value
+    warnings.warn(f"config.set_max_{name}: {name} is limited to {limit}.", stacklevel=4)
+    return limit
 
 
 def _is_due(epoch: int, validation_freq) -> bool:

@@ -135,7 +135,8 @@ def _in_its_dtype(op, x, gamma, beta, **options):
     """
     short = is_short(x)
     inner = cast(x, "float32") if short else x
-    dtype = dtypes.name(wide(inner).dtype)
+    dtype = dtypes.name(inner.dtype)
+    dtype = "float32" if dtype in dtypes.SHORT_FLOATS else dtype
     gamma, beta = (None if w is None else cast(w, dtype) for w in (gamma, beta))
     out = op(inner, gamma, beta, **options)
     return cast(out, dtypes.name(x.dtype)) if short else out

@@ -57,7 +57,7 @@ class Step:
 
 @dataclass(slots=True)
 class Made:
-    """What a `Step` gave: new weights, Nadam's new product, and with a guard (scale, good, count)."""
+    """What a `Step` gave: weights, Nadam's product, and with a guard its (scale, good, count)."""
 
     weights: list
     product: object = None
@@ -323,6 +323,6 @@ def orthogonalized(matrix, coefficients, iterations: int):
     x = xp.matrix_transpose(matrix) if tall else matrix
     x = x / (xp.sqrt(xp.sum(x * x)) + 1e-7)
     for _ in range(iterations):
-        square = x @ xp.matrix_transpose(x)
-        x = x * a + (square * b + (square * c) @ square) @ x
+        square = xp.matmul(x, xp.matrix_transpose(x))
+        x = x * a + xp.matmul(square * b + xp.matmul(square * c, square), x)
     return xp.matrix_transpose(x) if tall else x

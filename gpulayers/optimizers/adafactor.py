@@ -77,7 +77,6 @@ class Adafactor(RuleOptimizer):
     def _rule(self, kind, learning_rate):
         numbers = {
             "learning_rate": learning_rate,
-            "step": self._updates_made() + 1,
             "relative_step": self.relative_step and not callable(self._learning_rate),
             "decay": self.beta_2_decay,
             "epsilon_1": self.epsilon_1,

@@ -38,7 +38,6 @@ class Moments(RuleOptimizer):
         """What all rules with two moments take."""
         return {
             "learning_rate": learning_rate,
-            "step": self._updates_made() + 1,
             "beta_1": self.beta_1,
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,
@@ -165,11 +164,12 @@ class Nadam(Moments):
                 1.0, dtype=dtype, trainable=False, path=f"{self.name}/product"
             )
 
-    def _update_all(self, grads, variables, learning_rate) -> None:
-        product = self._u_product
-        factor = rules.nadam_momentum(self._updates_made() + 1, self.beta_1, product)
-        product.assign(product * factor)
-        super()._update_all(grads, variables, learning_rate)
+    def _advance(self, product=None) -> None:
+        now = self._u_product
+        if product is None:
+            factor = rules.nadam_momentum(self._updates_made() + 1, self.beta_1, now)
+            product = now._value * factor
+        now.assign(product)
 
     def _rule(self, kind, learning_rate):
         product = self._u_product._value

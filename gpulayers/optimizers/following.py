@@ -7,6 +7,7 @@ from operator import is_
 import numpy as np
 
 from ..arrays import Variable, dtypes, namespace, plain
+from ..arrays.namespace import library, plain_namespace
 from ..ops.optimizer import ELEMENTWISE
 from .state import OptimizerState
 
@@ -54,6 +55,18 @@ class EndToEnd:
             variable.replace(part)
 
 
+def at_once(rule, variables):
+    """What makes a step of all these weights at once, if their library has it; else None.
+
+    It has `together` for steps, and `add` for gradients.
+    """
+    value = variables[0]._value
+    if type(value) is np.ndarray or any(type(v._value) is not type(value) for v in variables):
+        return None
+    version = rule.version(library(plain_namespace(value)))
+    return version if hasattr(version, "together") else None
+
+
 class Follower(OptimizerState):
     """Weights and slots that follow rules of `ops.optimizer`."""
 
@@ -94,8 +107,39 @@ class Follower(OptimizerState):
             return value if self._own.get(id(slot)) is value else value.copy()
         return value
 
+    def _rewritable(self, slot):
+        """The array of a slot, which a step may write in; None for None."""
+        if slot is None:
+            return None
+        value = slot._value
+        if self._own.get(id(slot)) is not value:
+            value = self._own[id(slot)] = value.copy()
+        slot.replace(value)  # Even if it has it: a captured step notes which Variables change.
+        return value
+
+    def _rewritable_lists(self, lists, variables) -> list[list | None]:
+        """For each list of slots the arrays of these weights; None for an empty one."""
+        columns = zip(*(self._slots(lists, v) for v in variables), strict=True)
+        return [None if c[0] is None else [self._rewritable(one) for one in c] for c in columns]
+
+    def _follow_at_once(self, rule, gradients, variables, lists, numbers) -> bool:
+        """`_follow_all`, where the library makes all steps at once; else nothing, and False."""
+        version = at_once(rule, variables)
+        if version is None:
+            return False
+        weights, slots = [v._value for v in variables], self._rewritable_lists(lists, variables)
+        gradients = gradients and [plain(g) for g in gradients]
+        made = version.together(weights, gradients, slots, **numbers)
+        if made is NotImplemented:
+            return False
+        for variable, value in zip(variables, made.weights, strict=True):
+            variable.replace(value)
+        return True
+
     def _follow_all(self, rule, gradients, variables, lists, **numbers) -> None:
         """`_follow` for several weights; slots come from `lists`, each empty or one per weight."""
+        if self._follow_at_once(rule, gradients, variables, lists, numbers):
+            return
         key = (rule, *map(id, variables))
         plan = self._plans.get(key)
         if plan is None:

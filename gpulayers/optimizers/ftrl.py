@@ -65,11 +65,12 @@ class Ftrl(RuleOptimizer):
         )
 
     def _rule(self, kind, learning_rate):
+        l2 = self.l2_regularization_strength
         numbers = {
             "learning_rate": learning_rate,
             "exponent": -self.learning_rate_power,
             "l1": self.l1_regularization_strength,
-            "l2": self.l2_regularization_strength + self.beta / (2 * learning_rate),
+            "l2": l2 + self.beta / (2 * learning_rate) if self.beta else l2,
             "shrinkage": self.l2_shrinkage_regularization_strength,
         }
         return rules.ftrl, (self._accumulators, self._linears), numbers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrays import Variable
+from ..arrays.capturing import ACTIVE, refuse
 
 
 class HostNumber:
@@ -17,6 +18,8 @@ class HostNumber:
 
     def read(self):
         """The number, as a Python int or float."""
+        if ACTIVE:
+            refuse(f"{self.variable.path} is read as a Python number.")
         value = self.variable._value
         if value is not self._seen:
             self._seen, self._number = value, self._kind(value)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .. import registry
-from ..arrays import namespace, plain
+from ..arrays import plain
+from ..ops.casting import all_finite
 from .optimizer import Optimizer
 from .settings import SHARED, check_number
 
@@ -81,6 +82,8 @@ class LossScaleOptimizer(Optimizer):
         # Whether a step is skipped only the device knows; so only it can count them.
         known = self.counts_on_device or type(variables[0]._value) is not np.ndarray
         self.inner_optimizer.counts_on_device = known
+        if known and self._apply_at_once(grads, variables) is not None:
+            return
 
         def step():
             scale = self.dynamic_scale._value
@@ -94,6 +97,25 @@ class LossScaleOptimizer(Optimizer):
 
         self._choose(self.check_finite(grads), step, lambda: self._rescale(0.5))
 
+    def _apply_at_once(self, grads, variables, guard=None):
+        inner = self.inner_optimizer
+        if any(g is None for g in grads):
+            return None
+        if any(v.overwrite_with_gradient or v.constraint is not None for v in variables):
+            return None
+        inner._move(variables[0].home)
+        grads, variables = inner._present(grads, variables)
+        guard = self.dynamic_scale._value, self.step_counter._value, self.dynamic_growth_steps
+        made = inner._apply_at_once(grads, variables, guard)
+        if made is not None:
+            of_guard = self.dynamic_scale, self.step_counter, inner._iterations
+            for variable, value in zip(of_guard, made.guard, strict=True):
+                variable.replace(value)
+        return made
+
+    def _disown(self) -> None:
+        self.inner_optimizer._disown()
+
     def _rescale(self, factor: float) -> None:
         self.step_counter.assign(self.step_counter * 0)
         self.dynamic_scale.assign(self.dynamic_scale * factor)
@@ -103,12 +125,8 @@ class LossScaleOptimizer(Optimizer):
 
     def check_finite(self, grads):
         """Whether all elements of all gradients are finite, as an array without axes."""
-        finite = True
-        for g in grads:
-            if g is not None:
-                xp = namespace(g)
-                finite = xp.all(xp.isfinite(plain(g))) & finite
-        return finite
+        found = [plain(g) for g in grads if g is not None]
+        return all_finite(*found) if found else True
 
     @property
     def learning_rate(self):

@@ -193,6 +193,10 @@ class MultiOptimizer(Optimizer):
                 optimizer.apply(pulls, own)
         self._count.increment()
 
+    def _disown(self) -> None:
+        for optimizer in self._inner_optimizers:
+            optimizer._disown()
+
     def finalize_variable_values(self, var_list) -> None:
         """As each optimizer does with its weights."""
         self._check_known(var_list)

@@ -105,7 +105,6 @@ class Muon(RuleOptimizer):
         if kind == "adam":
             numbers = {
                 "learning_rate": learning_rate * self.adam_lr_ratio,
-                "step": self._updates_made() + 1,
                 "beta_1": self.adam_beta_1,
                 "beta_2": self.adam_beta_2,
                 "epsilon": self.epsilon,

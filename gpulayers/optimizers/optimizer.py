@@ -9,6 +9,7 @@ import numpy as np
 from .. import registry
 from ..arrays import Variable, devices, namespace, plain
 from ..naming import auto_name
+from ..ops.optimizer import Made
 from . import clipping
 from .averaging import Averages
 from .settings import SHARED, check_shared, own_settings
@@ -129,17 +130,30 @@ class Optimizer(WeightDecay, Averages):
         if [v for v in variables if v.overwrite_with_gradient]:
             grads, variables = self._overwrite(grads, variables)
         if grads:
-            if self.loss_scale_factor is not None:
-                grads = [g / self.loss_scale_factor for g in grads]
-            if self.gradient_accumulation_steps:
-                self._accumulate(grads, variables)
-            else:
-                self._update(grads, variables)
-            if self.use_ema:
-                self._average()
+            if self._apply_at_once(grads, variables) is None:
+                self._apply_by_parts(grads, variables)
             for variable in [v for v in variables if v.constraint is not None]:
                 variable.assign(variable.constraint(variable.value))
         self._count.increment()
+
+    def _apply_at_once(self, grads, variables, guard=None) -> Made | None:
+        """Make the whole step in one pass over the weights, on a device that can; else None.
+
+        Args:
+            guard: (scale, good, growth) of a `LossScaleOptimizer`.
+        """
+        return None
+
+    def _apply_by_parts(self, grads, variables) -> None:
+        """Make the step, one operation after the other."""
+        if self.loss_scale_factor is not None:
+            grads = [g / self.loss_scale_factor for g in grads]
+        if self.gradient_accumulation_steps:
+            self._accumulate(grads, variables)
+        else:
+            self._update(grads, variables)
+        if self.use_ema:
+            self._average()
 
     def _variables_for(self, grads, variables):
         if variables is None:

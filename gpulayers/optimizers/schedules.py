@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 
 from .. import config, registry
-from ..arrays import as_array, dtypes, namespace
+from ..arrays import Variable, as_array, devices, dtypes, namespace
+from ..arrays.variable import plain_value
 from .settings import check_number
 
 
 class LearningRateSchedule:
     """Base class: a subclass defines `__call__(step)` and `get_config()`.
 
-    `step` is an array without axes (an integer), the count of steps made so far.
+    `step` is an array without axes (an integer), the count of steps made so far. The schedules
+    below take for every number also an array without axes, or a Variable, which they then follow.
     """
 
     def __call__(self, step):
@@ -27,6 +29,19 @@ class LearningRateSchedule:
     def from_config(cls, config: dict) -> LearningRateSchedule:
         """The schedule that `get_config` described."""
         return cls(**config)
+
+
+class _Setting:
+    """A number of a schedule; where it was given as a Variable, that Variable's number now."""
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __set__(self, schedule, value):
+        schedule.__dict__[self.name] = value
+
+    def __get__(self, schedule, owner=None):
+        return self if schedule is None else _number_in(schedule.__dict__[self.name])
 
 
 def _time(step):
@@ -53,6 +68,10 @@ class ExponentialDecay(LearningRateSchedule):
 
     Raises TypeError or ValueError unless `decay_steps` is a positive number.
     """
+
+    initial_learning_rate = _Setting()
+    decay_steps = _Setting()
+    decay_rate = _Setting()
 
     def __init__(
         self,
@@ -90,14 +109,15 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
     Args:
         boundaries: steps, in rising order.
-        values: rates, one more than boundaries.
+        values: rates, one more than boundaries; these numbers are read once.
         name: for messages.
 
     Raises ValueError for another number of values, or boundaries that do not rise.
     """
 
     def __init__(self, boundaries, values, name="PiecewiseConstant"):
-        boundaries, values = list(boundaries), list(values)
+        boundaries = [_number_in(_real(self, "boundaries", step)) for step in boundaries]
+        values = [_number_in(_real(self, "values", rate)) for rate in values]
         if len(boundaries) != len(values) - 1:
             raise ValueError(
                 f"PiecewiseConstantDecay: expected one value more than boundaries, got "
@@ -134,6 +154,11 @@ class PolynomialDecay(LearningRateSchedule):
 
     Raises TypeError or ValueError unless `decay_steps` is a positive number.
     """
+
+    initial_learning_rate = _Setting()
+    decay_steps = _Setting()
+    end_learning_rate = _Setting()
+    power = _Setting()
 
     def __init__(
         self,
@@ -185,6 +210,10 @@ class InverseTimeDecay(LearningRateSchedule):
     Raises TypeError or ValueError unless `decay_steps` is a positive number.
     """
 
+    initial_learning_rate = _Setting()
+    decay_steps = _Setting()
+    decay_rate = _Setting()
+
     def __init__(
         self,
         initial_learning_rate,
@@ -230,6 +259,12 @@ class CosineDecay(LearningRateSchedule):
     Raises TypeError or ValueError unless `decay_steps` is a positive number.
     Source: Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983
     """
+
+    initial_learning_rate = _Setting()
+    decay_steps = _Setting()
+    alpha = _Setting()
+    warmup_target = _Setting()
+    warmup_steps = _Setting()
 
     def __init__(
         self,
@@ -289,6 +324,12 @@ class CosineDecayRestarts(LearningRateSchedule):
     Source: Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983
     """
 
+    initial_learning_rate = _Setting()
+    first_decay_steps = _Setting()
+    t_mul = _Setting()
+    m_mul = _Setting()
+    alpha = _Setting()
+
     def __init__(
         self,
         initial_learning_rate,
@@ -331,16 +372,23 @@ class CosineDecayRestarts(LearningRateSchedule):
 
 
 def _positive(schedule, name, value):
-    who = type(schedule).__name__
-    check_number(who, name, value)
-    if value <= 0:
-        raise ValueError(f"{who}: {name} must be positive, got {value!r}.")
-    return value
+    who, number = type(schedule).__name__, _number_in(value)
+    check_number(who, name, number)
+    if number <= 0:
+        raise ValueError(f"{who}: {name} must be positive, got {number!r}.")
+    return value if type(value) is Variable else number
 
 
 def _real(schedule, name, value, optional=False):
-    check_number(type(schedule).__name__, name, value, low=-math.inf, optional=optional)
-    return value
+    number = _number_in(value)
+    check_number(type(schedule).__name__, name, number, low=-math.inf, optional=optional)
+    return value if type(value) is Variable else number
+
+
+def _number_in(value):
+    """The number in a Variable or in an array without axes; anything else as it is."""
+    value = plain_value(value)
+    return devices.to_numpy(value).item() if getattr(value, "shape", None) == () else value
 
 
 def serialize(learning_rate_schedule: LearningRateSchedule) -> dict:

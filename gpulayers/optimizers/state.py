@@ -172,6 +172,10 @@ class OptimizerState:
         for i, variable in enumerate(variables):
             variable.assign(store[str(i)])
 
+    def _disown(self) -> None:
+        """All slots' arrays may be somebody else's now: they are copied before they change."""
+        self._own.clear()
+
     def _choose(self, condition, then, otherwise) -> None:
         """Do `then` if the condition holds, else `otherwise`.
 
@@ -181,6 +185,7 @@ class OptimizerState:
         if isinstance(condition, (bool, np.bool_)):
             return then() if condition else otherwise()
         condition = plain(condition)
+        self._disown()  # `then` must not write in what `otherwise` starts from.
         variables = [*self.variables, *self._trainable_variables]
         before = [v._value for v in variables]
         then()

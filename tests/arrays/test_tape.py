@@ -6,11 +6,13 @@ import gc
 import threading
 import weakref
 
+import array_api_strict as strict
 import numpy as np
 import pytest
 
 import gpulayers as gl
 from gpulayers.arrays import Tape, Variable, is_recorded, namespace, plain, value_and_grad
+from gpulayers.ops.batch_normalization import normalized_in_batch
 
 
 def test_gradient_of_variables_and_watched_arrays():
@@ -224,3 +226,14 @@ def test_values_are_kept_only_where_a_pullback_names_them():
 def test_a_tape_cannot_be_entered_twice():
     with Tape() as tape, pytest.raises(RuntimeError, match="already recording"), tape:
         pass
+
+
+def test_missing_gradients_of_several_results_lie_beside_the_others():
+    device = strict.Device("device1")
+    x = strict.asarray([1.0, -2.0], device=device)
+    with Tape() as tape:
+        watched = tape.watch(x)
+        column = namespace(watched).expand_dims(watched, axis=1)
+        out, *_ = normalized_in_batch(column, axis=-1, epsilon=1.0)
+    grad = tape.gradient(out, watched)
+    assert grad.device == device

@@ -5,6 +5,7 @@ libraries that are not installed by default.
 """
 
 import inspect
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -51,12 +52,28 @@ def case(name, *inputs, options=None, **how):
     return name, given, inputs, how
 
 
+def made(name, options, dtype=None):
+    """A new layer; layers among its arguments are new, too."""
+    options = deepcopy(options)
+    for value in options.values():
+        if isinstance(value, layers.Layer):
+            value.dtype_policy = dtype
+    return getattr(layers, name)(**options, dtype=dtype)
+
+
+def trained(layer, *xs, **options):
+    return called(layer, *xs, **{"training": True, **options})
+
+
 CASES = [
     case("Activation", SERIES, options={"activation": "gelu"}, mask=MASK),
     case("ActivityRegularization", VECTORS, options={"l1": 0.1, "l2": 0.2}),
     case("Add", *PAIR),
     case("AlphaDropout", SERIES, options={"rate": 0.4, "seed": 5}),
     case("Average", *PAIR),
+    case("BatchNormalization", IMAGES, options={"epsilon": 0.1}, unknown=(0, 1)),
+    case("BatchNormalization", IMAGES, options={"axis": 1, "epsilon": 0.1}, call=trained),
+    case("BatchNormalization", SERIES, options={"scale": False}, call=trained, mask=MASK),
     case("Concatenate", *PAIR, options={"axis": 1}),
     case("Cropping1D", SERIES, options={"cropping": (1, 2)}, unknown=(0, 1)),
     case("Cropping2D", IMAGES, options={"cropping": ((1, 0), (2, 1))}, unknown=(0, 1, 2)),
@@ -75,8 +92,12 @@ CASES = [
     case("Flatten", VOLUMES, options={"data_format": "channels_first"}),
     case("GaussianDropout", VECTORS, options={"rate": 0.4, "seed": 5}),
     case("GaussianNoise", VECTORS, options={"stddev": 0.4, "seed": 5}),
+    case("GroupNormalization", IMAGES, options={"groups": 2}, unknown=(0, 1)),
+    case("GroupNormalization", SERIES, options={"groups": -1, "axis": 1}, mask=MASK),
     case("Identity", SERIES, mask=MASK),
     case("Lambda", SERIES, options={"function": squared}),
+    case("LayerNormalization", SERIES, unknown=(0, 1), mask=MASK),
+    case("LayerNormalization", IMAGES, options={"axis": (1, -1), "center": False}),
     case("LeakyReLU", VECTORS, options={"negative_slope": 0.2}),
     case("Masking", SERIES, options={"mask_value": 0.25}),
     case("Maximum", *PAIR),
@@ -84,6 +105,7 @@ CASES = [
     case("Multiply", *PAIR, unknown=(0, 1)),
     case("PReLU", SERIES, options={"shared_axes": [1], "alpha_initializer": "glorot_normal"}),
     case("Permute", IMAGES, options={"dims": (3, 1, 2)}, unknown=(0, 1)),
+    case("RMSNormalization", SERIES, options={"axis": 1}),
     case("ReLU", VECTORS, options={"max_value": 0.5, "negative_slope": 0.2, "threshold": 0.1}),
     case("RepeatVector", VECTORS, options={"n": 3}),
     case("Reshape", SERIES, options={"target_shape": (3, -1)}),
@@ -92,7 +114,10 @@ CASES = [
     case("SpatialDropout1D", SERIES, options={"rate": 0.4, "seed": 5}),
     case("SpatialDropout2D", IMAGES, options={"rate": 0.4, "seed": 5}),
     case("SpatialDropout3D", VOLUMES, options={"rate": 0.4, "seed": 5}),
+    case("SpectralNormalization", VECTORS,
+         options={"layer": layers.Dense(3), "power_iterations": 2}),
     case("Subtract", *PAIR),
+    case("UnitNormalization", SERIES, options={"axis": [1, 2]}, mask=MASK),
     case("UpSampling1D", SERIES, options={"size": 2}, unknown=(0, 1)),
     case("UpSampling2D", IMAGES, options={"size": (2, 3)}, unknown=(0, 1)),
     case("UpSampling2D", IMAGES, options={"size": (2, 1), "interpolation": "bicubic"}),
@@ -123,7 +148,7 @@ def test_every_way(name, options, inputs, how, xp):
     """Results, shapes, gradients, configs, masks and 16-bit policies: see `check_layer`."""
 
     def make(dtype):
-        return getattr(layers, name)(**options, dtype=dtype)
+        return made(name, options, dtype)
 
     check_layer(make, *inputs, xp=xp, **{"gradient": xp.name == "numpy", **how})
 
@@ -134,7 +159,7 @@ def test_a_seed_repeats_everything(name, options, inputs, how, xp):
 
     def run(asarray):
         utils.set_random_seed(11)
-        layer = getattr(layers, name)(**options)
+        layer = made(name, options)
         arrays = [asarray(_single(a)) for a in inputs]
         call = how.get("call", called)
         return [call(layer, *arrays, training=True) for _ in range(2)]
@@ -156,7 +181,7 @@ def test_on_a_gpu(name, options, inputs, how, cupy):
     gpu = Backend("cupy", cupy.asarray, lambda x: x._host, cupy.ndarray)
 
     def make(dtype):
-        return getattr(layers, name)(**options, dtype=dtype)
+        return made(name, options, dtype)
 
     check_library(make, how.get("call", called), inputs, gpu, how.get("mask"))
     assert host_copies == []
@@ -179,6 +204,6 @@ def test_on_another_device(name, options, inputs, how):
     elsewhere = Backend("strict", asarray, to_numpy, type(array_api_strict.asarray(0)))
 
     def make(dtype):
-        return getattr(layers, name)(**options, dtype=dtype)
+        return made(name, options, dtype)
 
     check_library(make, how.get("call", called), inputs, elsewhere, how.get("mask"))

@@ -77,6 +77,72 @@ def test_losses_of_nested_outputs(loss, wrap, names):
     assert [metric.name for metric in compiled.metrics] == names
 
 
+@pytest.mark.parametrize(
+    ("loss", "weights", "y_pred", "expected", "names"),
+    [
+        (["mse", "mae"], None, P, MSE_AP + MAE_AP, ["o_loss", "o_loss"]),
+        (["mse", "mae"], [0.5, 2.0], P, 0.5 * MSE_AP + 2 * MAE_AP, ["o_loss", "o_loss"]),
+        ({"o": ["mse", None]}, 0.5, P, 0.5 * MSE_AP, []),
+        (
+            [["mse", "mae"], "mae"],
+            None,
+            [P, Q],
+            MSE_AP + 2 * MAE_AP,
+            ["a_loss", "a_loss", "b_loss"],
+        ),
+        ([("mse", "mae"), None], [0.5, 2], [P, Q], 0.5 * MSE_AP + 0.5 * MAE_AP, ["a_loss"] * 2),
+        ({"b": ["mse", "mae"]}, {"b": [2, 3]}, [P, Q], 2 * MSE_BQ + 3 * MAE_BQ, ["b_loss"] * 2),
+        ([["mse", "mae"], "mae"], [1, 2, 3], [P, Q], MSE_AP + 5 * MAE_AP, None),
+        ([["mse", "mae"], "mae"], {"a": [1, 2], "b": 3}, [P, Q], MSE_AP + 5 * MAE_AP, None),
+        ({"u": ["mse", "mae"]}, None, {"u": P, "v": Q}, MSE_AP + MAE_AP, ["u_loss", "u_loss"]),
+    ],
+)
+def test_several_losses_of_one_output(loss, weights, y_pred, expected, names):
+    output_names = ["a", "b"] if isinstance(y_pred, list) else ["o"]
+    y = {"u": A, "v": B} if isinstance(y_pred, dict) else [A, B] if output_names[1:] else A
+    compiled = CompileLoss(loss, weights, output_names)
+    for _ in range(2):
+        np.testing.assert_allclose(compiled(y, y_pred), expected, rtol=1e-5)
+    if names is not None:
+        assert [metric.name for metric in compiled.metrics] == names
+
+
+def spread(y_true, y_pred):
+    """A loss of two outputs that no sum of losses of one is."""
+    first, second = y_pred.values() if isinstance(y_pred, dict) else y_pred
+    assert type(y_true) is type(y_pred)
+    return (first * second) ** 2
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "y_pred", "names"),
+    [
+        ({"p": spread, "q": "mae"}, {"p": [A, B], "q": A}, {"p": [P, Q], "q": P}, ["p", "q"]),
+        ([spread, "mae"], [{"c": A, "d": B}, A], [{"c": P, "d": Q}, P], ["0", "n3"]),
+    ],
+)
+def test_a_loss_of_several_outputs_is_given_all_of_them(loss, y, y_pred, names):
+    compiled = CompileLoss(loss, None, ["n1", "n2", "n3"])
+    value = compiled(y, y_pred)
+    np.testing.assert_allclose(value, np.mean((P * Q) ** 2) + MAE_AP, rtol=1e-6)
+    assert [metric.name for metric in compiled.metrics] == [f"{name}_loss" for name in names]
+
+
+def test_a_list_of_one_loss_for_a_dict_is_a_loss_of_the_dict():
+    value = CompileLoss([spread])({"c": A, "d": B}, {"c": P, "d": Q})
+    np.testing.assert_allclose(value, np.mean((P * Q) ** 2), rtol=1e-6)
+
+
+def test_the_librarys_losses_of_several_outputs_stack_them():
+    compiled = CompileLoss({"p": "mse", "q": "mae"}, {"p": 2.0}, ["a", "b", "c"])
+    y, y_pred = {"p": [A, B], "q": A}, {"p": [P, Q], "q": P}
+    np.testing.assert_allclose(compiled(y, y_pred), MSE_AP + MSE_BQ + MAE_AP, rtol=1e-6)
+    weight = np.array([1, 0, 2], "float32")
+    alone = CompileLoss("mse")(A, P, weight) + CompileLoss("mse")(B, Q, weight)
+    expected = alone + CompileLoss("mae")(A, P, weight)
+    np.testing.assert_allclose(compiled(y, y_pred, weight), expected, rtol=1e-6)
+
+
 def test_containers_of_several_kinds_match():
     y = ([{"a": A}, {"b": ([B], A)}],)
     y_pred = [({"a": A}, {"b": [(B,), A]})]
@@ -181,12 +247,30 @@ def test_wrong_losses_are_refused(given, error, message):
         ("mse", [A, B, B], [P, Q], "y has the structure"),
         ({"a": {"x": "mse"}}, {"a": A, "b": B}, {"a": P, "b": Q}, r"loss\['a'\]\['x'\] can't be"),
         (losses.MeanSquaredError(reduction=None), A, P, r"shape \(3,\), but training needs one"),
-        (["mse", "mae"], A, P, "loss has 2 entries, but the model has 1 output:"),
+        (
+            [["mse"], ["mae"], "mse"],
+            [A, B],
+            [P, Q],
+            r"loss has 3 entries, .* 2 outputs \['a', 'b'\]",
+        ),
+        (
+            {"a": ["mse"] * 3},
+            {"a": [A, B]},
+            {"a": [P, Q]},
+            r"loss\['a'\] has 3 entries, .* 2 output",
+        ),
+        (
+            {"a": "mse"},
+            {"a": {"c": A}},
+            {"a": {"c": P}},
+            "loss 'mse' was given for several outputs",
+        ),
+        ({"a": "mse"}, {"a": [A, B[:, :1]]}, {"a": [P, Q[:, :1]]}, "for several outputs at once"),
     ],
 )
 def test_wrong_targets_are_refused(loss, y, y_pred, message):
     names = ["a", "b"] if isinstance(y_pred, list) else None
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         CompileLoss(loss, output_names=names)(y, y_pred)
 
 

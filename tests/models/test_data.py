@@ -135,6 +135,23 @@ def test_arrays_of_other_libraries_become_numpy():
     assert bx.dtype == np.float32
 
 
+class Exported:
+    """Data that can do nothing but be taken over through DLPack."""
+
+    def __init__(self, array):
+        self.__dlpack__, self.__dlpack_device__ = array.__dlpack__, array.__dlpack_device__
+
+
+def test_anything_with_dlpack_is_data():
+    x, y = np.arange(12.0, dtype="float32").reshape(6, 2), np.arange(6)
+    batches = list(make_batches(Exported(x), Exported(y), batch_size=4).epoch())
+    np.testing.assert_array_equal(np.concatenate([batch[0] for batch in batches]), x)
+    np.testing.assert_array_equal(np.concatenate([batch[1] for batch in batches]), y)
+    first, last = train_validation_split((Exported(x), Exported(y), None), 0.5)
+    np.testing.assert_array_equal(first[0], x[:3])
+    np.testing.assert_array_equal(last[1], y[3:])
+
+
 def test_sparse_matrices_become_dense_batches():
     scipy_sparse = pytest.importorskip("scipy.sparse")
     dense = np.diag(np.arange(1.0, 6.0))

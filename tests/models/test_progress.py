@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from gpulayers import config
 from gpulayers.callbacks import CallbackList, printing
 from gpulayers.models import progress
 from gpulayers.models.progress import Progbar
@@ -194,14 +195,14 @@ def test_no_output_at_all(system, clock):
 
 
 def test_messages_go_to_the_log_without_interactive_logging(terminal, clock, caplog):
-    printing.disable_interactive_logging()
+    config.disable_interactive_logging()
     try:
         with caplog.at_level("INFO", "gpulayers"):
             bar = Progbar(2)
             bar.update(1)
             bar.update(2, [("loss", 1.0)])
     finally:
-        printing.enable_interactive_logging()
+        config.enable_interactive_logging()
     assert terminal.getvalue() == ""
     assert [record.message for record in caplog.records] == [
         "2/2 ━━━━━━━━━━━━━━━━━━━━ 0s 0s/step - loss: 1.0000"

@@ -153,3 +153,17 @@ def test_no_layers_and_another_shape():
     model.build((3, 2))
     with pytest.raises(ValueError, match="has an input of shape"):
         model.build((3, 4))
+
+
+@pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: (x,), lambda x: {"a": x}])
+def test_a_list_or_dict_of_one_array_is_that_array(wrap):
+    model = gl.Sequential([Input((3,), name="a"), Dense(2)])
+    model.compile("sgd", "mse")
+    x = np.ones((4, 3), np.float32)
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(model(wrap(x)), expected)
+    np.testing.assert_array_equal(model.predict(wrap(x), verbose=0), expected)
+    model.fit(wrap(x), expected, verbose=0)
+    np.testing.assert_array_equal(model.get_weights()[1], [0, 0])
+    with pytest.raises(TypeError, match="expected one array, got a list of 2"):
+        model([x, x])

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from checks import check_gradient
+from checks import check_gradient, check_primitive
 from function_checks import check_function, positive, real, same
 
 from gpulayers import ops
-from gpulayers.arrays import KerasTensor
+from gpulayers.arrays import KerasTensor, Tape
+from gpulayers.ops import normalization as ops_normalization
+from gpulayers.ops.normalization import normalized_along, normalized_in_groups
 
 x, scale, offset = real(2, 3, 4), positive(4), real(4)
 
@@ -71,3 +73,70 @@ def test_dtypes():
     assert ops.layer_normalization(KerasTensor((None, 4), "float16")).dtype == "float16"
     large = np.array([60000, -60000], np.float16)
     np.testing.assert_allclose(ops.rms_normalization(large), [1, -1])
+
+
+KINDS = ["layer", "rms", "deviation", "length"]
+AXES = [((3, 4), (1,)), ((2, 3, 4), (2,)), ((2, 3, 4), (1, 2)), ((3, 2, 2), (1,)), ((4, 3), (0, 1))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("shape", "axes"), AXES, ids=str)
+@pytest.mark.parametrize("weights", [0, 1, 2])
+def test_along_axes(kind, shape, axes, weights, xp):
+    sizes = [shape[axis] for axis in axes]
+    arrays = [real(*shape), positive(*sizes), real(*sizes)][: 1 + weights]
+    options = {"axes": axes, "epsilon": 0.1, "kind": kind}
+    check_primitive(normalized_along, *arrays, **options)
+    check_gradient(lambda *a: normalized_along(*a, **options), *arrays, xp=xp)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+@pytest.mark.parametrize(("shape", "axis"), [((3, 6), -1), ((2, 3, 2, 6), 3), ((2, 6, 3), 1),
+                                             ((2, 3, 6, 2), 2)])  # fmt: skip
+def test_groups(shape, axis, groups, xp):
+    arrays = real(*shape), positive(6), real(6)
+    options = {"groups": groups, "axis": axis, "epsilon": 0.1}
+    check_primitive(normalized_in_groups, *arrays, **options)
+    check_primitive(normalized_in_groups, arrays[0], **options)
+    check_gradient(lambda *a: normalized_in_groups(*a, **options), *arrays, xp=xp)
+
+
+def test_groups_are_normalized_apart():
+    arrays = real(2, 3, 4, 6)
+    out = ops_normalization.group_normalization(arrays, groups=3, epsilon=1e-9)
+    parts = out.reshape(2, 12, 3, 2)
+    np.testing.assert_allclose(parts.mean((1, 3)), 0, atol=1e-12)
+    np.testing.assert_allclose(parts.var((1, 3)), 1, rtol=1e-8)
+    elsewhere = ops_normalization.group_normalization(
+        np.moveaxis(arrays, -1, 1), groups=3, axis=1, epsilon=1e-9
+    )
+    np.testing.assert_allclose(np.moveaxis(elsewhere, 1, -1), out, rtol=1e-9, atol=1e-12)
+    with pytest.raises(ValueError, match="4 groups need an axis"):
+        ops_normalization.group_normalization(arrays, groups=4)
+
+
+@pytest.mark.parametrize("shape", [(300, 700), (5, 70000), (70000, 3), (4000, 17)])
+@pytest.mark.parametrize("kind", ["layer", "rms", "length"])
+def test_many_blocks_in_float32(shape, kind):
+    rng = np.random.default_rng(0)
+    x, g = rng.normal(3, 2, size=(2, *shape)).astype("f4")
+    weights = rng.normal(1, 0.5, size=(2, shape[1])).astype("f4")
+
+    def run(call, *arrays):
+        with Tape() as tape:
+            given = [tape.watch(a) for a in arrays]
+            out = call(*given, axes=(1,), epsilon=1e-3, kind=kind)
+        return [out.value, *tape.gradient(out, given, g.astype(out.dtype))]
+
+    found = run(normalized_along, x, *weights)
+    wide = [a.astype("f8") for a in (x, *weights)]
+    for a, b in zip(found, run(normalized_along.reference, *wide), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5 * np.abs(b).max())
+
+
+def test_weights_that_are_broadcast():
+    gamma = real(3, 1)
+    expected = x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-7) * gamma
+    same(ops.rms_normalization(x, gamma), expected)
+    expected = x / np.sqrt((x * x).mean((1, 2), keepdims=True) + 1e-7) * scale
+    same(ops.rms_normalization(x, scale, axis=(1, 2)), expected)

@@ -1,5 +1,7 @@
 """Schedules against Keras's values (float32), and what they are given."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -48,11 +50,44 @@ def test_rates(kind, arguments, rates, xp):
         assert str(made.dtype).endswith("float32")
 
 
+def _each_number(arguments, change):
+    if isinstance(arguments, (list, tuple)):
+        return [_each_number(argument, change) for argument in arguments]
+    return arguments if isinstance(arguments, (bool, str)) else change(arguments)
+
+
+@pytest.mark.parametrize(("kind", "arguments", "rates"), CASES)
+@pytest.mark.parametrize("as_variable", [False, True])
+def test_numbers_may_be_arrays_and_variables(kind, arguments, rates, as_variable, xp):
+    def change(number):
+        made = xp.asarray(np.asarray(number))
+        return Variable(made) if as_variable else made
+
+    schedule = getattr(schedules, kind)(*_each_number(arguments, change))
+    again = schedules.deserialize(json.loads(json.dumps(schedules.serialize(schedule))))
+    for step, rate in rates:
+        for course in (schedule, again):
+            assert float(course(step)) == pytest.approx(rate, rel=2e-6, abs=1e-7)
+
+
+def test_schedules_follow_variables():
+    start, length = Variable(0.1), Variable(3)
+    schedule = schedules.ExponentialDecay(start, length, 0.5)
+    assert float(schedule(3)) == pytest.approx(0.05)
+    start.assign(0.2)
+    length.assign(1)
+    assert float(schedule(3)) == pytest.approx(0.025)
+    assert schedule.get_config()["decay_steps"] == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "arguments", "error", "message"),
     [
         ("ExponentialDecay", (0.1, 0, 0.9), ValueError, "decay_steps must be positive, got 0"),
         ("CosineDecay", (0.1, -5), ValueError, "decay_steps must be 0 or more"),
+        ("CosineDecay", (0.1, Variable(-5)), ValueError, "decay_steps must be 0 or more"),
+        ("CosineDecay", (0.1, np.ones(2)), TypeError, "decay_steps must be a number, got ndarray"),
+        ("PiecewiseConstantDecay", ([1], [0.1, "x"]), TypeError, "values must be a number"),
         ("CosineDecayRestarts", (0.1, "x"), TypeError, "first_decay_steps must be a number"),
         ("PiecewiseConstantDecay", ([1, 2], [0.1, 0.2]), ValueError, "2 values and 2 boundaries"),
         ("PiecewiseConstantDecay", ([2, 1], [3.0, 2.0, 1.0]), ValueError, "rising order"),

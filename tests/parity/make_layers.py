@@ -127,6 +127,26 @@ def merging_cases():
     yield layers.Dot(1, normalize=True), [Input(3, 5), Input(3, 5)]
 
 
+def normalization_cases():
+    layers, images = keras.layers, Input(3, 4, 4, 6)
+    for training in ({}, {"training": True}):
+        yield layers.BatchNormalization(), images, training
+        yield layers.BatchNormalization(1, epsilon=0.1, scale=False), images, training
+        yield layers.BatchNormalization(center=False), Input(3, 4, 5, mask_axes=2), training
+        yield layers.BatchNormalization(trainable=False), Input(5, 6), training
+    limits = {"rmin": 0.5, "rmax": 2.0, "dmax": 1.0}
+    yield layers.BatchNormalization(renorm=True, renorm_clipping=limits), images, {"training": True}
+    for axis in (-1, [-1, -2]):
+        yield layers.LayerNormalization(axis), Input(3, 4, 6, mask_axes=2)
+    yield layers.LayerNormalization(center=False, epsilon=0.1), Input(3, 4)
+    for groups in (-1, 1, 3):
+        yield layers.GroupNormalization(groups), images
+    yield layers.GroupNormalization(2, axis=1, scale=False), Input(3, 4, 5)
+    yield layers.RMSNormalization(), Input(3, 4, 6)
+    for axis in (-1, 1, [1, 2]):
+        yield layers.UnitNormalization(axis), Input(3, 4, 5)
+
+
 def record(pack: Pack, number: int, layer, source, kwargs=None) -> dict:
     """The case of one layer called on random inputs."""
     rng, kwargs = np.random.default_rng(number), kwargs or {}
@@ -135,7 +155,10 @@ def record(pack: Pack, number: int, layer, source, kwargs=None) -> dict:
     tensors = [_tensor(values, mask) for values, mask in inputs]
     layer(tensors if isinstance(source, list) else tensors[0], **kwargs)
     for weight in layer.weights:
-        weight.assign(rng.normal(0, 0.5, weight.shape).astype(weight.dtype))
+        values = rng.normal(0, 0.5, weight.shape).astype(weight.dtype)
+        positive = weight.name.endswith(("variance", "stddev"))
+        weight.assign(abs(values) + 0.5 if positive else values)
+    values = [np.array(_numpy(weight)) for weight in layer.weights]
     for tensor in tensors:
         if tensor.is_floating_point():
             tensor.requires_grad_()
@@ -164,9 +187,10 @@ def record(pack: Pack, number: int, layer, source, kwargs=None) -> dict:
                 "path": weight.path,
                 "name": weight.name,
                 "trainable": bool(weight.trainable),
-                "value": pack.encode(weight.numpy()),
+                "value": pack.encode(value),
+                "after": pack.encode(_numpy(weight)),
             }
-            for weight in layer.weights
+            for weight, value in zip(layer.weights, values, strict=True)
         ],
         "losses": [pack.encode(_numpy(term)) for term in losses],
         "grad": {"inputs": keys[: len(wanted)], "weights": keys[len(wanted) :]},
@@ -192,6 +216,7 @@ def _numpy(tensor) -> np.ndarray:
 def main() -> None:
     keras.utils.clear_session()
     makers = (core_cases, activation_cases, reshaping_cases, merging_cases)
+    makers += (normalization_cases,)
     pack = Pack()
     calls = [call for maker in makers for call in maker()]
     cases = [record(pack, number, *call) for number, call in enumerate(calls)]

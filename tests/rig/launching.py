@@ -52,6 +52,7 @@ class Schedule:
 
 
 _current = [Schedule()]
+RECORDERS: list = []  # Streams that capture: see tests/stand_in_capture.py.
 _one_at_a_time = threading.RLock()  # A library's runtime holds one launch.
 
 
@@ -149,6 +150,12 @@ class RawKernel:
         grid = tuple(max(1, int(n)) for n in (*grid, 1, 1)[:3])  # As CuPy does.
         block = tuple(max(1, int(n)) for n in (*block, 1, 1)[:3])
         resident = self._resident(grid, block, shared_mem)
+        for recorder in RECORDERS:
+            if recorder.is_here():
+                for i, a in enumerate(self._counted(args)):
+                    self._argument(i, a)
+                recorder.launch(self, grid, block, args, shared_mem)
+                return
         now = _current[0]
         arguments = [self._argument(i, a) for i, a in enumerate(self._counted(args))]
         with _one_at_a_time:

@@ -75,7 +75,7 @@ def _maker(x):
     if isinstance(x, PyDataset):
         return DatasetBatches
     if tree.is_nested(x) or isinstance(x, (str, bytes)):
-        for leaf in tree.traverse(x):  # Arrays were looked for already.
+        for leaf in tree.leaves(x):  # Arrays were looked for already.
             leaves.as_array(leaf, "x")
     if hasattr(x, "__next__"):
         return GeneratorBatches
@@ -106,7 +106,7 @@ def kind_of(x) -> devices.Home:
     Everything that is no array of an array library (frames, generators, datasets) counts as NumPy.
     """
     if type(x) is not devices.np.ndarray:
-        for leaf in tree.traverse(x):
+        for leaf in tree.leaves(x):
             if hasattr(leaf, "__dlpack__") and hasattr(leaf, "dtype"):
                 return devices.home_of(leaf)
     return devices.CPU

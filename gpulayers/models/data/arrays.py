@@ -144,7 +144,7 @@ def are_arrays(*structures) -> bool:
         if data is not None and not leaves.is_array(data):
             if not tree.is_nested(data):
                 return False
-            if not all(leaf is None or leaves.is_array(leaf) for leaf in tree.traverse(data)):
+            if not all(leaf is None or leaves.is_array(leaf) for leaf in tree.leaves(data)):
                 return False
     return True
 
@@ -191,12 +191,15 @@ def train_validation_split(arrays, validation_split: float):
     if not (isinstance(validation_split, (int, float)) and 0 < validation_split < 1):
         raise ValueError(f"validation_split: expected 0 < split < 1, got {validation_split!r}.")
     if not are_arrays(*arrays):
-        others = (x for x in tree.traverse(arrays) if not (x is None or leaves.is_array(x)))
+        others = (x for x in tree.leaves(arrays) if not (x is None or leaves.is_array(x)))
         kinds = {type(x).__name__ for x in others}
         raise ValueError(
             f"validation_split: only arrays can be split, got {', '.join(sorted(kinds))}. "
             f"Pass validation_data instead."
         )
+    arrays = tree.map_structure(
+        lambda x: x if hasattr(x, "shape") else leaves.as_array(x, "x"), arrays, none_is_leaf=False
+    )  # What has DLPack only cannot be cut.
     total = count_samples(arrays)
     cut = math.floor(total * (1.0 - validation_split))
     if cut in (0, total):

@@ -180,7 +180,7 @@ def count_samples(data: tuple, where: str = "") -> int:
     Raises ValueError, naming each array with its size, unless all have the same number, not 0.
     """
     start = f"{where}: " if where else ""
-    counts = {leaf.shape[0] for leaf in tree.traverse(data) if leaf is not None}
+    counts = {leaf.shape[0] for leaf in tree.leaves(data) if leaf is not None}
     if not counts:
         raise ValueError(f"{start}expected arrays of samples, got x=None.")
     if len(counts) > 1:

@@ -13,11 +13,9 @@ from . import frames
 
 def is_array(x) -> bool:
     """Whether `x` is an array, a data frame or a sparse matrix, of whatever library."""
-    if isinstance(x, np.ndarray):
+    if isinstance(x, np.ndarray) or hasattr(x, "__dlpack__"):
         return True
-    return hasattr(x, "shape") and any(
-        hasattr(x, way) for way in ("__array__", "__dlpack__", "tocsr")
-    )
+    return hasattr(x, "shape") and (hasattr(x, "__array__") or hasattr(x, "tocsr"))
 
 
 def is_sparse(x) -> bool:

@@ -1,0 +1,23 @@
+"""Normalization of features, and of channels over a batch."""
+
+from __future__ import annotations
+
+from gpulayers.layers import BatchNormalization, LayerNormalization, RMSNormalization
+
+from . import layer
+from .libraries import normal
+
+
+class Layer(layer.LayerBenchmark):
+    def make(self):
+        return LayerNormalization(), normal(1024, 256)
+
+
+class Rms(layer.LayerBenchmark):
+    def make(self):
+        return RMSNormalization(), normal(1024, 256)
+
+
+class Batch(layer.LayerBenchmark):
+    def make(self):
+        return BatchNormalization(), normal(16, 28, 28, 32)

@@ -1,0 +1,116 @@
+"""Launches of gemm.cu: how a product is shared among blocks, and by which instructions."""
+
+from __future__ import annotations
+
+from .. import config
+from .matrices import Matrices
+from .module import Module, blocks, c_type, capability, empty, multiprocessors
+from .partial_sums import accumulator
+
+_source = Module("gemm")
+
+SIMT, TENSOR, TENSOR_TF32 = 0, 1, 2  # TENSOR in the source.
+LINEAR = ("LINEAR", (0.0, 0.0, 0.0))  # An activation and its parameters.
+STEP = 32  # What the depth of a split is a multiple of.
+LEAST_DEPTH = 256  # Of a split: below it, adding the splits takes as long as it saves.
+
+INSTANCES = [
+    {
+        "T": dtype, "TILE": tile, "TENSOR": path,
+        "TRANS_A": a, "TRANS_B": b, "ACTIVATION": activation,
+    }
+    for dtype, tile, path, a, b, activation in (
+        ("float16", 128, TENSOR, False, False, "GELU"),
+        ("float16", 64, TENSOR, False, True, "LINEAR"),
+        ("bfloat16", 128, TENSOR, True, True, "LINEAR"),
+        ("bfloat16", 128, TENSOR, True, False, "LINEAR"),
+        ("bfloat16", 64, SIMT, False, True, "LINEAR"),
+        ("float32", 128, TENSOR_TF32, False, False, "TANH"),
+        ("float32", 128, TENSOR_TF32, True, False, "LINEAR"),
+        ("float32", 128, SIMT, False, False, "TANH"),
+        ("float32", 128, SIMT, True, False, "LINEAR"),
+        ("float32", 64, SIMT, True, True, "RELU"),
+        ("float64", 64, SIMT, False, True, "GELU"),
+    )
+]  # fmt: skip
+
+
+def tf32(dtype) -> bool:
+    """Whether products of this dtype may round their factors to TF32."""
+    return c_type(dtype) == "float" and config.float32_matmul_precision() == "high"
+
+
+def path(dtype) -> int:
+    """What multiplies: SIMT for ordinary arithmetic, or tensor cores."""
+    kind, has = c_type(dtype), capability()
+    if kind == "half":
+        return TENSOR if has >= 75 else SIMT
+    if kind == "bfloat16":
+        return TENSOR if has >= 80 else SIMT
+    return TENSOR_TF32 if has >= 80 and tf32(dtype) else SIMT
+
+
+def tiling(rows: int, columns: int, depth: int, batch: int, dtype) -> tuple[int, int, int]:
+    """The size of a block's tile, in how many parts the depth is split, and the depth of each.
+
+    Large tiles read less, small ones occupy more multiprocessors; where even these are too few for
+    all of them, and the depth is large, blocks share a tile.  It depends on nothing but sizes and
+    the GPU, so that sums have one order.
+    """
+    most = multiprocessors()
+    large = batch * blocks(rows, 128) * blocks(columns, 128)
+    tile = 128 if large >= most and c_type(dtype) != "double" else 64
+    tiles = batch * blocks(rows, tile) * blocks(columns, tile)
+    splits = max(min(2 * most // tiles, depth // LEAST_DEPTH), 1)
+    each = max(blocks(blocks(depth, splits), STEP), 1) * STEP
+    return tile, max(blocks(depth, each), 1), each
+
+
+def launch(
+    a: Matrices, b: Matrices, y: Matrices, *,
+    batch: int = 1, bias=None, saved=None, activation=LINEAR, alpha: float = 1.0,
+    accumulate: bool = False,
+) -> None:  # fmt: skip
+    """y = activation(alpha a b (+ y) + bias) for each of a batch; see gemm.cu.
+
+    Args:
+        a, b, y: of one dtype; y is not transposed, and neither empty.
+        bias: (columns,) or None.
+        saved: an array like y's that gets what the bias is added to, or None.
+        activation: a name of the list in activations.cuh, and its three parameters.
+    """
+    name, parameters = activation
+    rows, columns, depth, dtype = y.rows, y.columns, a.columns, y.array.dtype
+    tile, splits, each = tiling(rows, columns, depth, batch, dtype)
+    way = path(dtype)
+    constants = {
+        "T": dtype, "TILE": tile, "TENSOR": way,
+        "TRANS_A": a.transposed, "TRANS_B": b.transposed, "ACTIVATION": name,
+    }  # fmt: skip
+    partial = None
+    if splits > 1:
+        partial = empty((batch * splits * rows * columns,), accumulator(dtype))
+    result = _flat(y, batch)
+    grid = blocks(rows, tile) * blocks(columns, tile) * splits * batch
+    _source.kernel("gemm", **constants)(
+        grid, 2 * tile, _flat(a, batch), _flat(b, batch), bias, result, saved, partial,
+        rows, columns, depth, a.ld, b.ld, y.ld, a.stride, b.stride, y.stride,
+        each, splits, alpha, accumulate, *parameters, shared=tile * 384 if way else 0,
+    )  # fmt: skip
+    if partial is not None:
+        grid = blocks(batch * rows * blocks(columns, 8), 256)
+        _source.kernel("gemm_finish", **constants)(
+            grid, 256, partial, bias, result, saved, batch, rows, columns, y.ld, y.stride,
+            splits, alpha, accumulate, *parameters,
+        )  # fmt: skip
+
+
+def _flat(m: Matrices, batch: int):
+    """The elements from the first to the last of some matrices, as one contiguous array."""
+    x = m.array
+    if m.offset == 0 and x.flags.c_contiguous:
+        return x
+    import cupy
+
+    start = x.data + m.offset * x.itemsize
+    return cupy.ndarray((m.extent(batch),), x.dtype, start)

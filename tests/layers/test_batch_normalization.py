@@ -1,0 +1,243 @@
+"""BatchNormalization: its moments, moving statistics, masks and renormalization."""
+
+import numpy as np
+import pytest
+from checks import check_gradient
+
+import gpulayers as gl
+from gpulayers import layers
+from gpulayers.arrays import Tape, dtypes, set_mask
+from gpulayers.ops.batch_normalization import normalized_in_batch
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(2, 3, size=(8, 5, 4)).astype("f4")
+
+
+def moments(x, axes=(0, 1)):
+    return x.astype("f8").mean(axes), x.astype("f8").var(axes)
+
+
+def statistics(layer):
+    return layer.moving_mean.numpy(), layer.moving_variance.numpy()
+
+
+def test_training_uses_and_learns_the_batch():
+    layer = layers.BatchNormalization(momentum=0.9, beta_initializer="uniform")
+    mean, variance = moments(X)
+    y = layer(X, training=True)
+    expected = (X - mean) / np.sqrt(variance + 1e-3) + layer.beta.numpy()
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), 0.1 * mean, rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), 0.9 + 0.1 * variance, rtol=1e-5)
+    moving = statistics(layer)
+    expected = (X - moving[0]) / np.sqrt(moving[1] + 1e-3) + layer.beta.numpy()
+    for training in (False, None):
+        np.testing.assert_allclose(layer(X, training=training), expected, rtol=1e-5, atol=1e-5)
+    assert all(np.array_equal(a, b) for a, b in zip(statistics(layer), moving, strict=True))
+    assert [w.name for w in layer.weights] == ["gamma", "beta", "moving_mean", "moving_variance"]
+    assert len(layer.trainable_weights) == 2
+
+
+def test_frozen_layers_are_in_inference_mode():
+    layer = layers.BatchNormalization(trainable=False)
+    np.testing.assert_allclose(layer(X, training=True), X / np.sqrt(1.001), rtol=1e-5)
+    assert np.array_equal(statistics(layer), [[0] * 4, [1] * 4])
+    layer.trainable = True
+    layer(X, training=True)
+    assert layer.moving_mean.numpy().all()
+    layer.trainable = False
+    before = statistics(layer)
+    layer(X, training=True)
+    assert np.array_equal(statistics(layer), before)
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_axes(axis):
+    layer, others = layers.BatchNormalization(axis, scale=False, center=False), (0, 3 - axis % 3)
+    mean, variance = (np.expand_dims(m, others) for m in moments(X, others))
+    y = layer(X, training=True)
+    np.testing.assert_allclose(y, (X - mean) / np.sqrt(variance + 1e-3), rtol=1e-5, atol=1e-5)
+    assert layer.moving_mean.shape == (X.shape[axis],)
+
+
+@pytest.mark.parametrize("kind", ["bool", "float32"])
+def test_masks(kind):
+    mask = RNG.random((8, 5)) < 0.6
+    layer = layers.BatchNormalization(momentum=0.0)
+    y = layer(X, training=True, mask=mask.astype(kind))
+    mean, variance = X[mask].astype("f8").mean(0), X[mask].astype("f8").var(0)
+    np.testing.assert_allclose(y, (X - mean) / np.sqrt(variance + 1e-3), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), mean, rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), variance, rtol=1e-5)
+    carried = X.copy()
+    set_mask(carried, mask)
+    again = layers.BatchNormalization()(carried, training=True)
+    np.testing.assert_allclose(again, y, rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValueError, match=r"one axis less than the inputs, got masks of shape \(8,"):
+        layer(X, mask=mask[:, 0])
+
+
+def test_a_step_that_raises_leaves_the_statistics_as_they_were():
+    model = gl.Sequential([gl.Input((5, 4)), layers.BatchNormalization(), layers.Dense(1)])
+    model.compile("sgd", lambda y, p: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(X, X[..., :1], verbose=0)
+    assert np.array_equal(statistics(model.layers[0]), [[0] * 4, [1] * 4])
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_statistics_of_short_floats_are_those_of_float32(policy):
+    layer = layers.BatchNormalization(momentum=0.0, dtype=policy)
+    large = (X * 1000).astype("f2").astype("f4")  # Squares are beyond float16.
+    y = layer(large, training=True)
+    assert dtypes.name(y.dtype) == layer.compute_dtype
+    mean, variance = moments(large)
+    expected = (large - mean) / np.sqrt(variance + 1e-3)
+    np.testing.assert_allclose(y.astype("f4"), expected, rtol=2e-2, atol=2e-2)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), variance, rtol=2e-2)
+
+
+def test_short_floats_on_a_gpu(cupy):
+    layer = layers.BatchNormalization(momentum=0.0, dtype="mixed_float16")
+    y = layer(cupy.asarray(X), training=True)
+    assert y.dtype == np.float16
+    assert layer.moving_mean.dtype == np.float32
+    mean, _ = moments(X.astype("f2"))
+    np.testing.assert_allclose(layer.moving_mean.numpy(), mean, rtol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_empty_batches_teach_nothing(training):
+    layer = layers.BatchNormalization()
+    assert layer(np.zeros((0, 5, 4), "f4"), training=training).shape == (0, 5, 4)
+    assert np.array_equal(statistics(layer), [[0] * 4, [1] * 4])
+
+
+def model_of(**options):
+    gl.utils.set_random_seed(3)
+    first = layers.BatchNormalization(**options)
+    return gl.Sequential(
+        [gl.Input((5, 4)), first, layers.Dense(3, "tanh"), layers.BatchNormalization(axis=1),
+         layers.Flatten(), layers.Dense(1)]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"trainable": False}, {"center": False}, {"scale": False, "axis": 1}], ids=str
+)
+def test_planned_training_is_recorded_training(options):
+    planned, recorded = model_of(**options), model_of(**options)
+    target = X.sum((1, 2))[:, None]
+    for model in (planned, recorded):
+        model.compile("sgd", "mse")
+    planned.fit(X, target, batch_size=4, epochs=2, verbose=0, shuffle=False)
+    assert planned._compiled.planned_step.exists
+    recorded._planned = lambda *_: None
+    recorded.fit(X, target, batch_size=4, epochs=2, verbose=0, shuffle=False)
+    for a, b in zip(planned.get_weights(), recorded.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    y = planned.predict(X, verbose=0)
+    z = X
+    for layer in planned.layers:
+        z = layer(np.array(z), training=False)
+    np.testing.assert_allclose(y, z, rtol=1e-4, atol=1e-5)
+
+
+def test_it_learns_and_is_saved(tmp_path):
+    model = model_of()
+    model.compile(gl.optimizers.Adam(0.05), "mse")
+    target = np.tanh(X.sum((1, 2)))[:, None]
+    losses = model.fit(X, target, epochs=30, verbose=0).history["loss"]
+    assert losses[-1] < 0.2 * losses[0]
+    model.save(tmp_path / "model.keras")
+    same = gl.saving.load_model(tmp_path / "model.keras")
+    assert np.array_equal(same.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
+# Renormalization.
+
+
+def test_renormalization_by_hand():
+    limits = {"rmin": 0.5, "rmax": 1.5, "dmax": 0.4}
+    layer = layers.BatchNormalization(
+        momentum=0.9, renorm=True, renorm_clipping=limits, renorm_momentum=0.8,
+        gamma_initializer="uniform", moving_variance_initializer=gl.initializers.Constant(4.0),
+    )  # fmt: skip
+    slow_mean, slow_deviation = np.zeros(4), np.full(4, 2.0)
+    moving_mean, moving_deviation = np.zeros(4), np.full(4, 2.0)
+    for step in range(3):
+        x = (X + step).astype("f4")
+        mean, variance = moments(x)
+        deviation = np.sqrt(variance + 1e-3)
+        r = np.clip(deviation / slow_deviation, 0.5, 1.5)
+        d = np.clip((mean - slow_mean) / slow_deviation, -0.4, 0.4)
+        y = layer(x, training=True)
+        expected = ((x - mean) / deviation * r + d) * layer.gamma.numpy() + layer.beta.numpy()
+        np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+        slow_mean, slow_deviation = (
+            0.8 * a + 0.2 * b for a, b in ((slow_mean, mean), (slow_deviation, deviation))
+        )
+        moving_mean = 0.9 * moving_mean + 0.1 * mean
+        moving_deviation = 0.9 * moving_deviation + 0.1 * deviation
+    found = [w.numpy() for w in layer.non_trainable_weights]
+    variance = moving_deviation**2 - 1e-3
+    expected = [moving_mean, variance, moving_deviation, slow_mean, slow_deviation]
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_the_corrections_of_renormalization_are_constants(xp):
+    """So the gradient is that of the plain layer, r times."""
+    x = X[:2, :, :2].astype("f8")
+    layer = layers.BatchNormalization(renorm=True, dtype="float64")
+    layer(xp.asarray(x))
+    layer.renorm_stddev.assign([2.0, 0.5])
+    r = np.sqrt(moments(x)[1] + 1e-3) / [2.0, 0.5]
+    with Tape() as tape:
+        watched = tape.watch(xp.asarray(x))
+        out = layer(watched, training=True)
+    weights = np.cos(np.arange(x.size)).reshape(x.shape)
+    found = xp.to_numpy(tape.gradient(out, watched, xp.asarray(weights)))
+    with Tape() as tape:
+        watched = tape.watch(x)
+        out, *_ = normalized_in_batch(watched, axis=-1, epsilon=1e-3)
+    np.testing.assert_allclose(found, tape.gradient(out, watched, weights * r), rtol=1e-9)
+    check_gradient(lambda a: normalized_in_batch(a, axis=-1, epsilon=1e-3)[0], x)
+
+
+def clipping(**limits):
+    return {"renorm": True, "renorm_clipping": limits}
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"axis": "1"}, TypeError, "axis must be an integer"),
+        ({"momentum": None}, TypeError, "momentum must be a number"),
+        ({"epsilon": -1.0}, ValueError, "epsilon must be at least 0"),
+        (clipping(rmid=1), ValueError, "the keys rmax, rmin, dmax"),
+        (clipping(rmin=2, rmax=1), ValueError, "rmin at most rmax"),
+        (clipping(dmax=-1), ValueError, "dmax of at least 0"),
+        ({"gamma_initializer": "unknown"}, ValueError, "gamma_initializer"),
+    ],
+)  # fmt: skip
+def test_errors(options, kind, message):
+    with pytest.raises(kind, match=message):
+        layers.BatchNormalization(**options)
+
+
+def test_errors_in_use():
+    with pytest.raises(ValueError, match="axis 3 is out of bounds for inputs of shape"):
+        layers.BatchNormalization(3)(X)
+    layer = layers.BatchNormalization()
+    layer(X)
+    with pytest.raises(ValueError, match="expected axis -1 of size 4, got 5"):
+        layer(np.zeros((2, 3, 5), "f4"))
+
+
+def test_synchronized_is_accepted():
+    layer = layers.BatchNormalization(synchronized=True)
+    assert layer.get_config()["synchronized"] is True
+    np.testing.assert_array_equal(
+        layer(X, training=True), layers.BatchNormalization()(X, training=True)
+    )

@@ -1,0 +1,111 @@
+"""Channels scaled by the moments of a batch, or by given ones."""
+
+import numpy as np
+import pytest
+from checks import check_gradient, check_primitive
+from function_checks import real
+
+from gpulayers.arrays import Tape
+from gpulayers.ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
+
+SHAPES = [((3, 4), 1), ((2, 3, 2, 4), -1), ((3, 4, 5), 1), ((4, 3), 0), ((2, 1, 3), 1)]
+CASES = pytest.mark.parametrize(("shape", "axis"), SHAPES, ids=str)
+
+
+def positive(n):
+    return np.linspace(0.5, 1.5, n)
+
+
+def others(x, axis):
+    return tuple(i for i in range(x.ndim) if i != axis % x.ndim)
+
+
+@CASES
+def test_moments(shape, axis, xp):
+    x = real(*shape)
+    mean, variance = (xp.to_numpy(m) for m in batch_moments(xp.asarray(x), axis=axis))
+    np.testing.assert_allclose(mean, x.mean(others(x, axis)), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(variance, x.var(others(x, axis)), rtol=1e-12)
+    check_primitive(batch_moments, x, axis=axis)
+    check_gradient(lambda x: batch_moments(x, axis=axis), x, xp=xp)
+
+
+@CASES
+@pytest.mark.parametrize("weights", [(), ("offset",), ("offset", "scale")], ids=len)
+def test_given_moments(shape, axis, weights, xp):
+    n = shape[axis]
+    own = [real(n) if name in weights else None for name in ("offset", "scale")]
+    given = (real(*shape), real(n), positive(n), *own)
+    check_primitive(normalized_by, *given, axis=axis, epsilon=0.1)
+    there = [a for a in given if a is not None]
+    check_gradient(lambda *a: normalized_by(*a, axis=axis, epsilon=0.1), *there, xp=xp)
+
+
+@CASES
+@pytest.mark.parametrize("weights", [0, 2])
+def test_own_moments(shape, axis, weights, xp):
+    n, x = shape[axis], real(*shape)
+    own = (positive(n), real(n))[:weights]
+    out, mean, variance = normalized_in_batch(x, *own, axis=axis, epsilon=0.1)
+    known = batch_moments(x, axis=axis)
+    np.testing.assert_allclose((mean, variance), known, rtol=1e-12, atol=1e-14)
+    expected = normalized_by.reference(x, *known, *own[::-1], axis=axis, epsilon=0.1)
+    np.testing.assert_allclose(out, expected, rtol=1e-10, atol=1e-12)
+    check_primitive(normalized_in_batch, x, *own, axis=axis, epsilon=0.1)
+    check_gradient(lambda *a: normalized_in_batch(*a, axis=axis, epsilon=0.1), x, *own, xp=xp)
+
+
+def test_masks(xp):
+    x, mask = real(2, 4, 3), np.array([[True, True, False, True], [False] * 3 + [True]])
+    own = (positive(3), real(3), mask)
+    mean, variance = batch_moments(x, mask, axis=-1)
+    np.testing.assert_allclose(mean, x[mask].mean(0), rtol=1e-6)
+    np.testing.assert_allclose(variance, x[mask].var(0), rtol=1e-6)
+    check_primitive(batch_moments, x, mask, axis=-1)
+    check_primitive(normalized_in_batch, x, *own, axis=-1, epsilon=0.1)
+    for function in (
+        lambda a: batch_moments(a, xp.asarray(mask), axis=-1),
+        lambda a: normalized_in_batch(a, None, None, xp.asarray(mask), axis=-1, epsilon=0.1),
+    ):
+        check_gradient(function, x, xp=xp)
+
+
+def test_nothing_counts():
+    mean, variance = batch_moments(real(2, 3), np.array([False, False]), axis=-1)
+    assert np.array_equal(mean, [0, 0, 0])
+    assert np.array_equal(variance, [0, 0, 0])
+
+
+@pytest.mark.parametrize("shape", [(5000, 3), (40000, 5), (3, 5, 40000), (70000, 1), (3, 90000)])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_many_blocks_in_float32(shape, axis):
+    """As exact as two passes in float64, far from 0 too."""
+    x = np.random.default_rng(0).normal(1000, 1, size=shape).astype("f4")
+    x += np.linspace(0, 5, x.size, dtype="f4").reshape(shape)
+    mean, variance = batch_moments(x, axis=axis)
+    wide = x.astype("f8")
+    np.testing.assert_allclose(mean, wide.mean(others(x, axis)), rtol=1e-7)
+    np.testing.assert_allclose(variance, wide.var(others(x, axis)), rtol=1e-4, atol=1e-6)
+    n = mean.size
+    weights = [a.astype("f4") for a in (positive(n), real(n) / n)]
+    arrays = (x - 1000, *weights)
+    g = np.random.default_rng(1).normal(0.1, 1, size=shape).astype("f4")
+
+    def run(call, arrays):
+        with Tape() as tape:
+            given = [tape.watch(a) for a in arrays]
+            out, *_ = call(*given, axis=axis, epsilon=1e-3)
+        return [out.value, *tape.gradient(out, given, g.astype(out.dtype))]
+
+    found = run(normalized_in_batch, arrays)
+    expected = run(normalized_in_batch.reference, [a.astype("f8") for a in arrays])
+    for a, b in zip(found, expected, strict=True):
+        scale = np.abs(b).max()
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=3e-5 * scale)
+
+
+def test_short_floats_have_statistics_in_float32():
+    x = real(4, 3).astype(np.float16)
+    weights = (np.ones(3, "f4"), np.zeros(3, "f4"))
+    out, mean, variance = normalized_in_batch(x, *weights, axis=-1, epsilon=1e-3)
+    assert (out.dtype, mean.dtype, variance.dtype) == (np.float32,) * 3
