@@ -88,10 +88,10 @@ def gemmStridedBatchedEx(
     )
     if computeType == CUBLAS_COMPUTE_32F_FAST_TF32:
         a, b = map(_rounded_to_tf32, (a, b))
-    made = _number(alpha, scalar) * np.matmul(a, b)
-    if _number(beta, scalar) != 0:  # Else C may hold anything, NaN too.
-        made = made + _number(beta, scalar) * c.astype(made.dtype)
-    with np.errstate(over="ignore"):  # What is too large becomes infinite.
+    with np.errstate(all="ignore"):  # As a GPU does.
+        made = _number(alpha, scalar) * np.matmul(a, b)
+        if _number(beta, scalar) != 0:  # Else C may hold anything, NaN too.
+            made = made + _number(beta, scalar) * c.astype(made.dtype)
         c[...] = made.astype(c.dtype)
     calls.append({
         "trans": (transa, transb), "sizes": (m, n, k), "batch": batchCount, "compute": computeType,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import subprocess
@@ -344,13 +345,33 @@ def test_a_sanitizer_that_finds_faults(machine, tmp_path):
     assert "3 passed" in (tmp_path / "synccheck.log").read_text()
     assert {p.name for p in tmp_path.iterdir()} == {
         "compute-sanitizer", "memcheck.log", "initcheck.log", "racecheck.log", "synccheck.log",
-    } - ({"racecheck.log"} if not (tmp_path / "racecheck.log").exists() else set())  # fmt: skip
+    }  # fmt: skip
+
+
+PYTHON = """
+case "$*" in
+  *"-m pytest tests "*) echo "===== 5 passed, 1 skipped in 2s =====" ;;
+  */gpu.py*) echo table > "$3"; echo "no memory"; exit {status} ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(("status", "state"), [(0, "passed"), (1, "failed")])
+def test_the_suite_and_the_benchmarks(machine, tmp_path, status, state):
+    machine.python = script(tmp_path / "python", PYTHON.format(status=status))
+    found = gpu_check.run_parts(machine, ["tests", "bench"], 60)
+    assert [(o.name, o.state, o.text) for o in found] == [
+        ("tests", "passed", "5 passed, 1 skipped in 2s"),
+        ("bench", state, "see the tables below"),
+    ]
+    assert (tmp_path / ".benchmarks.md").read_text() == "table\n"
+    assert gpu_check.last_line(tmp_path / "bench.log") == "no memory"
 
 
 def test_without_a_gpu_it_says_why():
     done = subprocess.run(
         [str(ROOT / "ci" / "gpu_check.sh")],
-        env={"PYTHON": sys.executable, "PATH": "/usr/bin:/bin", "CUDA_VISIBLE_DEVICES": "-1"},
+        env={**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": "-1"},
         capture_output=True,
         text=True,
     )

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import product
-from math import prod
 
 import numpy as np
 
@@ -24,9 +23,11 @@ from .. import config
 from ..ops import convolution as ops
 from ..ops.sliding import span
 from . import depthwise, lowering, panels, winograd
-from .activation import ONE, ZERO, sigmoid_of
+from .dense import activate, through
 from .normalization import repeats, same_dtype
 from .sliding import AXES, Geometry, geometry, with_axes
+
+SUMMED = 4096  # Rows that are added up at a time, so that rounding errors stay small.
 
 
 @ops.convolution.on("numpy")
@@ -38,7 +39,7 @@ def _(x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation
     y = np.empty((geo.batch, *geo.counts, filters), x.dtype)
     if y.size:
         finish = None if bias is None and activation is None else Finish(bias, activation)
-        chosen(geo, x.dtype.char).convolve(with_axes(x), kernel, geo, y, finish)
+        chosen_now(geo, x.dtype).convolve(with_axes(x), kernel, geo, y, finish)
     out = y.reshape(geo.batch, *geo.counts[AXES - len(windows) :], filters)
     if needs is None:
         return out
@@ -69,3 +70,128 @@ def _(x, g, *, windows, strides, padding, dilations, groups=1, needs=None):
         return NotImplemented
     geo = geometry(x.shape, windows, g.shape[-1], strides, padding, dilations, groups)
     return kernel_gradient(x, g, geo).reshape(*windows, geo.channels // groups, geo.filters)
+
+
+@lru_cache(4096)
+def chosen(geo: Geometry, kind: str, precision: str):
+    """The formulation for a geometry, a kind of floats and a precision (see `config`)."""
+    if depthwise.suits(geo):
+        return depthwise
+    form = minimal(geo, kind, precision)
+    if form is not None:
+        return form
+    return lowering if lowering.suits(geo) else panels
+
+
+def minimal(geo: Geometry, kind: str, precision: str):
+    """Minimal filtering by the tiles that suit a geometry, or None."""
+    form = {"medium": winograd.FOUR, "high": winograd.TWO}.get(precision)
+    if kind != "f" or form is None or not form.suits(geo):
+        return None
+    return form if min(geo.channels, geo.filters) >= 32 and geo.outputs >= 256 else None
+
+
+def input_gradient(g, kernel, geo: Geometry):
+    """The gradient by x, (batch, *sizes, channels), for g of (batch, *counts, filters)."""
+    g, windows = with_axes(g), kernel.reshape(*geo.windows, -1, geo.filters)
+    dx = np.empty((geo.batch, *geo.sizes, geo.channels), g.dtype)
+    if not g.size:
+        dx[...] = 0
+        return dx
+    axes = map(shares, geo.sizes, geo.windows, geo.strides, geo.padding, geo.dilations, geo.counts)
+    for parts in product(*axes):
+        to, of, padding, dilations = zip(*parts, strict=True)
+        out = dx[(slice(None), *to)]
+        if None in of:
+            out[...] = 0
+            continue
+        turned = turned_round(windows[of], geo.groups)
+        part = geometry(
+            g.shape, turned.shape[:AXES], geo.channels, (1,) * AXES, padding, dilations, geo.groups
+        )
+        chosen_now(part, g.dtype).convolve(g, turned, part, out, None)
+    return dx
+
+
+def shares(size, window, stride, padding, dilation, count):
+    """The convolutions of g, moving by 1, that make up the gradient along an axis.
+
+    For each of the places that the stride passes over: the elements of x it is for, the kernel's
+    elements that meet them (None if there are none) as a slice that turns them round, the margins
+    of g, and the dilation.
+    """
+    for first in range(min(stride, size)):
+        number = -(-(size - first) // stride)
+        start = first + padding[0]
+        met = [p for p in range(window) if (start - dilation * p) % stride == 0]
+        to = slice(first, size, stride)
+        if not met:
+            yield to, None, (0, 0), 1
+            continue
+        step = met[1] - met[0] if len(met) > 1 else window
+        apart = dilation * step // stride if len(met) > 1 else 1
+        of = slice(met[-1], met[0] - 1 if met[0] else None, -step)
+        low = span(len(met), apart) - 1 - (start - dilation * met[0]) // stride
+        yield to, of, (low, number - 1 + span(len(met), apart) - count - low), apart
+
+
+def turned_round(kernel, groups: int):
+    """The kernel (*windows, F / groups, C) that leads back; its windows are turned already."""
+    *windows, channels, filters = kernel.shape
+    apart = kernel.reshape(*windows, channels, groups, filters // groups)
+    return apart.transpose(0, 1, 2, 5, 4, 3).reshape(*windows, filters // groups, -1)
+
+
+def kernel_gradient(x, g, geo: Geometry):
+    """The gradient by the kernel, (*windows, channels / groups, filters)."""
+    if not g.size or not x.size:
+        return np.zeros((*geo.windows, geo.channels // geo.groups, geo.filters), g.dtype)
+    form = chosen_now(geo, g.dtype)
+    form = panels if form is lowering else form
+    return form.kernel_gradient(with_axes(x), with_axes(g), geo)
+
+
+def chosen_now(geo: Geometry, dtype):
+    return chosen(geo, dtype.char, config.float32_convolution_precision())
+
+
+def matching(g, kernel, sizes, strides, padding, dilations, groups) -> Geometry:
+    """The geometry of the convolution that gives as many places as g has."""
+    windows, channels = kernel.shape[:-2], kernel.shape[-2] * groups
+    around = tuple(
+        (low, (n - 1) * s + span(k, d) - size - low)
+        for n, k, s, d, size, (low, _) in zip(
+            g.shape[1:-1], windows, strides, dilations, sizes, padding, strict=True
+        )
+    )
+    shape = (g.shape[0], *sizes, channels)
+    return geometry(shape, windows, kernel.shape[-1], strides, around, dilations, groups)
+
+
+def channel_sums(g):
+    """The sums over all axes but the last."""
+    rows = g.reshape(-1, g.shape[-1])
+    parts = [rows[i : i + SUMMED] for i in range(0, len(rows), SUMMED)]
+    ones = np.ones(min(len(rows), SUMMED), g.dtype)
+    return sum((ones[: len(part)] @ part for part in parts), np.zeros(g.shape[-1], g.dtype))
+
+
+class Finish:
+    """Bias and activation, applied to rows of filters while these are in the cache."""
+
+    def __init__(self, bias, activation):
+        self.bias, self.activation, self.wide = bias, activation, {}
+
+    def __call__(self, rows) -> None:
+        if self.bias is not None:
+            width = self.bias.size
+            times = repeats(rows.size // width, width)
+            wide = self.wide.get(times)
+            if wide is None:
+                wide = self.wide[times] = np.tile(self.bias, times)
+            view = rows.reshape(-1, times * width)
+            view += wide
+        if self.activation is not None:
+            made = activate(rows, self.activation)
+            if made is not rows:
+                rows[...] = made

@@ -23,7 +23,7 @@ def _(x, kernel, bias=None, *, activation=None, needs=None):
     if bias is not None:
         y += bias
     if activation is not None:
-        y = _activate(y, activation)
+        y = activate(y, activation)
     out = y if x.ndim == 2 else y.reshape(*lead, y.shape[1])
     if needs is None:
         return out
@@ -31,7 +31,7 @@ def _(x, kernel, bias=None, *, activation=None, needs=None):
     def pullback(g):
         g = g.reshape(y.shape)
         if activation is not None:
-            g = _through(g, y, activation)
+            g = through(g, y, activation)
         return (
             g.dot(kernel.T).reshape(x.shape) if needs[0] else None,
             rows.T.dot(g) if needs[1] else None,
@@ -41,13 +41,14 @@ def _(x, kernel, bias=None, *, activation=None, needs=None):
     return out, pullback
 
 
-def _activate(y, name):
+def activate(y, name):
+    """The activation `name` of y, which may be overwritten."""
     if name == "relu":
         return np.maximum(y, ZERO, out=y)
     return np.tanh(y, y) if name == "tanh" else sigmoid_of(y)
 
 
-def _through(g, y, name):
+def through(g, y, name):
     """The gradient before the activation `name`, whose result is `y`."""
     if name == "relu":
         return g * (y > ZERO)

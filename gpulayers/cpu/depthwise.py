@@ -15,12 +15,13 @@ from .sliding import Geometry, boxes, extents, region, room_for
 from .threads import available, share
 
 BLOCK = 1 << 17  # Elements of the results that are worked on together.
+WIDEST = 4  # Filters for each channel; with more, products with panels do better.
 COST = 8  # A sum here takes as long as so many in a product of matrices.
 
 
 def suits(geo: Geometry) -> bool:
-    """Whether it can do this: one channel in each group, and rows that are not too long."""
-    return geo.channels == geo.groups
+    """Whether it can do this, and well."""
+    return geo.channels == geo.groups > 1 and geo.filters <= WIDEST * geo.channels
 
 
 def convolve(x, kernel, geo: Geometry, out, finish) -> None:

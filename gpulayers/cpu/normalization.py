@@ -22,7 +22,7 @@ from .activation import fits
 from .threads import share
 
 BLOCK = 1 << 16  # Elements: with two more arrays of this size, a core's cache.
-SHARED_BLOCK = 1 << 18  # Of arrays that threads share: so that they seldom wait for Python's lock.
+SHARED_BLOCK = 1 << 17  # Of arrays that threads share: so that they seldom wait for Python's lock.
 OPERATIONS = 8  # For each element, about.
 LONG = 512  # From this length on, an inner loop costs little to begin.
 

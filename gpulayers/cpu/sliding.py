@@ -6,7 +6,7 @@ All of it is written for three inner axes; arrays with fewer have axes of size 1
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 
@@ -33,6 +33,15 @@ class Geometry:
     dilations: tuple[int, int, int]
     groups: int
     counts: tuple[int, int, int]
+
+    def at(self, axis: int, place: int) -> Geometry:
+        """The geometry of one place of the windows along an axis."""
+        windows, padding = list(self.windows), list(self.padding)
+        before = self.dilations[axis] * place
+        windows[axis], (low, high) = 1, padding[axis]
+        after = span(self.windows[axis], self.dilations[axis]) - 1 - before
+        padding[axis] = (low - before, high - after)
+        return replace(self, windows=tuple(windows), padding=tuple(padding))
 
     @property
     def places(self) -> int:
@@ -119,7 +128,8 @@ def region(x, images: slice, ends, room, value=0, repeat: int = 1):
     A view of x where nothing is outside of it, and its rows are contiguous; else a copy in `room`,
     a flat array.  Channels stand `repeat` times in it, each beside itself.
     """
-    index, inside, shape, whole = [images], [slice(None)], [images.stop - images.start], True
+    number, whole = images.stop - images.start, True
+    index, inside, shape = [images], [slice(0, number)], [number]
     for n, (start, stop) in zip(x.shape[1:-1], ends):
         a = max(start, 0)
         b = max(min(stop, n), a)

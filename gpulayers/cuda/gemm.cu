@@ -1,8 +1,8 @@
 // Matrix products with what usually follows them, in one launch: y = f(alpha op(a) op(b) + y + bias).
 //
-// op(a): (rows, depth), op(b): (depth, columns), y: (rows, columns), any sizes, row after row.  TRANS_A: a is held as (depth, rows);
-// TRANS_B: b as (columns, depth).  From one line to the next are ld... elements, from one matrix of a batch to the next stride...
-// (0: the same for all).  bias: (columns,) or NULL.  saved: like y, gets what the bias is added to, or NULL.  y is added only if
+// op(a): (rows, depth), op(b): (depth, columns), y: (rows, columns), any sizes, row after row.  TRANS_A: a is held as (depth,
+// rows); TRANS_B: b as (columns, depth).  From one line to the next are ld... elements, from one matrix of a batch to the next
+// stride... (0: the same for all).  bias: (columns,) or NULL.  saved: like y, gets what the bias is added to, or NULL.  y is added only if
 // `accumulate`.  f is ACTIVATION of activations.cuh with the parameters p0, p1, p2.  Any alignment; vectors where all lines allow.
 // Products and sums in A; f and the rounding to T once, at the end.
 // Constants: T, TRANS_A, TRANS_B, ACTIVATION; TILE: a block computes 64 x 64 or 128 x 128 elements of y (double: 64 x 64);
@@ -72,8 +72,8 @@ template <bool ALONG_DEPTH> struct Operand {
   int wide;    // How many rows of op(a), or columns of op(b), are left for the block.
   bool whole;  // Whether lines start at multiples of 16 bytes.
   GL_DEVICE Operand(const T* all, long long ld, long long size, long long stride, long long batch, long long first, long long k)
-      : x(all + batch * stride + (ALONG_DEPTH ? first * ld + k : k * ld + first)), ld(ld), wide(gl::min((long long)TILE, size - first)),
-        whole(gl::aligned(all) && ld % PER == 0 && stride % PER == 0) {}
+      : x(all + batch * stride + (ALONG_DEPTH ? first * ld + k : k * ld + first)), ld(ld),
+        wide(gl::min((long long)TILE, size - first)), whole(gl::aligned(all) && ld % PER == 0 && stride % PER == 0) {}
   GL_DEVICE void advance(int depth) { x += ALONG_DEPTH ? (long long)depth : depth * ld; }
 };
 
@@ -92,8 +92,8 @@ template <bool ALONG_DEPTH, int DEPTH, int COUNT> struct Piece {
 
 #if TENSOR
 // ---------------------------------------------------------------------------------------------------------- tensor cores
-// A tile is 4 chunks of 16 bytes deep.  Three of each operand are in shared memory: two on their way while one is multiplied.  Where
-// a chunk lies there is turned by its line, so that eight lanes which read, or write, one after another meet all banks.
+// A tile is 4 chunks of 16 bytes deep.  Three of each operand are in shared memory: two on their way while one is multiplied.
+// Where a chunk lies there is turned by its line, so that eight lanes which read, or write, one after another meet all banks.
 constexpr int DEPTH = 4 * PER, STAGES = 3, CHUNKS = TILE * 4;
 constexpr int WARP_ROWS = TILE / 2, M = WARP_ROWS / 16;  // A warp has WARP_ROWS x 32 elements of y: M x 4 products at once.
 constexpr bool TF32 = sizeof(T) == 4;
@@ -160,7 +160,8 @@ GL_DEVICE void multiply(float* sum, uint32* a, uint32* b) {
 #endif
 }
 
-GL_DEVICE void compute(Operand<!TRANS_A>& a, Operand<TRANS_B>& b, long long depth, const Result& r, long long row, long long column) {
+GL_DEVICE void compute(Operand<!TRANS_A>& a, Operand<TRANS_B>& b, long long depth, const Result& r, long long row,
+                       long long column) {
   GL_DYN_SMEM(uint4, shared);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warp_row = warp % 2 * WARP_ROWS, warp_column = warp / 2 * 32;
   float sum[M][4][4];
@@ -223,8 +224,8 @@ GL_DEVICE void compute(Operand<!TRANS_A>& a, Operand<TRANS_B>& b, long long dept
 }
 #else
 // ------------------------------------------------------------------------------------------------------- without tensor cores
-// A thread has TILE / 16 rows of 8 elements: in groups of 4 x 4, TILE / 2 apart.  Tiles are 8 deep, in shared memory as numbers of A
-// with lines of the tile's rows or columns; while one is multiplied the next is on its way in registers.
+// A thread has TILE / 16 rows of 8 elements: in groups of 4 x 4, TILE / 2 apart.  Tiles are 8 deep, in shared memory as numbers of
+// A with lines of the tile's rows or columns; while one is multiplied the next is on its way in registers.
 constexpr int DEPTH = 8, PITCH = TILE + 4, ROWS = TILE / 16;
 struct __align__(sizeof(T) == 2 ? 8 : 16) Four { T at[4]; };
 
@@ -244,7 +245,8 @@ template <bool ALONG_DEPTH> GL_DEVICE void keep(A (*tile)[PITCH], const T* v) {
 #pragma unroll
   for (int e = 0; e < 4; e++) (ALONG_DEPTH ? tile[place + e][line] : tile[line][place + e]) = gl::to<A>(v[e]);
 }
-GL_DEVICE void compute(Operand<!TRANS_A>& a, Operand<TRANS_B>& b, long long depth, const Result& r, long long row, long long column) {
+GL_DEVICE void compute(Operand<!TRANS_A>& a, Operand<TRANS_B>& b, long long depth, const Result& r, long long row,
+                       long long column) {
   __shared__ __align__(16) A tiles_a[2][DEPTH][PITCH], tiles_b[2][DEPTH][PITCH];
   const int x = threadIdx.x % (TILE / 8), y = threadIdx.x / (TILE / 8);
   A sum[ROWS][8];

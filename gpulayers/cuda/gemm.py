@@ -94,7 +94,9 @@ def _multiply(a, b, y, accumulate) -> None:
 def by_cublas(a: Matrices, b: Matrices, y: Matrices, batch: int) -> bool:
     """Whether cuBLAS can be asked: CuPy refuses that while a stream is captured."""
     largest = max(y.rows, y.columns, a.columns, a.ld, b.ld, batch)
-    return largest <= cublas.LARGEST and cublas.library() is not None and not capturing()
+    if largest > cublas.LARGEST or cublas.library() is None or capturing():
+        return False
+    return c_type(y.array.dtype) != "bfloat16" or capability() >= 80  # It has none for older GPUs.
 
 
 def capturing() -> bool:

@@ -286,3 +286,21 @@ def test_sources_are_read_by_all_of_their_constants():
     assert "#define BIAS 1" in lines
     assert '#line 1 "activation.cu"' in lines
     assert "common.cuh" not in text.partition('#line 1 "activation.cu"')[2]
+
+
+def test_other_headers_are_pasted(cupy, tmp_path, monkeypatch):
+    source = '// A header.\n#include "common.cuh"\n#include "twice.cuh"\n'
+    kernel = 'extern "C" __global__ void twice(T* x) { if (threadIdx.x == 0) x[0] = doubled(x[0]); }'
+    (tmp_path / "twice.cu").write_text(source + kernel)
+    (tmp_path / "twice.cuh").write_text("GL_DEVICE T doubled(T x) { return x + x; }\n")
+    (tmp_path / "common.cuh").write_text((module.FOLDER / "common.cuh").read_text())
+    monkeypatch.setattr(module, "FOLDER", tmp_path)
+    module._read.cache_clear()
+    try:
+        made = Module("twice")
+        assert made.source().endswith(f'\n#line 4 "twice.cu"\n{kernel}')  # As it lies in the file.
+        x = cupy.asarray(np.ones(1, "f4"))
+        made.kernel("twice", T=x.dtype)(1, 32, x)
+        assert x.get()[0] == 2
+    finally:
+        module._read.cache_clear()
