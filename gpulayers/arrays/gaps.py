@@ -50,7 +50,8 @@ def _dask(xp):
 
 
 MADE_ON_CUPY: dict[str, object] = {}  # By name, what takes the place of CuPy's own functions.
-OFFERED = ("sum", "mean", "max", "min")  # Those that may be in it.
+PRODUCTS = ("matmul", "tensordot", "vecdot")
+OFFERED = ("sum", "mean", "max", "min", *PRODUCTS)  # Those that may be in it.
 
 
 def made_on_cupy(name: str):
@@ -74,19 +75,20 @@ def _is_no_bound(xp, x, bound) -> bool:
 def _cupy(xp):
     """Products that read views where they lie and take any float; and faster reductions.
 
-    The reductions are ours as soon as they are loaded.  `clip` has no index of booleans, for which
-    the host waits.
+    `clip` has no index of booleans, for which the host waits.
     """
-    from ..cuda import gemm
+    from .primitive import load_versions
+
+    load_versions("cupy")  # They register what is ours.
 
     def first_ours(name):
         own = getattr(xp, name)
 
         @wraps(own)
-        def call(x, /, *args, **options):
-            made = None if args else MADE_ON_CUPY.get(name)
-            out = NotImplemented if made is None else made(x, **options)
-            return own(x, *args, **options) if out is NotImplemented else out
+        def call(*args, **options):
+            made = MADE_ON_CUPY.get(name)
+            out = NotImplemented if made is None else made(*args, **options)
+            return own(*args, **options) if out is NotImplemented else out
 
         return call
 
@@ -97,8 +99,8 @@ def _cupy(xp):
                 made = extreme(made, bound)
         return xp.astype(made, x.dtype) if made is not x else xp.asarray(x, copy=True)
 
-    products = {"matmul": gemm.matmul, "tensordot": gemm.tensordot, "vecdot": gemm.vecdot}
-    functions = {name: first_ours(name) for name in OFFERED} | products | {"clip": clip}
+    functions = {name: first_ours(name) for name in OFFERED} | {"clip": clip}
+    products = {name: functions[name] for name in PRODUCTS}
     return {**functions, "linalg": Filled(xp.linalg, products)}
 
 

@@ -87,7 +87,7 @@ class Variable:
         scope = SCOPE.get()
         if scope is not None:
             return scope.read(self)
-        if self.changes_in_place:  # Who is given an array may keep it; a step puts the own one back.
+        if self.changes_in_place:  # Who gets an array may keep it; a step puts the own one back.
             self.changes_in_place = False
             self._value = plain_namespace(self._value).asarray(self._value, copy=True)
         return self._value

@@ -39,7 +39,8 @@ def _(x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation
     y = np.empty((geo.batch, *geo.counts, filters), x.dtype)
     if y.size:
         finish = None if bias is None and activation is None else Finish(bias, activation)
-        chosen_now(geo, x.dtype).convolve(with_axes(x), kernel, geo, y, finish)
+        form = chosen_now(geo, x.dtype, kept=needs is None)
+        form.convolve(with_axes(x), kernel, geo, y, finish)
     out = y.reshape(geo.batch, *geo.counts[AXES - len(windows) :], filters)
     if needs is None:
         return out
@@ -73,22 +74,17 @@ def _(x, g, *, windows, strides, padding, dilations, groups=1, needs=None):
 
 
 @lru_cache(4096)
-def chosen(geo: Geometry, kind: str, precision: str):
-    """The formulation for a geometry, a kind of floats and a precision (see `config`)."""
+def chosen(geo: Geometry, kind: str, precision: str, kept: bool = False):
+    """The formulation for a geometry, a kind of floats and a precision (see `config`).
+
+    `kept` says that the kernel stays the same from call to call, as far as is known.
+    """
     if depthwise.suits(geo):
         return depthwise
-    form = minimal(geo, kind, precision)
-    if form is not None:
+    form = {"medium": winograd.FOUR, "high": winograd.TWO}.get(precision)
+    if kind == "f" and form is not None and form.suits(geo) and form.pays(geo, kept):
         return form
     return lowering if lowering.suits(geo) else panels
-
-
-def minimal(geo: Geometry, kind: str, precision: str):
-    """Minimal filtering by the tiles that suit a geometry, or None."""
-    form = {"medium": winograd.FOUR, "high": winograd.TWO}.get(precision)
-    if kind != "f" or form is None or not form.suits(geo):
-        return None
-    return form if min(geo.channels, geo.filters) >= 32 and geo.outputs >= 256 else None
 
 
 def input_gradient(g, kernel, geo: Geometry):
@@ -146,13 +142,11 @@ def kernel_gradient(x, g, geo: Geometry):
     """The gradient by the kernel, (*windows, channels / groups, filters)."""
     if not g.size or not x.size:
         return np.zeros((*geo.windows, geo.channels // geo.groups, geo.filters), g.dtype)
-    form = chosen_now(geo, g.dtype)
-    form = panels if form is lowering else form
-    return form.kernel_gradient(with_axes(x), with_axes(g), geo)
+    return chosen_now(geo, g.dtype).kernel_gradient(with_axes(x), with_axes(g), geo)
 
 
-def chosen_now(geo: Geometry, dtype):
-    return chosen(geo, dtype.char, config.float32_convolution_precision())
+def chosen_now(geo: Geometry, dtype, kept: bool = False):
+    return chosen(geo, dtype.char, config.float32_convolution_precision(), kept)
 
 
 def matching(g, kernel, sizes, strides, padding, dilations, groups) -> Geometry:

@@ -50,11 +50,23 @@ class Winograd:
         return a.astype(dtype), b.astype(dtype), g.astype(dtype)
 
     def suits(self, geo: Geometry) -> bool:
-        """Whether it can do this."""
-        small = geo.channels * geo.filters <= LARGEST
-        return geo.dense and geo.windows == (1, 3, 3) and geo.sizes[0] == 1 == geo.counts[0] and (
-            small
-        )
+        """Whether it can do this, within its memory."""
+        flat = geo.windows == (1, 3, 3) and geo.sizes[0] == 1 == geo.counts[0]
+        return flat and geo.dense and geo.channels * geo.filters <= LARGEST
+
+    def pays(self, geo: Geometry, kept: bool) -> bool:
+        """Whether it is faster than other ways; `kept` if the kernel's transform stays.
+
+        Measured on one core with AVX-512, against `lowering` and `panels`, with 1 to 8 images of
+        7 x 7 to 112 x 112.
+        """
+        pairs, tiles = geo.channels * geo.filters, self.tiles(geo)
+        if min(geo.channels, geo.filters) < 16 or pairs < (576 if self.m == 4 else 4096):
+            return False
+        return tiles >= (16 if kept else 24 if pairs <= 1 << 16 else 96)
+
+    def tiles(self, geo: Geometry) -> int:
+        return geo.batch * prod(-(-n // self.m) for n in geo.counts)
 
     def convolve(self, x, kernel, geo: Geometry, out, finish) -> None:
         """See `panels.convolve`."""

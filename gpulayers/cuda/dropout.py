@@ -34,7 +34,8 @@ def _apply(x, rate, folded, seed):
     y, scale = empty_like(x), 1.0 / (1.0 - rate)
     if folded is None:
         kernel = _source.kernel("dropout", T=x.dtype)
-        kernel(blocks(x.size, THREADS * ELEMENTS), THREADS, x, y, x.size, *start_of(seed), _threshold(rate), scale)
+        grid = blocks(x.size, THREADS * ELEMENTS)
+        kernel(grid, THREADS, x, y, x.size, *start_of(seed), _threshold(rate), scale)
         return y
     outer, middle, inner = folded
     kept = mask(outer * inner, rate, seed)

@@ -2,8 +2,9 @@
 //
 // op(a): (rows, depth), op(b): (depth, columns), y: (rows, columns), any sizes, row after row.  TRANS_A: a is held as (depth,
 // rows); TRANS_B: b as (columns, depth).  From one line to the next are ld... elements, from one matrix of a batch to the next
-// stride... (0: the same for all).  bias: (columns,) or NULL.  saved: like y, gets what the bias is added to, or NULL.  y is added only if
-// `accumulate`.  f is ACTIVATION of activations.cuh with the parameters p0, p1, p2.  Any alignment; vectors where all lines allow.
+// stride... (0: the same for all).  bias: (columns,) or NULL.  saved: like y, gets what the bias is added to, or NULL.  y is added
+// only if `accumulate`.  f is ACTIVATION of activations.cuh with the parameters p0, p1, p2.  Any alignment; vectors where all
+// lines allow.
 // Products and sums in A; f and the rounding to T once, at the end.
 // Constants: T, TRANS_A, TRANS_B, ACTIVATION; TILE: a block computes 64 x 64 or 128 x 128 elements of y (double: 64 x 64);
 // TENSOR: 0 without tensor cores (any T), 1 on them (half; bfloat16 from sm_80), 2 with floats rounded to TF32 (from sm_80).  On

@@ -13,6 +13,7 @@ from math import prod
 import numpy as np
 
 from ..arrays import dtypes
+from ..arrays.gaps import made_on_cupy
 from . import cublas, products
 from .activation import bias_activation
 from .matrices import Matrices, batches, folded
@@ -31,6 +32,7 @@ FUSED_DEPTH = {"tensor cores, 90": 256, "tensor cores": 512, "none": 128}
 LAUNCH_BOUND = 2**24
 
 
+@made_on_cupy("matmul")
 def matmul(a, b, /, *, out=None, accumulate: bool = False):
     """The matrix product over the last axis of `a` and the last but one of `b`.
 
@@ -152,6 +154,7 @@ def fusing_wins(a, b, bias, activation) -> bool:
     return depth <= FUSED_DEPTH[kind]
 
 
+@made_on_cupy("tensordot")
 def tensordot(a, b, /, *, axes=2):
     """Products summed over axes of both; those of `a` that are left stand before those of `b`.
 
@@ -179,6 +182,7 @@ def _as_matrix(x, rows, columns):
     return x.transpose(*rows, *columns).reshape(sizes)
 
 
+@made_on_cupy("vecdot")
 def vecdot(a, b, /, *, axis: int = -1):
     """Sums of products along an axis; complex elements of `a` are conjugated."""
     import cupy

@@ -75,6 +75,7 @@ stft = STFTInitializer = STFT
 
 ALIASES = {"normal": RandomNormal, "uniform": RandomUniform, "zero": Zeros, "one": Ones}
 
+
 def serialize(initializer) -> dict:
     """A description of an initializer that `deserialize`, and Keras, read."""
     return registry.serialize(initializer)

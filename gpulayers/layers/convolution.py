@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ..ops.convolution import convolved
+from ..ops.convolution import convolution, convolved
 from . import arguments
 from .lora import Adapted, LowRankAdaptation
 from .sliding import SlidingLayer
+from .training_plan import primitive_link
 
 __all__ = [
     "Conv1D",
@@ -47,6 +48,9 @@ class BaseConv(LowRankAdaptation, SlidingLayer):
     that the groups do not divide, and for inputs smaller than the window.
     """
 
+    settings = (
+        "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups",
+    )  # fmt: skip
     kernel = Adapted()
 
     def __init__(
@@ -114,11 +118,19 @@ class BaseConv(LowRankAdaptation, SlidingLayer):
         sizes = self._convolved_sizes(input_shape)
         return self._shape_with(input_shape, self.filters, sizes)
 
+    def _links(self, x):
+        if self.lora_enabled:
+            return [None]
+        options = self._options(x, self.groups)
+        weights = (self.kernel, self.bias)
+        link = primitive_link(convolution, x, weights, activation=self._fused, **options)
+        return [link] if self._fused else [link, *self._activation_links()]
+
     def get_config(self):
-        own = {"filters": self.filters, "groups": self.groups}
+        config = super().get_config()
         if self.lora_rank:
-            own |= {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha}
-        return {**super().get_config(), **own}
+            config |= {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha}
+        return config
 
 
 class Conv1D(BaseConv):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..ops.convolution import convolved_by_channel
+from ..ops.convolution import convolution, convolved_by_channel
 from . import arguments
 from .sliding import SlidingLayer
+from .training_plan import Link, primitive_link
 
 __all__ = ["DepthwiseConv1D", "DepthwiseConv2D"]
 
@@ -33,6 +34,9 @@ class BaseDepthwiseConv(SlidingLayer):
     than the window.
     """
 
+    settings = (
+        "depth_multiplier", "kernel_size", "strides", "padding", "data_format", "dilation_rate",
+    )  # fmt: skip
     weights_named = ("depthwise", "bias")
 
     def __init__(
@@ -87,8 +91,33 @@ class BaseDepthwiseConv(SlidingLayer):
         filters = self._channels(input_shape) * self.depth_multiplier
         return self._shape_with(input_shape, filters, self._convolved_sizes(input_shape))
 
-    def get_config(self):
-        return {**super().get_config(), "depth_multiplier": self.depth_multiplier}
+    def _links(self, x):
+        options = self._options(x, groups=x.shape[-1])
+        link = by_channel_link(x, self.kernel, self.bias, activation=self._fused, **options)
+        return [link] if self._fused else [link, *self._activation_links()]
+
+
+def by_channel_link(x, kernel, bias=None, **options) -> Link | None:
+    """A convolution by a kernel (*windows, channels, multiplier) of each channel by itself."""
+    link = primitive_link(convolution, x, (kernel, bias), **options)
+    if link is None:
+        return None
+    shape = kernel.shape
+    flat = (*shape[:-2], 1, shape[-2] * shape[-1])
+
+    def run(x, kernel, *bias, needs=None):
+        made = link.run(x, kernel.reshape(flat), *bias, needs=needs)
+        if needs is None:
+            return made
+        y, pullback = made
+
+        def back(g):
+            dx, d_kernel, *rest = pullback(g)
+            return dx, None if d_kernel is None else d_kernel.reshape(shape), *rest
+
+        return y, back
+
+    return Link(run, link.variables)
 
 
 class DepthwiseConv1D(BaseDepthwiseConv):

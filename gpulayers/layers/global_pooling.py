@@ -6,6 +6,7 @@ from .. import config
 from ..arrays import dtypes, namespace
 from .input_spec import InputSpec
 from .layer import Layer
+from .training_plan import Link, function_link
 
 __all__ = [
     "GlobalAveragePooling1D",
@@ -50,6 +51,16 @@ class BaseGlobalPooling(Layer):
     def call(self, inputs):
         reduce = getattr(namespace(inputs), self.reduction)
         return reduce(inputs, axis=self._axes, keepdims=self.keepdims)
+
+    def _training_links(self, x) -> list[Link] | None:
+        """What this layer is in training: see `training_plan.py`."""
+        if x.ndim != self.rank + 2 or not dtypes.is_floating(x):
+            return None
+        return [function_link(self.reduction, axis=self._axes, keepdims=self.keepdims)]
+
+    def _inference_step(self, x):
+        """What this layer is for plain NumPy arrays: see `plan.py`."""
+        return self.call
 
     def compute_output_shape(self, input_shape):
         axes = self._axes

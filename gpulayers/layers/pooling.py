@@ -8,6 +8,7 @@ from ..ops.sliding import margins
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
+from .training_plan import primitive_link, without_gradients
 
 __all__ = [
     "AveragePooling1D",
@@ -81,6 +82,22 @@ class BasePooling(Layer):
                 f"than windows of sizes {self.pool_size}; padding='same' would allow it."
             )
         return (n + low + high - k) // s + 1
+
+    def _training_links(self, x):
+        """What this layer is in training: see `training_plan.py`."""
+        if x.ndim != self.rank + 2 or self.data_format == "channels_first":
+            return None
+        self.compute_output_shape(x.shape)  # Refuses what is too small.
+        window = self.pool_size, self.strides
+        around = margins(self.padding, x.shape[1:-1], *window, (1,) * self.rank)
+        options = {"windows": self.pool_size, "strides": self.strides, "padding": around}
+        link = primitive_link(type(self).operation, x, **options)
+        return None if link is None else [link]
+
+    def _inference_step(self, x):
+        """What this layer is for plain NumPy arrays: see `plan.py`."""
+        links = self._training_links(x)
+        return self.call if links is None else without_gradients(links)
 
     def get_config(self):
         own = {

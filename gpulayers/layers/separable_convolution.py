@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from ..ops.convolution import convolved, convolved_by_channel
+from ..ops.convolution import convolution, convolved, convolved_by_channel
 from . import arguments
+from .depthwise_convolution import by_channel_link
 from .sliding import SlidingLayer
+from .training_plan import primitive_link
 
 __all__ = ["SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D", "SeparableConvolution2D"]
 
@@ -39,6 +41,10 @@ class BaseSeparableConv(SlidingLayer):
     than the window.
     """
 
+    settings = (
+        "depth_multiplier", "filters", "kernel_size", "strides", "padding", "data_format",
+        "dilation_rate",
+    )  # fmt: skip
     weights_named = ("depthwise", "pointwise", "bias")
 
     def __init__(
@@ -107,9 +113,15 @@ class BaseSeparableConv(SlidingLayer):
         sizes = self._convolved_sizes(input_shape)
         return self._shape_with(input_shape, self.filters, sizes)
 
-    def get_config(self):
-        own = {"filters": self.filters, "depth_multiplier": self.depth_multiplier}
-        return {**super().get_config(), **own}
+    def _links(self, x):
+        once = (1,) * self.rank
+        pointwise = primitive_link(
+            convolution, x, (self.pointwise_kernel, self.bias), strides=once,
+            padding=((0, 0),) * self.rank, dilations=once, activation=self._fused,
+        )  # fmt: skip
+        options = self._options(x, groups=x.shape[-1])
+        links = [by_channel_link(x, self.depthwise_kernel, **options), pointwise]
+        return links if self._fused else links + self._activation_links()
 
 
 class SeparableConv1D(BaseSeparableConv):

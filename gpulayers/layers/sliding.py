@@ -9,6 +9,7 @@ from ..ops.sliding import margins, span
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
+from .training_plan import Link, activation_links, without_gradients
 
 FUSED_NAMES = {activation: name for name, activation in FUSED.items()}
 
@@ -16,11 +17,13 @@ FUSED_NAMES = {activation: name for name, activation in FUSED.items()}
 class SlidingLayer(Layer):
     """A layer with a window, strides, a bias and an activation.
 
-    A subclass says how many axes the window has (`rank`), and which of its arguments are
-    initializers, regularizers and constraints of which weight (`weights_named`).
+    A subclass says how many axes the window has (`rank`), which of its arguments come first in its
+    config (`settings`, in Keras's order), and of which weights the others are initializers,
+    regularizers and constraints (`weights_named`).
     """
 
     rank = 2
+    settings: tuple[str, ...] = ()
     weights_named = ("kernel", "bias")
     takes_causal = False
 
@@ -129,19 +132,44 @@ class SlidingLayer(Layer):
             found.append((n + low + high - span(k, d)) // s + 1)
         return found
 
-    def get_config(self):
-        own = {
-            "kernel_size": self.kernel_size,
+    def _training_links(self, x):
+        """What this layer is in training: see `training_plan.py`."""
+        fits = x.ndim == self.rank + 2 and self.input_spec.mismatch(x) is None
+        if not fits or self.data_format == "channels_first":
+            return None
+        self.compute_output_shape(x.shape)  # Refuses what is too small.
+        links = self._links(x)
+        return None if None in links else links
+
+    def _links(self, x) -> list[Link | None]:
+        """The operations of this layer on arrays like `x`; None for what cannot be one."""
+        raise NotImplementedError
+
+    def _activation_links(self) -> list[Link | None]:
+        links = [] if self.activation is None else activation_links(self.activation)
+        return [None] if links is None else links
+
+    def _inference_step(self, x):
+        """What this layer is for plain NumPy arrays: see `plan.py`."""
+        links = self._training_links(x)
+        return self.call if links is None else without_gradients(links)
+
+    def _options(self, x, groups=1) -> dict:
+        """The options of the operation `convolution` for arrays like `x`, with channels last."""
+        window = self.kernel_size, self.strides, self.dilation_rate
+        return {
             "strides": self.strides,
-            "padding": self.padding,
-            "data_format": self.data_format,
-            "dilation_rate": self.dilation_rate,
-            "activation": activations.serialize(self.activation),
-            "use_bias": self.use_bias,
+            "padding": margins(self.padding, x.shape[1:-1], *window),
+            "dilations": self.dilation_rate,
+            "groups": groups,
         }
-        for weight in self.weights_named:
-            for suffix, kind in _KINDS.items():
-                name = f"{weight}_{suffix}"
+
+    def get_config(self):
+        own = {name: getattr(self, name) for name in self.settings}
+        own |= {"activation": activations.serialize(self.activation), "use_bias": self.use_bias}
+        for suffix, kind in _KINDS.items():
+            weights = [*self.weights_named, *(["activity"] if kind is regularizers else [])]
+            for name in (f"{weight}_{suffix}" for weight in weights):
                 own[name] = kind.serialize(getattr(self, name))
         return {**super().get_config(), **own}
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import activations
 from ..arrays import Variable, dtypes
+from ..arrays.functions import TABLE
 from ..arrays.namespace import NUMPY
 from ..arrays.tape import TapeArray
 from .plan import needs_full_call, step
@@ -115,6 +116,17 @@ def links_of_all(layers, x) -> list[Link] | None:
     return found
 
 
+def without_gradients(links) -> Callable:
+    """What the operations of a line give, one after the other, for a plain array."""
+
+    def run(x):
+        for operation, variables in links:
+            x = operation(x, *[variable._value for variable in variables])
+        return x
+
+    return run
+
+
 def primitive_link(op, x, weights=(), **options) -> Link | None:
     """A primitive of arrays like `x` and of weights, where None stands for one that is missing.
 
@@ -142,6 +154,22 @@ def primitive_link(op, x, weights=(), **options) -> Link | None:
     return Link(run, variables)
 
 
+def function_link(name: str, **options) -> Link:
+    """A function of one array of the array API standard."""
+    function, rule = getattr(NUMPY, name), TABLE[name].vjp
+
+    def run(x, needs=None):
+        out = function(x, **options)
+        return out if needs is None else (out, _from_all(rule(NUMPY, out, x, **options), needs))
+
+    return Link(run)
+
+
+def _from_all(pullbacks, needs):
+    """One pullback for all arguments, of those that there are for each."""
+    return lambda g: [p(g) if need else None for p, need in zip(pullbacks, needs, strict=True)]
+
+
 def _chosen(gradients, places):
     return [gradients[i] for i in places]
 
@@ -154,13 +182,11 @@ def in_numpy(op, arrays, needs, **options):
         made = version(*arrays, needs=None if needs is None else tuple(needs), **options)
     if made is not NotImplemented:
         return made
-    out = op.reference(*arrays, **options)
     if needs is None:
-        return out
+        return op.reference(*arrays, **options)
+    out = op(*arrays, **options)  # A version may know the result, but not the gradient.
     pullbacks = op._vjp(NUMPY, out, *arrays, **options)
-    if callable(pullbacks):
-        return out, pullbacks
-    return out, lambda g: [p(g) if need else None for p, need in zip(pullbacks, needs, strict=True)]
+    return out, pullbacks if callable(pullbacks) else _from_all(pullbacks, needs)
 
 
 def activation_links(activation) -> list[Link] | None:

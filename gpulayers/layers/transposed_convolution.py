@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..ops.convolution import transposed, transposed_margins
+from ..ops.convolution import convolution_input_gradient, transposed, transposed_margins
 from . import arguments
 from .sliding import SlidingLayer
+from .training_plan import Link, primitive_link
 
 __all__ = [
     "Conv1DTranspose",
@@ -42,6 +43,11 @@ class BaseConvTranspose(SlidingLayer):
 
     Raises TypeError or ValueError for sizes that are no positive integers.
     """
+
+    settings = (
+        "filters", "kernel_size", "strides", "padding", "output_padding", "data_format",
+        "dilation_rate",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -96,20 +102,39 @@ class BaseConvTranspose(SlidingLayer):
         )  # fmt: skip
         return self._activated(self._with_bias(outputs))
 
-    def compute_output_shape(self, input_shape):
+    def _links(self, x):
+        around = self._margins(x.shape)
+        link = primitive_link(
+            convolution_input_gradient,
+            x,
+            (self.kernel,),
+            sizes=tuple(size for size, _ in around),
+            strides=self.strides,
+            padding=tuple((low, 0) for _, low in around),
+            dilations=self.dilation_rate,
+        )
+        biased = [] if self.bias is None else [Link(_with_bias, (self.bias,))]
+        return [link, *biased, *self._activation_links()]
+
+    def _margins(self, input_shape) -> list[tuple[int | None, int | None]]:
+        """The size of the outputs and the elements cut in front, for each inner axis."""
         extra = self.output_padding or (None,) * self.rank
-        sizes = [
-            None if one[0] is None else transposed_margins(*one, self.padding)[0]
-            for one in zip(
-                self._sizes(input_shape), self.kernel_size, self.strides, self.dilation_rate, extra,
-                strict=True,
-            )
-        ]  # fmt: skip
+        window = self.kernel_size, self.strides, self.dilation_rate, extra
+        return [
+            (None, None) if one[0] is None else transposed_margins(*one, self.padding)
+            for one in zip(self._sizes(input_shape), *window, strict=True)
+        ]
+
+    def compute_output_shape(self, input_shape):
+        sizes = [size for size, _ in self._margins(input_shape)]
         return self._shape_with(input_shape, self.filters, sizes)
 
-    def get_config(self):
-        own = {"filters": self.filters, "output_padding": self.output_padding}
-        return {**super().get_config(), **own}
+
+def _with_bias(x, bias, needs=None):
+    """x + bias, and its pullback if something needs one."""
+    if needs is None:
+        return x + bias
+    return x + bias, lambda g: (g, g.sum(axis=tuple(range(g.ndim - 1))) if needs[1] else None)
 
 
 class Conv1DTranspose(BaseConvTranspose):

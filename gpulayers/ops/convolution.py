@@ -54,7 +54,7 @@ def convolution(x, kernel, bias=None, *, strides, padding, dilations, groups=1, 
     y = xp.zeros((x.shape[0], *count, filters), dtype=x.dtype, device=devices.device_of(x))
     for place in places(windows):
         seen = seen_from(x, place, count, strides, dilations)
-        y = y + _products(xp, seen, kernel[place], groups)
+        y = y + _products(xp, seen, kernel[(*place, ...)], groups)
     if bias is not None:
         y = y + bias
     return y if activation is None else FUSED[activation](y)
@@ -108,7 +108,7 @@ def convolution_input_gradient(g, kernel, *, sizes, strides, padding, dilations,
     wide = tuple((n - 1) * s + span(k, d) for n, k, s, d in zip(count, windows, strides, dilations))
     dx = xp.zeros((g.shape[0], *wide, channels), **at)
     for place in places(windows):
-        back = _turned(xp, kernel[place], groups)
+        back = _turned(xp, kernel[(*place, ...)], groups)
         dx = dx + spread_to(_products(xp, g, back, groups), place, wide, strides, dilations)
     cut = ((-low, n - (w - low)) for n, w, (low, _) in zip(sizes, wide, padding, strict=True))
     return with_margins(dx, tuple(cut))

@@ -202,6 +202,6 @@ def adapted(who, operation, x, output_size, data_format):
     for axis, (n, m) in enumerate(zip(sizes, parts, strict=True), 1):
         lead = (slice(None),) * axis
         windows = [(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
-        found = [reduce(x[(*lead, slice(a, b))], axis=axis, keepdims=True) for a, b in windows]
+        found = [reduce(x[(*lead, slice(a, b), ...)], axis=axis, keepdims=True) for a, b in windows]
         x = xp.concat(found, axis=axis)
     return back(x)

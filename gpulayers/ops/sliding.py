@@ -124,7 +124,7 @@ def spread_to(y, place, sizes, strides, dilations):
             zeros = xp.zeros_like(y)
             y = xp.concat([y] + [zeros] * (s - 1), axis=axis + 1)
             y = xp.reshape(y, (*shape[:axis], n * s, *shape[axis + 1 :]))
-            y = y[(slice(None),) * axis + (slice(0, (n - 1) * s + 1),)]
+            y = y[(*(slice(None),) * axis, slice(0, (n - 1) * s + 1), ...)]
     starts = [p * d for p, d in zip(place, dilations, strict=True)]
     ends = [n - m - a for n, m, a in zip(sizes, y.shape[1:-1], starts, strict=True)]
     return with_margins(y, tuple(zip(starts, ends, strict=True)))

@@ -290,7 +290,7 @@ def test_sources_are_read_by_all_of_their_constants():
 
 def test_other_headers_are_pasted(cupy, tmp_path, monkeypatch):
     source = '// A header.\n#include "common.cuh"\n#include "twice.cuh"\n'
-    kernel = 'extern "C" __global__ void twice(T* x) { if (threadIdx.x == 0) x[0] = doubled(x[0]); }'
+    kernel = 'extern "C" __global__ void twice(T* x) { if (!threadIdx.x) x[0] = doubled(x[0]); }'
     (tmp_path / "twice.cu").write_text(source + kernel)
     (tmp_path / "twice.cuh").write_text("GL_DEVICE T doubled(T x) { return x + x; }\n")
     (tmp_path / "common.cuh").write_text((module.FOLDER / "common.cuh").read_text())

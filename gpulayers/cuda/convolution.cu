@@ -1,0 +1,298 @@
+// Convolution over up to three axes, and its two gradients, as products of matrices that are nowhere in memory ("implicit GEMM").
+//
+// x: (batch, sizes[3], groups * channels); kernel: (windows[3], channels, groups * filters); y and its gradient g: (batch, counts[3],
+// groups * filters); C-contiguous, at any alignment, of any sizes; fewer axes than three: 1 in front.  Vectors where channels (and
+// filters) of a group are multiples of a chunk: 16 bytes on tensor cores.
+// PASS: FORWARD   y = f(x * kernel + bias)   rows: places of y      columns: filters   depth: (taps of the window, channels)
+//       INPUT     dx from g and kernel       rows: places of x      columns: channels  depth: (taps, filters)
+//       KERNEL    dk from x and g            rows: (taps, channels) columns: filters   depth: places of y
+// A place of x is seen by the taps of its residue modulo the stride only.  So the places of each residue (`strides` of each axis) are
+// a product of their own: no multiplication with the zeros between elements, and no two blocks write to one place.
+// f: ACTIVATION of activations.cuh, bias may be NULL; both of FORWARD only.  Sums in A; f and the rounding to T once, at the end.
+// Constants: T, PASS, ACTIVATION; ROWS, COLUMNS, TENSOR and dynamic shared memory: see tiles.cuh.
+// Where tiles are too few for a GPU, `splits` blocks share one: each takes `depth_each` (a multiple of 32) of the depth and writes its
+// sums to partial (groups, splits, rows, columns), which convolution_finish adds in their order: the same bits each time.
+#include "common.cuh"
+#include "activations.cuh"
+#include "tiles.cuh"
+
+enum Pass { FORWARD, INPUT, KERNEL };
+struct Geometry {  // As in convolution.py.  low: the margin in front of each axis.
+  long long batch, channels, filters, groups, sizes[3], counts[3], windows[3], strides[3], low[3], dilations[3];
+};
+
+// A window on an array: tap t of place j of an axis is at its element first + step j + jump t, if that is there.
+struct Window {
+  long long apart, stride[3];  // Elements from one image, or from one element of an axis, to the next.
+  int size[3], count[3], taps[3], first[3], step[3], jump[3];
+  int channels;  // Of a tap: the fastest part of the depth.
+};
+// One of its places.
+struct Place {
+  long long image;
+  int at[3];  // Numbers of the place along the axes.
+  GL_DEVICE Place(const Window& w, long long row) {
+#pragma unroll
+    for (int a = 2; a >= 0; a--) {
+      long long rest;
+      row = gl::divided(row, w.count[a], &rest);
+      at[a] = (int)rest;
+    }
+    image = row;
+  }
+  GL_DEVICE void advance(const Window& w, int by) {
+    at[2] += by;
+    while (at[2] >= w.count[2]) {
+      at[2] -= w.count[2];
+      if (++at[1] == w.count[1]) {
+        at[1] = 0;
+        if (++at[0] == w.count[0]) at[0] = 0, image++;
+      }
+    }
+  }
+};
+// One of its taps, and a channel of that.
+struct Tap {
+  int reach[3], channel;  // reach: jump * t.
+  GL_DEVICE Tap(const Window& w, long long k) {
+    long long rest;
+    k = gl::divided(k, w.channels, &rest);
+    channel = (int)rest;
+#pragma unroll
+    for (int a = 2; a >= 0; a--) {
+      k = gl::divided(k, w.taps[a], &rest);
+      reach[a] = (int)rest * w.jump[a];
+    }
+    reach[0] += (int)k * w.taps[0] * w.jump[0];  // Beyond the last tap.
+  }
+  GL_DEVICE void advance(const Window& w, int by) {
+    channel += by;
+    while (channel >= w.channels) {
+      channel -= w.channels;
+      reach[2] += w.jump[2];
+      if (reach[2] == w.taps[2] * w.jump[2]) {
+        reach[2] = 0;
+        reach[1] += w.jump[1];
+        if (reach[1] == w.taps[1] * w.jump[1]) reach[1] = 0, reach[0] += w.jump[0];
+      }
+    }
+  }
+  GL_DEVICE long long offset(const Window& w) const {
+    return reach[0] * w.stride[0] + reach[1] * w.stride[1] + reach[2] * w.stride[2] + channel;
+  }
+};
+// Where a place begins, for its taps.
+struct Origin {
+  long long offset;
+  int at[3];
+  GL_DEVICE Origin() {}
+  GL_DEVICE Origin(const Window& w, const Place& p) : offset(p.image * w.apart) {
+#pragma unroll
+    for (int a = 0; a < 3; a++) {
+      at[a] = w.first[a] + w.step[a] * p.at[a];
+      offset += at[a] * w.stride[a];
+    }
+  }
+  GL_DEVICE bool sees(const Window& w, const Tap& t) const {
+    return (unsigned)(at[0] + t.reach[0]) < (unsigned)w.size[0] && (unsigned)(at[1] + t.reach[1]) < (unsigned)w.size[1] &&
+           (unsigned)(at[2] + t.reach[2]) < (unsigned)w.size[2];
+  }
+};
+
+// An operand with its lines along the depth: a thread's places stay, its tap goes on.  INSIDE: all taps of all places are there.
+template <int WIDTH, bool INSIDE> struct AlongTaps {
+  static constexpr bool ALONG_DEPTH = true;
+  typedef Share<true, WIDTH> Mine;
+  const T* x;
+  const Window& w;
+  Origin origins[Mine::PIECES];
+  Tap tap;
+  bool whole;
+  GL_DEVICE AlongTaps(const T* x, const Window& w, long long rows, long long first, long long k, bool whole)
+      : x(x), w(w), tap(w, k + Mine::place()), whole(whole) {
+#pragma unroll
+    for (int i = 0; i < Mine::PIECES; i++) {
+      const long long row = first + Mine::line(i);
+      origins[i] = Origin(w, Place(w, gl::min(row, rows - 1)));
+      if (row >= rows) origins[i].at[0] = -0x40000000;  // Nothing is seen from there.
+    }
+  }
+  GL_DEVICE bool sees(const Origin& o, const Tap& t) const { return INSIDE ? o.at[0] >= 0 : o.sees(w, t); }
+  GL_DEVICE const T* chunk(int i, int place, int deep, int* left) const {
+    *left = sees(origins[i], tap) ? deep - place : 0;
+    return *left > 0 ? x + origins[i].offset + tap.offset(w) : x;
+  }
+  GL_DEVICE void elements(int i, int place, int deep, T* to) const {
+    Tap t = tap;
+#pragma unroll 1
+    for (int e = 0; e < CHUNK; e++, t.advance(w, 1))
+      to[e] = place + e < deep && sees(origins[i], t) ? x[origins[i].offset + t.offset(w)] : T();
+  }
+  GL_DEVICE void advance() { tap.advance(w, DEPTH); }
+};
+
+// An operand with its lines across the depth: a thread's tap stays, its places go on.
+template <int WIDTH> struct AcrossTaps {
+  static constexpr bool ALONG_DEPTH = false;
+  typedef Share<false, WIDTH> Mine;
+  const T* x;
+  const Window& w;
+  Place place;  // Of the first piece; the others are so many lines behind it.
+  Tap tap;
+  int wide;
+  bool whole;
+  GL_DEVICE AcrossTaps(const T* x, const Window& w, long long rows, long long first, long long k, bool whole)
+      : x(x), w(w), place(w, k + Mine::line(0)), tap(w, first + Mine::place()), wide((int)gl::min((long long)WIDTH, rows - first)),
+        whole(whole) {}
+  GL_DEVICE Origin origin(int i) const {
+    Place p = place;
+    if (i) p.advance(w, i * (THREADS / Mine::PER_LINE));
+    return Origin(w, p);
+  }
+  GL_DEVICE const T* chunk(int i, int from, int deep, int* left) const {
+    const Origin o = origin(i);
+    *left = Mine::line(i) < deep && o.sees(w, tap) ? wide - from : 0;
+    return *left > 0 ? x + o.offset + tap.offset(w) : x;
+  }
+  GL_DEVICE void elements(int i, int from, int deep, T* to) const {
+    const Origin o = origin(i);
+    Tap t = tap;
+#pragma unroll 1
+    for (int e = 0; e < CHUNK; e++, t.advance(w, 1))
+      to[e] = Mine::line(i) < deep && from + e < wide && o.sees(w, t) ? x[o.offset + t.offset(w)] : T();
+  }
+  GL_DEVICE void advance() { place.advance(w, DEPTH); }
+};
+
+// The window of y = x * kernel on x.
+GL_DEVICE Window on_x(const Geometry& g) {
+  Window w;
+  w.channels = (int)g.channels;
+  long long stride = g.channels * g.groups;
+#pragma unroll
+  for (int a = 2; a >= 0; a--) {
+    w.size[a] = (int)g.sizes[a], w.count[a] = (int)g.counts[a], w.taps[a] = (int)g.windows[a];
+    w.first[a] = -(int)g.low[a], w.step[a] = (int)g.strides[a], w.jump[a] = (int)g.dilations[a];
+    w.stride[a] = stride;
+    stride *= g.sizes[a];
+  }
+  w.apart = stride;
+  return w;
+}
+// Those of places begin[a], begin[a] + strides[a], ... of x on g, and of channels on the kernel.
+GL_DEVICE void on_g(const Geometry& o, const int* begin, Window* g, Window* kernel) {
+  g->channels = kernel->channels = (int)o.filters;
+  long long stride = o.filters * o.groups, kernel_stride = stride * o.channels;
+  kernel->apart = stride;
+#pragma unroll
+  for (int a = 2; a >= 0; a--) {
+    const int s = (int)o.strides[a], d = (int)o.dilations[a], to = begin[a] + (int)o.low[a];
+    int common = d, rest = s % d;  // The greatest common divisor of s and d.
+    while (rest) {
+      const int next = common % rest;
+      common = rest, rest = next;
+    }
+    const int period = s / common, last = gl::min(period, (int)o.windows[a]);
+    int tap = 0;  // The first that sees these places, if one does; then each of a period.
+    while (tap < last && (to - d * tap) % s) tap++;
+    g->taps[a] = kernel->taps[a] = tap < last ? ((int)o.windows[a] - tap - 1) / period + 1 : 0;
+    g->size[a] = (int)o.counts[a], g->first[a] = (to - d * tap) / s, g->step[a] = 1, g->jump[a] = -d / common;
+    g->count[a] = begin[a] < o.sizes[a] ? ((int)o.sizes[a] - begin[a] - 1) / s + 1 : 0;
+    g->stride[a] = stride;
+    kernel->size[a] = (int)o.windows[a], kernel->first[a] = tap, kernel->step[a] = 0, kernel->jump[a] = period;
+    kernel->count[a] = 1;
+    kernel->stride[a] = kernel_stride;
+    stride *= o.counts[a], kernel_stride *= o.windows[a];
+  }
+  g->apart = stride;
+}
+
+// Where results go: rows of the tile that begins at (row, column); of INPUT from their places among all of x.
+struct Output {
+  Result r;
+  long long row, column;
+#if PASS == INPUT
+  const Geometry& o;
+  const Window& w;
+  const int* begin;
+  GL_DEVICE long long natural(long long at) const {
+    const Place p(w, at);
+    long long found = p.image;
+#pragma unroll
+    for (int a = 0; a < 3; a++) found = found * o.sizes[a] + begin[a] + p.at[a] * o.strides[a];
+    return found;
+  }
+#else
+  GL_DEVICE long long natural(long long at) const { return at; }
+#endif
+  GL_DEVICE void operator()(const A* sum, int i, int j) const {
+    if (row + i < r.rows) put(r, sum, natural(row + i), column + j);
+  }
+};
+
+GL_DEVICE Result result(const Geometry& o, const T* bias, T* y, A* partial, long long group, long long split, int splits) {
+  Result r;
+  const long long taps = o.windows[0] * o.windows[1] * o.windows[2];
+  const long long places = o.batch * (PASS == INPUT ? o.sizes[0] * o.sizes[1] * o.sizes[2] : o.counts[0] * o.counts[1] * o.counts[2]);
+  r.rows = PASS == KERNEL ? taps * o.channels : places;
+  r.columns = PASS == INPUT ? o.channels : o.filters;
+  r.ld = r.columns * o.groups;
+  r.bias = bias ? bias + group * r.columns : bias;
+  r.y = y + group * r.columns;
+  r.partial = partial ? partial + (group * splits + split) * r.rows * r.columns : partial;
+  r.whole = gl::aligned(y) && r.columns % PER == 0;
+  return r;
+}
+
+// ---------------------------------------------------------------------------------------------------------------- kernels
+// Blocks in order of their tiles (down, then across), then of residues, of splits, of groups: blocks that run together share filters.
+extern "C" __global__ void __launch_bounds__(THREADS, 2) convolution(
+    const T* a, const T* b, const T* bias, T* y, A* partial, Geometry o, long long down, int residues, int splits, long long depth_each) {
+  const long long across = ((PASS == INPUT ? o.channels : o.filters) + COLUMNS - 1) / COLUMNS;
+  const long long tile = blockIdx.x % (down * across), rest = blockIdx.x / (down * across);
+  const int residue = (int)(rest % residues), split = (int)(rest / residues % splits);
+  const long long group = rest / residues / splits, row = tile % down * ROWS, column = tile / down * COLUMNS;
+  const long long k = split * depth_each;
+  Result r = result(o, bias, y, partial, group, split, splits);
+#if PASS == INPUT
+  const int begin[3] = {residue / (int)(o.strides[1] * o.strides[2]), residue / (int)o.strides[2] % (int)o.strides[1],
+                        residue % (int)o.strides[2]};
+  Window on_a, on_b;
+  on_g(o, begin, &on_a, &on_b);
+  r.rows = o.batch * on_a.count[0] * on_a.count[1] * on_a.count[2];
+  if (row >= r.rows) return;  // All threads.
+  const long long depth = (long long)on_a.taps[0] * on_a.taps[1] * on_a.taps[2] * o.filters;
+  const bool whole_a = gl::aligned(a) && o.filters % CHUNK == 0, whole_b = gl::aligned(b) && o.filters % CHUNK == 0;
+  if (depth == 0) on_a.taps[0] = on_a.taps[1] = on_a.taps[2] = 1, on_b.taps[0] = on_b.taps[1] = on_b.taps[2] = 1;
+  AlongTaps<ROWS, false> left(a + group * o.filters, on_a, r.rows, row, k, whole_a);
+  AlongTaps<COLUMNS, true> right(b + group * o.filters, on_b, o.channels, column, k, whole_b);
+  const Output out = {r, row, column, o, on_a, begin};
+#else
+  const Window on_a = on_x(o);
+  const long long places = o.batch * o.counts[0] * o.counts[1] * o.counts[2], taps = o.windows[0] * o.windows[1] * o.windows[2];
+  const bool whole_a = gl::aligned(a) && o.channels % CHUNK == 0, whole_b = gl::aligned(b) && o.filters % CHUNK == 0;
+#if PASS == FORWARD
+  const long long depth = taps * o.channels;
+  AlongTaps<ROWS, false> left(a + group * o.channels, on_a, places, row, k, whole_a);
+#else
+  const long long depth = places;
+  AcrossTaps<ROWS> left(a + group * o.channels, on_a, r.rows, row, k, whole_a);
+#endif
+  Lines<false, COLUMNS> right(b + group * o.filters, o.filters * o.groups, o.filters, column, k, whole_b);
+  const Output out = {r, row, column};
+#endif
+  compute(left, right, gl::min(depth - k, depth_each), out);
+}
+
+// One thread for eight elements of y.
+extern "C" __global__ void __launch_bounds__(256) convolution_finish(
+    const A* partial, const T* bias, T* y, Geometry o, int splits) {
+  Result r = result(o, bias, y, (A*)partial, 0, 0, splits);
+  const long long across = (r.columns + 7) / 8, index = (long long)blockIdx.x * 256 + threadIdx.x;
+  const long long column = index % across * 8, row = index / across % r.rows, group = index / across / r.rows;
+  if (group >= o.groups) return;
+  A sum[8];
+  add_splits(partial + group * splits * r.rows * r.columns, r.rows, r.columns, splits, row, column, sum);
+  r = result(o, bias, y, 0, group, 0, splits);
+  put(r, sum, row, column);
+}

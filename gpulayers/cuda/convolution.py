@@ -1,0 +1,272 @@
+"""Convolution of CuPy arrays and its gradients: without copies of what windows see.
+
+| geometry | by |
+| --- | --- |
+| windows of 1 that move by 1, one group | a matrix product of `gemm` |
+| a group for each channel | `depthwise` |
+| all others | products with gathered operands: convolution.cu |
+
+float16 and bfloat16 are summed in float32.  float32 is exact unless
+`config.set_float32_matmul_precision("high")` allows TF32.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from ..ops import convolution as ops
+from ..ops.sliding import counts as counts_of
+from . import depthwise, gemm, products
+from .activation import activation_backward, bias_activation_backward
+from .module import Module, blocks, c_type, contiguous, empty, is_float, multiprocessors
+from .partial_sums import accumulator
+
+_source = Module("convolution")
+
+FIELDS = ("batch", "channels", "filters", "groups")
+AXES = ("sizes", "counts", "windows", "strides", "low", "dilations")
+STRUCT = np.dtype([(name, "i8") for name in FIELDS] + [(name, "i8", 3) for name in AXES])
+LARGEST = 2**30  # Of a size, with margins: kernels count places of an axis in 32 bits.
+THREADS = 256  # Of convolution_finish.
+
+INSTANCES = [
+    {
+        "T": dtype, "PASS": way, "ROWS": rows, "COLUMNS": columns, "TENSOR": path,
+        "ACTIVATION": activation,
+    }
+    for dtype, way, rows, columns, path, activation in (
+        ("float16", "FORWARD", 128, 128, products.TENSOR, "RELU"),
+        ("float16", "FORWARD", 128, 64, products.TENSOR, "LINEAR"),
+        ("bfloat16", "INPUT", 128, 128, products.TENSOR, "LINEAR"),
+        ("bfloat16", "KERNEL", 128, 128, products.TENSOR, "LINEAR"),
+        ("float16", "INPUT", 64, 64, products.TENSOR, "LINEAR"),
+        ("float32", "FORWARD", 128, 128, products.TENSOR_TF32, "LINEAR"),
+        ("float32", "INPUT", 128, 64, products.TENSOR_TF32, "LINEAR"),
+        ("float32", "KERNEL", 64, 64, products.TENSOR_TF32, "LINEAR"),
+        ("float32", "FORWARD", 128, 128, products.SIMT, "TANH"),
+        ("float32", "INPUT", 128, 128, products.SIMT, "LINEAR"),
+        ("float32", "KERNEL", 128, 64, products.SIMT, "LINEAR"),
+        ("bfloat16", "FORWARD", 64, 64, products.SIMT, "SIGMOID"),
+        ("float64", "INPUT", 64, 64, products.SIMT, "LINEAR"),
+    )
+]  # fmt: skip
+
+
+class Geometry(NamedTuple):
+    """A convolution over three axes: of those that are missing, one place in front."""
+
+    batch: int
+    channels: int  # Of a group, as the filters.
+    filters: int
+    groups: int
+    sizes: tuple[int, ...]
+    counts: tuple[int, ...]
+    windows: tuple[int, ...]
+    strides: tuple[int, ...]
+    low: tuple[int, ...]
+    dilations: tuple[int, ...]
+
+    @property
+    def places(self) -> int:
+        """How many elements y has for each of its filters."""
+        return self.batch * prod(self.counts)
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it is a product of matrices, without a window."""
+        plain = self.sizes == self.counts and self.strides == (1, 1, 1) and not any(self.low)
+        return plain and self.groups == 1 and self.windows == (1, 1, 1)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the places of each axis can be counted in 32 bits."""
+        reach = (k * d for k, d in zip(self.windows, self.dilations, strict=True))
+        sizes = (*self.sizes, *self.counts, *self.strides, self.channels, self.filters)
+        moved = (n * s for n, s in zip(self.counts, self.strides, strict=True))
+        return max(*sizes, *reach, *moved, *map(abs, self.low)) < LARGEST
+
+
+@lru_cache(maxsize=1024)
+def geometry(batch, channels, filters, sizes, counts, windows, strides, padding, dilations, groups):
+    """The Geometry of a convolution of arrays with so many channels and filters in all."""
+    low = tuple(before for before, _ in padding)
+    missing = 3 - len(sizes)
+    zeros, ones = (0,) * missing, (1,) * missing
+    return Geometry(
+        batch, channels // groups, filters // groups, groups,
+        ones + sizes, ones + counts, ones + windows, ones + strides, zeros + low, ones + dilations,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def struct(geo: Geometry) -> np.ndarray:
+    """A Geometry as the kernels take it."""
+    return np.array([tuple(geo)], STRUCT)
+
+
+@ops.convolution.on("cupy")
+def _(x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation=None, needs=None):
+    if x.ndim > 5 or not is_float(x, kernel, bias):
+        return NotImplemented
+    windows, filters = kernel.shape[:-2], kernel.shape[-1]
+    count = counts_of(x.shape[1:-1], windows, strides, padding, dilations)
+    geo = geometry(
+        len(x), x.shape[-1], filters, x.shape[1:-1], count, windows, strides, padding, dilations,
+        groups,
+    )  # fmt: skip
+    if not geo.is_small:
+        return NotImplemented
+    x, kernel = contiguous(x), contiguous(kernel)
+    name = "LINEAR" if activation is None else activation.upper()
+    y = forward(x, kernel, None if bias is None else contiguous(bias), geo, name)
+    y = y.reshape(len(x), *count, filters)
+    if needs is None:
+        return y
+
+    def pullback(g):
+        g, dbias = before(contiguous(g), y, bias, name, needs)
+        dx = input_gradient(g, kernel, geo).reshape(x.shape) if needs[0] else None
+        return dx, kernel_gradient(x, g, geo).reshape(kernel.shape) if needs[1] else None, dbias
+
+    return y, pullback
+
+
+def before(g, y, bias, activation, needs):
+    """The gradients with respect to what the activation was given, and to the bias."""
+    if bias is not None and needs[2]:
+        wanted = (activation != "LINEAR" and (needs[0] or needs[1]), True)
+        dz, dbias = bias_activation_backward(g, y, bias, activation, needs=wanted)
+        return (g if dz is None else dz), dbias
+    return (g if activation == "LINEAR" else activation_backward(g, y, activation)), None
+
+
+@ops.convolution_input_gradient.on("cupy")
+def _(g, kernel, *, sizes, strides, padding, dilations, groups=1, needs=None):
+    if needs is not None or g.ndim > 5 or not is_float(g, kernel):
+        return NotImplemented
+    channels = kernel.shape[-2] * groups
+    geo = geometry(
+        len(g), channels, g.shape[-1], tuple(sizes), g.shape[1:-1], kernel.shape[:-2], strides,
+        tuple(padding), dilations, groups,
+    )  # fmt: skip
+    if not geo.is_small:
+        return NotImplemented
+    dx = input_gradient(contiguous(g), contiguous(kernel), geo)
+    return dx.reshape(len(g), *sizes, channels)
+
+
+@ops.convolution_kernel_gradient.on("cupy")
+def _(x, g, *, windows, strides, padding, dilations, groups=1, needs=None):
+    if needs is not None or x.ndim > 5 or not is_float(x, g):
+        return NotImplemented
+    geo = geometry(
+        len(x), x.shape[-1], g.shape[-1], x.shape[1:-1], g.shape[1:-1], tuple(windows), strides,
+        tuple(padding), dilations, groups,
+    )  # fmt: skip
+    if not geo.is_small:
+        return NotImplemented
+    dk = kernel_gradient(contiguous(x), contiguous(g), geo)
+    return dk.reshape(*windows, x.shape[-1] // groups, g.shape[-1])
+
+
+# Of C-contiguous arrays; results have the elements that the caller wants, in whatever shape.
+
+
+def forward(x, kernel, bias, geo: Geometry, activation: str = "LINEAR"):
+    """activation(x * kernel + bias)."""
+    if geo.is_product:
+        a, b = x.reshape(geo.places, geo.channels), kernel.reshape(geo.channels, geo.filters)
+        return gemm.affine(a, b, bias, activation)[0]
+    if depthwise.serves(geo):
+        return depthwise.forward(x, kernel, bias, geo, activation)
+    y = empty((geo.places * geo.filters * geo.groups,), x.dtype)
+    depth = prod(geo.windows) * geo.channels
+    if y.size:
+        _launch("FORWARD", x, kernel, bias, y, geo, geo.places, geo.filters, depth, activation)
+    return y
+
+
+def input_gradient(g, kernel, geo: Geometry):
+    """The gradient of y's sum with weights g by x."""
+    if geo.is_product:
+        a, b = g.reshape(geo.places, geo.filters), kernel.reshape(geo.channels, geo.filters)
+        return gemm.matmul(a, b.T)
+    if depthwise.serves(geo):
+        return depthwise.input_gradient(g, kernel, geo)
+    dx = empty((geo.batch * prod(geo.sizes) * geo.channels * geo.groups,), g.dtype)
+    # Of the residue that has most of both.
+    rows = geo.batch * prod(blocks(n, s) for n, s in zip(geo.sizes, geo.strides, strict=True))
+    taps = prod(blocks(k, s) for k, s in zip(geo.windows, geo.strides, strict=True))
+    if any(d > 1 for d in geo.dilations):
+        taps = prod(geo.windows)
+    if dx.size:
+        depth = taps * geo.filters
+        _launch("INPUT", g, kernel, None, dx, geo, rows, geo.channels, depth)
+    return dx
+
+
+def kernel_gradient(x, g, geo: Geometry):
+    """The gradient of y's sum with weights g by the kernel."""
+    if geo.is_product:
+        a, b = x.reshape(geo.places, geo.channels), g.reshape(geo.places, geo.filters)
+        return gemm.matmul(a.T, b)
+    if depthwise.serves(geo):
+        return depthwise.kernel_gradient(x, g, geo)
+    rows = prod(geo.windows) * geo.channels
+    dk = empty((rows * geo.filters * geo.groups,), x.dtype)
+    if dk.size:
+        _launch("KERNEL", x, g, None, dk, geo, rows, geo.filters, geo.places)
+    return dk
+
+
+# The largest tiles that give each multiprocessor `TILES` of them, by the columns that there are;
+# else the smallest, with a split depth.  Large tiles load less for each product.  Estimated from
+# the loads of a tile, not measured: to be replaced by what a GPU says, for each architecture.
+TILES = 1
+BY_COLUMNS = {"wide": ((128, 128), (64, 64)), "narrow": ((128, 64), (64, 64))}
+
+
+@lru_cache(maxsize=1024)
+def tiling(rows, columns, depth, batch, double, most) -> tuple[int, int, int, int]:
+    """A tile's rows and columns, in how many parts the depth is split, and the depth of each."""
+    tiles = 0
+    for tile in BY_COLUMNS["wide" if columns > 64 and not double else "narrow"]:
+        if tile[0] > 64 and double:
+            continue
+        tiles = batch * blocks(rows, tile[0]) * blocks(columns, tile[1])
+        if tiles >= TILES * most:
+            break
+    splits = max(min(2 * most // tiles, depth // products.LEAST_DEPTH), 1)
+    each = max(blocks(blocks(depth, splits), products.STEP), 1) * products.STEP
+    return *tile, max(blocks(depth, each), 1), each
+
+
+def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR"):
+    """One launch, or two if the depth is split; `rows` and `depth` are those of a residue."""
+    dtype = y.dtype
+    residues = prod(geo.strides) if way == "INPUT" else 1
+    tall, wide, splits, each = tiling(
+        rows, columns, depth, residues * geo.groups, c_type(dtype) == "double", multiprocessors()
+    )
+    path = products.path(dtype)
+    constants = {
+        "T": dtype, "PASS": way, "ROWS": tall, "COLUMNS": wide, "TENSOR": path,
+        "ACTIVATION": activation,
+    }  # fmt: skip
+    partial = None
+    if splits > 1:
+        partial = empty((splits * y.size,), accumulator(dtype))
+    down, numbers = blocks(rows, tall), struct(geo)
+    grid = down * blocks(columns, wide) * residues * splits * geo.groups
+    _source.kernel("convolution", **constants)(
+        grid, 2 * wide, a, b, bias, y, partial, numbers, down, residues, splits, each,
+        shared=(tall + wide) * 192 if path else 0,
+    )  # fmt: skip
+    if partial is not None:
+        grid = blocks(blocks(columns, 8) * (y.size // columns), THREADS)
+        finish = _source.kernel("convolution_finish", **constants)
+        finish(grid, THREADS, partial, bias, y, numbers, splits)
