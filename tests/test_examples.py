@@ -12,11 +12,11 @@ def test_digits_are_learned(tmp_path, capsys, seed):
     from gpulayers.examples import digits
 
     picture = tmp_path / "digits.png"
-    assert digits.main(["--seed", str(seed), "--picture", str(picture)]) > 0.96
+    assert digits.main(["--seed", str(seed), "--picture", str(picture)]) >= 0.985
     printed = capsys.readouterr().out
     assert 'Model: "digits"' in printed
-    assert "Total params: 167,178" in printed
-    assert "Epoch 40/40" in printed
+    assert "Total params: 38,826" in printed
+    assert "Epoch 30/30" in printed
     assert "val_accuracy" in printed
     assert f"Picture of predictions: {picture}" in printed
     assert pyplot.imread(picture)[..., :3].std() > 0.1

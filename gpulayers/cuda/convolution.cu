@@ -14,42 +14,18 @@
 // sums to partial (groups, splits, rows, columns), which convolution_finish adds in their order: the same bits each time.
 #include "common.cuh"
 #include "activations.cuh"
+#include "geometry.cuh"
 #include "tiles.cuh"
 
-enum Pass { FORWARD, INPUT, KERNEL };
-struct Geometry {  // As in convolution.py.  low: the margin in front of each axis.
-  long long batch, channels, filters, groups, sizes[3], counts[3], windows[3], strides[3], low[3], dilations[3];
-};
-
+#define TILES (TENSOR ? (ROWS + COLUMNS) * 12 : 0)  // Of 16 bytes.
+#define FORWARD 0
+#define INPUT 1
+#define KERNEL 2
 // A window on an array: tap t of place j of an axis is at its element first + step j + jump t, if that is there.
 struct Window {
   long long apart, stride[3];  // Elements from one image, or from one element of an axis, to the next.
   int size[3], count[3], taps[3], first[3], step[3], jump[3];
   int channels;  // Of a tap: the fastest part of the depth.
-};
-// One of its places.
-struct Place {
-  long long image;
-  int at[3];  // Numbers of the place along the axes.
-  GL_DEVICE Place(const Window& w, long long row) {
-#pragma unroll
-    for (int a = 2; a >= 0; a--) {
-      long long rest;
-      row = gl::divided(row, w.count[a], &rest);
-      at[a] = (int)rest;
-    }
-    image = row;
-  }
-  GL_DEVICE void advance(const Window& w, int by) {
-    at[2] += by;
-    while (at[2] >= w.count[2]) {
-      at[2] -= w.count[2];
-      if (++at[1] == w.count[1]) {
-        at[1] = 0;
-        if (++at[0] == w.count[0]) at[0] = 0, image++;
-      }
-    }
-  }
 };
 // One of its taps, and a channel of that.
 struct Tap {
@@ -85,7 +61,6 @@ struct Tap {
 struct Origin {
   long long offset;
   int at[3];
-  GL_DEVICE Origin() {}
   GL_DEVICE Origin(const Window& w, const Place& p) : offset(p.image * w.apart) {
 #pragma unroll
     for (int a = 0; a < 3; a++) {
@@ -98,6 +73,20 @@ struct Origin {
            (unsigned)(at[2] + t.reach[2]) < (unsigned)w.size[2];
   }
 };
+// What a block keeps in shared memory, behind the tiles, rather than each thread in its registers.
+struct Tables {
+  Window a, b;
+  long long origins[(ROWS + COLUMNS) * 3];  // Of the places of the tile's rows, and columns.
+  GL_DEVICE Origin* of_a() { return (Origin*)origins; }
+  GL_DEVICE Origin* of_b() { return (Origin*)origins + ROWS; }
+};
+static_assert(sizeof(Origin) == 24 && sizeof(Tables) <= 256 + (ROWS + COLUMNS) * 24, "as in convolution.py");
+GL_DEVICE void tabulate(Origin* origins, const Window& w, int count, long long first, long long rows) {
+  for (int i = threadIdx.x; i < count; i += THREADS) {
+    origins[i] = Origin(w, Place(w.count, gl::min(first + i, rows - 1)));
+    if (first + i >= rows) origins[i].at[0] = -0x40000000;  // Nothing is seen from there.
+  }
+}
 
 // An operand with its lines along the depth: a thread's places stay, its tap goes on.  INSIDE: all taps of all places are there.
 template <int WIDTH, bool INSIDE> struct AlongTaps {
@@ -105,28 +94,22 @@ template <int WIDTH, bool INSIDE> struct AlongTaps {
   typedef Share<true, WIDTH> Mine;
   const T* x;
   const Window& w;
-  Origin origins[Mine::PIECES];
+  const Origin* origins;
   Tap tap;
   bool whole;
-  GL_DEVICE AlongTaps(const T* x, const Window& w, long long rows, long long first, long long k, bool whole)
-      : x(x), w(w), tap(w, k + Mine::place()), whole(whole) {
-#pragma unroll
-    for (int i = 0; i < Mine::PIECES; i++) {
-      const long long row = first + Mine::line(i);
-      origins[i] = Origin(w, Place(w, gl::min(row, rows - 1)));
-      if (row >= rows) origins[i].at[0] = -0x40000000;  // Nothing is seen from there.
-    }
-  }
+  GL_DEVICE AlongTaps(const T* x, const Window& w, const Origin* origins, long long k, bool whole)
+      : x(x), w(w), origins(origins), tap(w, k + Mine::place()), whole(whole) {}
   GL_DEVICE bool sees(const Origin& o, const Tap& t) const { return INSIDE ? o.at[0] >= 0 : o.sees(w, t); }
   GL_DEVICE const T* chunk(int i, int place, int deep, int* left) const {
-    *left = sees(origins[i], tap) ? deep - place : 0;
-    return *left > 0 ? x + origins[i].offset + tap.offset(w) : x;
+    const Origin& o = origins[Mine::line(i)];
+    *left = sees(o, tap) ? deep - place : 0;
+    return *left > 0 ? x + (o.offset + tap.offset(w)) : x;
   }
   GL_DEVICE void elements(int i, int place, int deep, T* to) const {
+    const Origin& o = origins[Mine::line(i)];
     Tap t = tap;
-#pragma unroll 1
-    for (int e = 0; e < CHUNK; e++, t.advance(w, 1))
-      to[e] = place + e < deep && sees(origins[i], t) ? x[origins[i].offset + t.offset(w)] : T();
+#pragma unroll
+    for (int e = 0; e < CHUNK; e++, t.advance(w, 1)) to[e] = place + e < deep && sees(o, t) ? x[o.offset + t.offset(w)] : T();
   }
   GL_DEVICE void advance() { tap.advance(w, DEPTH); }
 };
@@ -142,11 +125,11 @@ template <int WIDTH> struct AcrossTaps {
   int wide;
   bool whole;
   GL_DEVICE AcrossTaps(const T* x, const Window& w, long long rows, long long first, long long k, bool whole)
-      : x(x), w(w), place(w, k + Mine::line(0)), tap(w, first + Mine::place()), wide((int)gl::min((long long)WIDTH, rows - first)),
+      : x(x), w(w), place(w.count, k + Mine::line(0)), tap(w, first + Mine::place()), wide((int)gl::min((long long)WIDTH, rows - first)),
         whole(whole) {}
   GL_DEVICE Origin origin(int i) const {
     Place p = place;
-    if (i) p.advance(w, i * (THREADS / Mine::PER_LINE));
+    if (i) p.advance(w.count, i * (THREADS / Mine::PER_LINE));
     return Origin(w, p);
   }
   GL_DEVICE const T* chunk(int i, int from, int deep, int* left) const {
@@ -157,27 +140,25 @@ template <int WIDTH> struct AcrossTaps {
   GL_DEVICE void elements(int i, int from, int deep, T* to) const {
     const Origin o = origin(i);
     Tap t = tap;
-#pragma unroll 1
+#pragma unroll
     for (int e = 0; e < CHUNK; e++, t.advance(w, 1))
       to[e] = Mine::line(i) < deep && from + e < wide && o.sees(w, t) ? x[o.offset + t.offset(w)] : T();
   }
-  GL_DEVICE void advance() { place.advance(w, DEPTH); }
+  GL_DEVICE void advance() { place.advance(w.count, DEPTH); }
 };
 
 // The window of y = x * kernel on x.
-GL_DEVICE Window on_x(const Geometry& g) {
-  Window w;
-  w.channels = (int)g.channels;
+GL_DEVICE void on_x(const Geometry& g, Window* w) {
+  w->channels = (int)g.channels;
   long long stride = g.channels * g.groups;
 #pragma unroll
   for (int a = 2; a >= 0; a--) {
-    w.size[a] = (int)g.sizes[a], w.count[a] = (int)g.counts[a], w.taps[a] = (int)g.windows[a];
-    w.first[a] = -(int)g.low[a], w.step[a] = (int)g.strides[a], w.jump[a] = (int)g.dilations[a];
-    w.stride[a] = stride;
+    w->size[a] = (int)g.sizes[a], w->count[a] = (int)g.counts[a], w->taps[a] = (int)g.windows[a];
+    w->first[a] = -(int)g.low[a], w->step[a] = (int)g.strides[a], w->jump[a] = (int)g.dilations[a];
+    w->stride[a] = stride;
     stride *= g.sizes[a];
   }
-  w.apart = stride;
-  return w;
+  w->apart = stride;
 }
 // Those of places begin[a], begin[a] + strides[a], ... of x on g, and of channels on the kernel.
 GL_DEVICE void on_g(const Geometry& o, const int* begin, Window* g, Window* kernel) {
@@ -187,19 +168,12 @@ GL_DEVICE void on_g(const Geometry& o, const int* begin, Window* g, Window* kern
 #pragma unroll
   for (int a = 2; a >= 0; a--) {
     const int s = (int)o.strides[a], d = (int)o.dilations[a], to = begin[a] + (int)o.low[a];
-    int common = d, rest = s % d;  // The greatest common divisor of s and d.
-    while (rest) {
-      const int next = common % rest;
-      common = rest, rest = next;
-    }
-    const int period = s / common, last = gl::min(period, (int)o.windows[a]);
-    int tap = 0;  // The first that sees these places, if one does; then each of a period.
-    while (tap < last && (to - d * tap) % s) tap++;
-    g->taps[a] = kernel->taps[a] = tap < last ? ((int)o.windows[a] - tap - 1) / period + 1 : 0;
-    g->size[a] = (int)o.counts[a], g->first[a] = (to - d * tap) / s, g->step[a] = 1, g->jump[a] = -d / common;
+    const Seen seen(to, (int)o.windows[a], s, d);
+    g->taps[a] = kernel->taps[a] = seen.tap < o.windows[a] ? ((int)o.windows[a] - seen.tap - 1) / seen.period + 1 : 0;
+    g->size[a] = (int)o.counts[a], g->first[a] = seen.seen, g->step[a] = 1, g->jump[a] = -seen.apart;
     g->count[a] = begin[a] < o.sizes[a] ? ((int)o.sizes[a] - begin[a] - 1) / s + 1 : 0;
     g->stride[a] = stride;
-    kernel->size[a] = (int)o.windows[a], kernel->first[a] = tap, kernel->step[a] = 0, kernel->jump[a] = period;
+    kernel->size[a] = (int)o.windows[a], kernel->first[a] = seen.tap, kernel->step[a] = 0, kernel->jump[a] = seen.period;
     kernel->count[a] = 1;
     kernel->stride[a] = kernel_stride;
     stride *= o.counts[a], kernel_stride *= o.windows[a];
@@ -216,7 +190,7 @@ struct Output {
   const Window& w;
   const int* begin;
   GL_DEVICE long long natural(long long at) const {
-    const Place p(w, at);
+    const Place p(w.count, at);
     long long found = p.image;
 #pragma unroll
     for (int a = 0; a < 3; a++) found = found * o.sizes[a] + begin[a] + p.at[a] * o.strides[a];
@@ -246,7 +220,7 @@ GL_DEVICE Result result(const Geometry& o, const T* bias, T* y, A* partial, long
 
 // ---------------------------------------------------------------------------------------------------------------- kernels
 // Blocks in order of their tiles (down, then across), then of residues, of splits, of groups: blocks that run together share filters.
-extern "C" __global__ void __launch_bounds__(THREADS, 2) convolution(
+extern "C" __global__ void __launch_bounds__(THREADS, COLUMNS == 64 && ROWS == 128 ? 3 : 2) convolution(
     const T* a, const T* b, const T* bias, T* y, A* partial, Geometry o, long long down, int residues, int splits, long long depth_each) {
   const long long across = ((PASS == INPUT ? o.channels : o.filters) + COLUMNS - 1) / COLUMNS;
   const long long tile = blockIdx.x % (down * across), rest = blockIdx.x / (down * across);
@@ -254,34 +228,41 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) convolution(
   const long long group = rest / residues / splits, row = tile % down * ROWS, column = tile / down * COLUMNS;
   const long long k = split * depth_each;
   Result r = result(o, bias, y, partial, group, split, splits);
+  GL_DYN_SMEM(uint4, shared);
+  Tables& tables = *(Tables*)(shared + TILES);
 #if PASS == INPUT
   const int begin[3] = {residue / (int)(o.strides[1] * o.strides[2]), residue / (int)o.strides[2] % (int)o.strides[1],
                         residue % (int)o.strides[2]};
-  Window on_a, on_b;
-  on_g(o, begin, &on_a, &on_b);
+  if (threadIdx.x == 0) on_g(o, begin, &tables.a, &tables.b);
+  __syncthreads();
+  const Window &on_a = tables.a, &on_b = tables.b;
   r.rows = o.batch * on_a.count[0] * on_a.count[1] * on_a.count[2];
   if (row >= r.rows) return;  // All threads.
   const long long depth = (long long)on_a.taps[0] * on_a.taps[1] * on_a.taps[2] * o.filters;
-  const bool whole_a = gl::aligned(a) && o.filters % CHUNK == 0, whole_b = gl::aligned(b) && o.filters % CHUNK == 0;
-  if (depth == 0) on_a.taps[0] = on_a.taps[1] = on_a.taps[2] = 1, on_b.taps[0] = on_b.taps[1] = on_b.taps[2] = 1;
-  AlongTaps<ROWS, false> left(a + group * o.filters, on_a, r.rows, row, k, whole_a);
-  AlongTaps<COLUMNS, true> right(b + group * o.filters, on_b, o.channels, column, k, whole_b);
+  tabulate(tables.of_a(), on_a, ROWS, row, r.rows);
+  tabulate(tables.of_b(), on_b, COLUMNS, column, o.channels);
+  __syncthreads();
+  AlongTaps<ROWS, false> left(a + group * o.filters, on_a, tables.of_a(), k, gl::aligned(a) && o.filters % CHUNK == 0);
+  AlongTaps<COLUMNS, true> right(b + group * o.filters, on_b, tables.of_b(), k, gl::aligned(b) && o.filters % CHUNK == 0);
   const Output out = {r, row, column, o, on_a, begin};
 #else
-  const Window on_a = on_x(o);
+  if (threadIdx.x == 0) on_x(o, &tables.a);
+  __syncthreads();
   const long long places = o.batch * o.counts[0] * o.counts[1] * o.counts[2], taps = o.windows[0] * o.windows[1] * o.windows[2];
   const bool whole_a = gl::aligned(a) && o.channels % CHUNK == 0, whole_b = gl::aligned(b) && o.filters % CHUNK == 0;
 #if PASS == FORWARD
   const long long depth = taps * o.channels;
-  AlongTaps<ROWS, false> left(a + group * o.channels, on_a, places, row, k, whole_a);
+  tabulate(tables.of_a(), tables.a, ROWS, row, places);
+  __syncthreads();
+  AlongTaps<ROWS, false> left(a + group * o.channels, tables.a, tables.of_a(), k, whole_a);
 #else
   const long long depth = places;
-  AcrossTaps<ROWS> left(a + group * o.channels, on_a, r.rows, row, k, whole_a);
+  AcrossTaps<ROWS> left(a + group * o.channels, tables.a, r.rows, row, k, whole_a);
 #endif
   Lines<false, COLUMNS> right(b + group * o.filters, o.filters * o.groups, o.filters, column, k, whole_b);
   const Output out = {r, row, column};
 #endif
-  compute(left, right, gl::min(depth - k, depth_each), out);
+  compute(left, right, gl::clip(depth - k, 0ll, depth_each), out);
 }
 
 // One thread for eight elements of y.

@@ -14,23 +14,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import prod
-from typing import NamedTuple
-
-import numpy as np
 
 from ..ops import convolution as ops
 from ..ops.sliding import counts as counts_of
 from . import depthwise, gemm, products
 from .activation import activation_backward, bias_activation_backward
+from .geometry import Geometry, geometry, struct
 from .module import Module, blocks, c_type, contiguous, empty, is_float, multiprocessors
 from .partial_sums import accumulator
 
 _source = Module("convolution")
 
-FIELDS = ("batch", "channels", "filters", "groups")
-AXES = ("sizes", "counts", "windows", "strides", "low", "dilations")
-STRUCT = np.dtype([(name, "i8") for name in FIELDS] + [(name, "i8", 3) for name in AXES])
-LARGEST = 2**30  # Of a size, with margins: kernels count places of an axis in 32 bits.
 THREADS = 256  # Of convolution_finish.
 
 INSTANCES = [
@@ -54,58 +48,6 @@ INSTANCES = [
         ("float64", "INPUT", 64, 64, products.SIMT, "LINEAR"),
     )
 ]  # fmt: skip
-
-
-class Geometry(NamedTuple):
-    """A convolution over three axes: of those that are missing, one place in front."""
-
-    batch: int
-    channels: int  # Of a group, as the filters.
-    filters: int
-    groups: int
-    sizes: tuple[int, ...]
-    counts: tuple[int, ...]
-    windows: tuple[int, ...]
-    strides: tuple[int, ...]
-    low: tuple[int, ...]
-    dilations: tuple[int, ...]
-
-    @property
-    def places(self) -> int:
-        """How many elements y has for each of its filters."""
-        return self.batch * prod(self.counts)
-
-    @property
-    def is_product(self) -> bool:
-        """Whether it is a product of matrices, without a window."""
-        plain = self.sizes == self.counts and self.strides == (1, 1, 1) and not any(self.low)
-        return plain and self.groups == 1 and self.windows == (1, 1, 1)
-
-    @property
-    def is_small(self) -> bool:
-        """Whether the places of each axis can be counted in 32 bits."""
-        reach = (k * d for k, d in zip(self.windows, self.dilations, strict=True))
-        sizes = (*self.sizes, *self.counts, *self.strides, self.channels, self.filters)
-        moved = (n * s for n, s in zip(self.counts, self.strides, strict=True))
-        return max(*sizes, *reach, *moved, *map(abs, self.low)) < LARGEST
-
-
-@lru_cache(maxsize=1024)
-def geometry(batch, channels, filters, sizes, counts, windows, strides, padding, dilations, groups):
-    """The Geometry of a convolution of arrays with so many channels and filters in all."""
-    low = tuple(before for before, _ in padding)
-    missing = 3 - len(sizes)
-    zeros, ones = (0,) * missing, (1,) * missing
-    return Geometry(
-        batch, channels // groups, filters // groups, groups,
-        ones + sizes, ones + counts, ones + windows, ones + strides, zeros + low, ones + dilations,
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=1024)
-def struct(geo: Geometry) -> np.ndarray:
-    """A Geometry as the kernels take it."""
-    return np.array([tuple(geo)], STRUCT)
 
 
 @ops.convolution.on("cupy")
@@ -264,7 +206,7 @@ def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR"):
     grid = down * blocks(columns, wide) * residues * splits * geo.groups
     _source.kernel("convolution", **constants)(
         grid, 2 * wide, a, b, bias, y, partial, numbers, down, residues, splits, each,
-        shared=(tall + wide) * 192 if path else 0,
+        shared=(tall + wide) * (192 + 24 if path else 24) + 256,
     )  # fmt: skip
     if partial is not None:
         grid = blocks(blocks(columns, 8) * (y.size // columns), THREADS)

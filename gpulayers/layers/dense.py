@@ -5,14 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from .. import activations, constraints, initializers, registry, regularizers
-from ..ops.dense import FUSED, dense
+from ..ops.dense import FUSED_NAMES, dense
 from .input_spec import InputSpec
 from .layer import Layer
 from .lora import Adapted, LowRankAdaptation
 from .quantization import QuantizedProduct
 from .training_plan import Link, activation_links
-
-FUSED_NAMES = {activation: name for name, activation in FUSED.items()}
 
 
 class Dense(QuantizedProduct, LowRankAdaptation, Layer):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from .. import activations, config, constraints, initializers, regularizers
 from ..arrays import namespace
-from ..ops.convolution import FUSED
+from ..ops.dense import FUSED_NAMES
 from ..ops.sliding import margins, span
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
 from .training_plan import Link, activation_links, without_gradients
-
-FUSED_NAMES = {activation: name for name, activation in FUSED.items()}
 
 
 class SlidingLayer(Layer):

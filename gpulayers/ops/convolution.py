@@ -9,9 +9,8 @@ window place by place, as the definition does; what runs are the versions in `cp
 from __future__ import annotations
 
 from ..arrays import Abstract, devices, dtypes, namespace, primitive
-from .activation import sigmoid, tanh
 from .calling import array_function, together
-from .rectifier import relu
+from .dense import FUSED, before_activation
 from .sliding import (
     channels_last,
     counts,
@@ -26,9 +25,6 @@ from .sliding import (
 )
 
 __all__ = ["conv", "conv_transpose", "depthwise_conv", "separable_conv"]
-
-# Activations that are applied within a convolution: their gradient needs only their own result.
-FUSED = {"relu": relu, "sigmoid": sigmoid, "tanh": tanh}
 
 
 @primitive
@@ -70,15 +66,8 @@ def _(x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation
 def _(xp, out, x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation=None):
     options = {"strides": strides, "padding": padding, "dilations": dilations, "groups": groups}
 
-    def before(g):
-        if activation == "relu":
-            return xp.where(out > 0, g, 0.0)
-        if activation == "sigmoid":
-            return g * out * (1 - out)
-        return g if activation is None else g * (1 - out * out)
-
     def pullback(g):
-        g = before(g)
+        g = before_activation(xp, g, out, activation)
         return (
             convolution_input_gradient(g, kernel, sizes=x.shape[1:-1], **options),
             convolution_kernel_gradient(x, g, windows=kernel.shape[:-2], **options),

@@ -8,8 +8,18 @@ from .rectifier import relu
 
 __all__ = ["dense"]
 
-# Activations that are applied within `dense`: their gradient needs only their own result.
+# Activations that are applied within products: their gradient needs only their own result.
 FUSED = {"relu": relu, "sigmoid": sigmoid, "tanh": tanh}
+FUSED_NAMES = {activation: name for name, activation in FUSED.items()}
+
+
+def before_activation(xp, g, out, name: str | None):
+    """The gradient `g` of `out`, the result of the activation `name`, as one of its argument."""
+    if name == "relu":
+        return xp.where(out > 0, g, 0.0)
+    if name == "sigmoid":
+        return g * out * (1 - out)
+    return g if name is None else g * (1 - out * out)
 
 
 @primitive
@@ -46,12 +56,7 @@ def require_sizes(x, kernel) -> None:
 @dense.vjp
 def _(xp, out, x, kernel, bias=None, *, activation=None):
     def pullback(g):
-        if activation == "relu":
-            g = xp.where(out > 0, g, 0.0)
-        elif activation == "sigmoid":
-            g = g * out * (1 - out)
-        elif activation == "tanh":
-            g = g * (1 - out * out)
+        g = before_activation(xp, g, out, activation)
         rows = xp.reshape(g, (-1, g.shape[-1]))
         inputs = xp.reshape(x, (-1, x.shape[-1]))
         if not dtypes.is_floating(x):
