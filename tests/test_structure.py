@@ -111,8 +111,11 @@ def test_files_are_short_and_say_what_they_hold(path):
 INFRASTRUCTURE = {
     "cpu": {
         "__init__": "imports the others",
+        "depthwise": "convolutions of each channel by itself",
+        "lowering": "convolutions of few channels",
         "panels": "convolutions as matrix products",
         "threads": "shares work among threads",
+        "winograd": "convolutions with fewer products",
     },
     "cuda": {
         "__init__": "imports the others",

@@ -1,15 +1,15 @@
 // Convolution over up to three axes, and its two gradients, as products of matrices that are nowhere in memory ("implicit GEMM").
 //
 // x: (batch, sizes[3], groups * channels); kernel: (windows[3], channels, groups * filters); y and its gradient g: (batch, counts[3],
-// groups * filters); C-contiguous, at any alignment, of any sizes; fewer axes than three: 1 in front.  Vectors where channels (and
-// filters) of a group are multiples of a chunk: 16 bytes on tensor cores.
+// groups * filters); C-contiguous, at any alignment, of any sizes; fewer axes than three: 1 in front.  WHOLE
+// where channels (and filters) of a group are multiples of a chunk, and arrays are aligned.
 // PASS: FORWARD   y = f(x * kernel + bias)   rows: places of y      columns: filters   depth: (taps of the window, channels)
 //       INPUT     dx from g and kernel       rows: places of x      columns: channels  depth: (taps, filters)
 //       KERNEL    dk from x and g            rows: (taps, channels) columns: filters   depth: places of y
 // A place of x is seen by the taps of its residue modulo the stride only.  So the places of each residue (`strides` of each axis) are
 // a product of their own: no multiplication with the zeros between elements, and no two blocks write to one place.
 // f: ACTIVATION of activations.cuh, bias may be NULL; both of FORWARD only.  Sums in A; f and the rounding to T once, at the end.
-// Constants: T, PASS, ACTIVATION; ROWS, COLUMNS, TENSOR and dynamic shared memory: see tiles.cuh.
+// Constants: T, PASS, ACTIVATION; ROWS, COLUMNS, TENSOR, WHOLE: see tiles.cuh.  Dynamic shared memory: tiles, then Tables.
 // Where tiles are too few for a GPU, `splits` blocks share one: each takes `depth_each` (a multiple of 32) of the depth and writes its
 // sums to partial (groups, splits, rows, columns), which convolution_finish adds in their order: the same bits each time.
 #include "common.cuh"
@@ -17,6 +17,7 @@
 #include "geometry.cuh"
 #include "tiles.cuh"
 
+#define BLOCKS (!WHOLE ? 1 : ROWS > COLUMNS ? 3 : 2)  // Of a multiprocessor, at least: as many registers as these leave are used.
 #define TILES (TENSOR ? (ROWS + COLUMNS) * 12 : 0)  // Of 16 bytes.
 #define FORWARD 0
 #define INPUT 1
@@ -96,9 +97,8 @@ template <int WIDTH, bool INSIDE> struct AlongTaps {
   const Window& w;
   const Origin* origins;
   Tap tap;
-  bool whole;
-  GL_DEVICE AlongTaps(const T* x, const Window& w, const Origin* origins, long long k, bool whole)
-      : x(x), w(w), origins(origins), tap(w, k + Mine::place()), whole(whole) {}
+  GL_DEVICE AlongTaps(const T* x, const Window& w, const Origin* origins, long long k)
+      : x(x), w(w), origins(origins), tap(w, k + Mine::place()) {}
   GL_DEVICE bool sees(const Origin& o, const Tap& t) const { return INSIDE ? o.at[0] >= 0 : o.sees(w, t); }
   GL_DEVICE const T* chunk(int i, int place, int deep, int* left) const {
     const Origin& o = origins[Mine::line(i)];
@@ -108,7 +108,7 @@ template <int WIDTH, bool INSIDE> struct AlongTaps {
   GL_DEVICE void elements(int i, int place, int deep, T* to) const {
     const Origin& o = origins[Mine::line(i)];
     Tap t = tap;
-#pragma unroll
+#pragma unroll 1
     for (int e = 0; e < CHUNK; e++, t.advance(w, 1)) to[e] = place + e < deep && sees(o, t) ? x[o.offset + t.offset(w)] : T();
   }
   GL_DEVICE void advance() { tap.advance(w, DEPTH); }
@@ -123,10 +123,8 @@ template <int WIDTH> struct AcrossTaps {
   Place place;  // Of the first piece; the others are so many lines behind it.
   Tap tap;
   int wide;
-  bool whole;
-  GL_DEVICE AcrossTaps(const T* x, const Window& w, long long rows, long long first, long long k, bool whole)
-      : x(x), w(w), place(w.count, k + Mine::line(0)), tap(w, first + Mine::place()), wide((int)gl::min((long long)WIDTH, rows - first)),
-        whole(whole) {}
+  GL_DEVICE AcrossTaps(const T* x, const Window& w, long long rows, long long first, long long k)
+      : x(x), w(w), place(w.count, k + Mine::line(0)), tap(w, first + Mine::place()), wide((int)gl::min((long long)WIDTH, rows - first)) {}
   GL_DEVICE Origin origin(int i) const {
     Place p = place;
     if (i) p.advance(w.count, i * (THREADS / Mine::PER_LINE));
@@ -140,7 +138,7 @@ template <int WIDTH> struct AcrossTaps {
   GL_DEVICE void elements(int i, int from, int deep, T* to) const {
     const Origin o = origin(i);
     Tap t = tap;
-#pragma unroll
+#pragma unroll 1
     for (int e = 0; e < CHUNK; e++, t.advance(w, 1))
       to[e] = Mine::line(i) < deep && from + e < wide && o.sees(w, t) ? x[o.offset + t.offset(w)] : T();
   }
@@ -220,7 +218,7 @@ GL_DEVICE Result result(const Geometry& o, const T* bias, T* y, A* partial, long
 
 // ---------------------------------------------------------------------------------------------------------------- kernels
 // Blocks in order of their tiles (down, then across), then of residues, of splits, of groups: blocks that run together share filters.
-extern "C" __global__ void __launch_bounds__(THREADS, COLUMNS == 64 && ROWS == 128 ? 3 : 2) convolution(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolution(
     const T* a, const T* b, const T* bias, T* y, A* partial, Geometry o, long long down, int residues, int splits, long long depth_each) {
   const long long across = ((PASS == INPUT ? o.channels : o.filters) + COLUMNS - 1) / COLUMNS;
   const long long tile = blockIdx.x % (down * across), rest = blockIdx.x / (down * across);
@@ -242,24 +240,23 @@ extern "C" __global__ void __launch_bounds__(THREADS, COLUMNS == 64 && ROWS == 1
   tabulate(tables.of_a(), on_a, ROWS, row, r.rows);
   tabulate(tables.of_b(), on_b, COLUMNS, column, o.channels);
   __syncthreads();
-  AlongTaps<ROWS, false> left(a + group * o.filters, on_a, tables.of_a(), k, gl::aligned(a) && o.filters % CHUNK == 0);
-  AlongTaps<COLUMNS, true> right(b + group * o.filters, on_b, tables.of_b(), k, gl::aligned(b) && o.filters % CHUNK == 0);
+  AlongTaps<ROWS, false> left(a + group * o.filters, on_a, tables.of_a(), k);
+  AlongTaps<COLUMNS, true> right(b + group * o.filters, on_b, tables.of_b(), k);
   const Output out = {r, row, column, o, on_a, begin};
 #else
   if (threadIdx.x == 0) on_x(o, &tables.a);
   __syncthreads();
   const long long places = o.batch * o.counts[0] * o.counts[1] * o.counts[2], taps = o.windows[0] * o.windows[1] * o.windows[2];
-  const bool whole_a = gl::aligned(a) && o.channels % CHUNK == 0, whole_b = gl::aligned(b) && o.filters % CHUNK == 0;
 #if PASS == FORWARD
   const long long depth = taps * o.channels;
   tabulate(tables.of_a(), tables.a, ROWS, row, places);
   __syncthreads();
-  AlongTaps<ROWS, false> left(a + group * o.channels, tables.a, tables.of_a(), k, whole_a);
+  AlongTaps<ROWS, false> left(a + group * o.channels, tables.a, tables.of_a(), k);
 #else
   const long long depth = places;
-  AcrossTaps<ROWS> left(a + group * o.channels, tables.a, r.rows, row, k, whole_a);
+  AcrossTaps<ROWS> left(a + group * o.channels, tables.a, r.rows, row, k);
 #endif
-  Lines<false, COLUMNS> right(b + group * o.filters, o.filters * o.groups, o.filters, column, k, whole_b);
+  Lines<false, COLUMNS> right(b + group * o.filters, o.filters * o.groups, o.filters, column, k);
   const Output out = {r, row, column};
 #endif
   compute(left, right, gl::clip(depth - k, 0ll, depth_each), out);

@@ -29,23 +29,25 @@ THREADS = 256  # Of convolution_finish.
 
 INSTANCES = [
     {
-        "T": dtype, "PASS": way, "ROWS": rows, "COLUMNS": columns, "TENSOR": path,
+        "T": dtype, "PASS": way, "ROWS": rows, "COLUMNS": columns, "TENSOR": path, "WHOLE": whole,
         "ACTIVATION": activation,
     }
-    for dtype, way, rows, columns, path, activation in (
-        ("float16", "FORWARD", 128, 128, products.TENSOR, "RELU"),
-        ("float16", "FORWARD", 128, 64, products.TENSOR, "LINEAR"),
-        ("bfloat16", "INPUT", 128, 128, products.TENSOR, "LINEAR"),
-        ("bfloat16", "KERNEL", 128, 128, products.TENSOR, "LINEAR"),
-        ("float16", "INPUT", 64, 64, products.TENSOR, "LINEAR"),
-        ("float32", "FORWARD", 128, 128, products.TENSOR_TF32, "LINEAR"),
-        ("float32", "INPUT", 128, 64, products.TENSOR_TF32, "LINEAR"),
-        ("float32", "KERNEL", 64, 64, products.TENSOR_TF32, "LINEAR"),
-        ("float32", "FORWARD", 128, 128, products.SIMT, "TANH"),
-        ("float32", "INPUT", 128, 128, products.SIMT, "LINEAR"),
-        ("float32", "KERNEL", 128, 64, products.SIMT, "LINEAR"),
-        ("bfloat16", "FORWARD", 64, 64, products.SIMT, "SIGMOID"),
-        ("float64", "INPUT", 64, 64, products.SIMT, "LINEAR"),
+    for dtype, way, rows, columns, path, whole, activation in (
+        ("float16", "FORWARD", 128, 128, products.TENSOR, True, "RELU"),
+        ("float16", "FORWARD", 128, 64, products.TENSOR, True, "LINEAR"),
+        ("bfloat16", "INPUT", 128, 128, products.TENSOR, True, "LINEAR"),
+        ("bfloat16", "KERNEL", 128, 128, products.TENSOR, True, "LINEAR"),
+        ("float16", "INPUT", 64, 64, products.TENSOR, False, "LINEAR"),
+        ("float32", "FORWARD", 128, 128, products.TENSOR_TF32, True, "LINEAR"),
+        ("float32", "INPUT", 128, 64, products.TENSOR_TF32, True, "LINEAR"),
+        ("float32", "KERNEL", 64, 64, products.TENSOR_TF32, False, "LINEAR"),
+        ("float32", "FORWARD", 128, 128, products.SIMT, True, "TANH"),
+        ("float32", "INPUT", 128, 128, products.SIMT, True, "LINEAR"),
+        ("float32", "KERNEL", 128, 64, products.SIMT, True, "LINEAR"),
+        ("bfloat16", "FORWARD", 64, 64, products.SIMT, False, "SIGMOID"),
+        ("float16", "FORWARD", 128, 64, products.TENSOR, False, "LINEAR"),
+        ("float16", "KERNEL", 128, 64, products.TENSOR, False, "LINEAR"),
+        ("float64", "INPUT", 64, 64, products.SIMT, True, "LINEAR"),
     )
 ]  # fmt: skip
 
@@ -195,9 +197,11 @@ def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR"):
         rows, columns, depth, residues * geo.groups, c_type(dtype) == "double", multiprocessors()
     )
     path = products.path(dtype)
+    chunk = 4 if path == products.SIMT else 16 // dtype.itemsize  # CHUNK in tiles.cuh.
+    vectors = geo.filters % chunk == 0 and (way == "INPUT" or geo.channels % chunk == 0)
     constants = {
         "T": dtype, "PASS": way, "ROWS": tall, "COLUMNS": wide, "TENSOR": path,
-        "ACTIVATION": activation,
+        "WHOLE": vectors and (a.data.ptr | b.data.ptr) % 16 == 0, "ACTIVATION": activation,
     }  # fmt: skip
     partial = None
     if splits > 1:

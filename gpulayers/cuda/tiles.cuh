@@ -3,9 +3,9 @@
 //
 // Constants: T, A; ROWS, COLUMNS: 64 or 128; TENSOR: 0 without tensor cores (any T), 1 on them (half; bfloat16 from sm_80), 2 with
 // floats rounded to TF32 (from sm_80).  On them a block needs (ROWS + COLUMNS) * 192 bytes of dynamic shared memory: 3 stages.
+// WHOLE: all chunks of CHUNK elements (16 bytes on tensor cores) that are there at all are together in memory, and aligned.
 // ACTIVATION and activations.cuh are for `finish`.
 // An operand is a class with a constant ALONG_DEPTH (whether its lines in memory run along the depth, or across it) and
-//   bool whole                            whether chunks of CHUNK elements are together in memory, and aligned
 //   const T* chunk(i, place, deep, left)  where this thread's i-th chunk begins (see Share); *left: how many elements there are, if any
 //   void elements(i, place, deep, to)     its elements one by one, with zeros for those that are not there
 //   void advance()                        to the next tile: DEPTH further
@@ -32,9 +32,8 @@ template <bool ALONG, int WIDTH> struct Lines {
   const T* x;
   long long ld;
   int wide;
-  bool whole;
-  GL_DEVICE Lines(const T* all, long long ld, long long size, long long first, long long k, bool whole)
-      : x(all + (ALONG ? first * ld + k : k * ld + first)), ld(ld), wide((int)gl::min((long long)WIDTH, size - first)), whole(whole) {}
+  GL_DEVICE Lines(const T* all, long long ld, long long size, long long first, long long k)
+      : x(all + (ALONG ? first * ld + k : k * ld + first)), ld(ld), wide((int)gl::min((long long)WIDTH, size - first)) {}
   GL_DEVICE const T* chunk(int i, int place, int deep, int* left) const {
     const int line = Mine::line(i);
     *left = line < (ALONG ? wide : deep) ? (ALONG ? deep : wide) - place : 0;
@@ -120,13 +119,8 @@ template <int WIDTH, class Operand> GL_DEVICE void fetch(uint4* tile, Operand& o
     uint4* to = tile + at<Operand::ALONG_DEPTH, WIDTH>(Mine::line(i), place / CHUNK);
     int left;
     const T* from = o.chunk(i, place, deep, &left);
-    if (o.whole && (left >= CHUNK || left <= 0)) {
-      gl_cp_async16(to, from, left > 0);
-    } else {
-      __align__(16) T one_by_one[CHUNK];
-      o.elements(i, place, deep, one_by_one);
-      *to = *(uint4*)one_by_one;
-    }
+    if (WHOLE) gl_cp_async16(to, from, left > 0);
+    else o.elements(i, place, deep, (T*)to);
   }
   o.advance();
 }
@@ -251,7 +245,7 @@ template <int WIDTH, class Operand> GL_DEVICE void fetch(Four* v, Operand& o, in
   for (int i = 0; i < Mine::PIECES; i++) {
     int left = 0;
     const T* from = o.chunk(i, place, deep, &left);
-    if (o.whole && left >= CHUNK) v[i] = *(const Four*)from;
+    if (WHOLE) v[i] = left > 0 ? *(const Four*)from : Four();
     else o.elements(i, place, deep, v[i].at);
   }
   o.advance();

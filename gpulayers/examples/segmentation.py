@@ -36,12 +36,12 @@ def pictures(rng: np.random.Generator, count: int, size: int):
     images = np.empty((count, size, size, 3), "float32")
     truths = np.zeros((count, size, size, 1), "float32")
     for image, truth in zip(images, truths, strict=True):
-        patches = rng.normal(rng.uniform(0.2, 0.8, 3), 0.2, (size // 2, size // 2, 3))
-        image[...] = patches.repeat(2, axis=0).repeat(2, axis=1)
+        patches = rng.normal(rng.uniform(0.2, 0.8, 3), 0.2, (size // 4, size // 4, 3))
+        image[...] = patches.repeat(4, axis=0).repeat(4, axis=1)
         for _ in range(rng.integers(1, 4)):
             inside = shape(rng, size)
             image[inside], truth[inside] = rng.uniform(0, 1, 3), 1
-        image += rng.normal(0, 0.1, image.shape)
+        image += rng.normal(0, 0.05, image.shape)
     return images.clip(0, 1), truths
 
 
@@ -123,9 +123,9 @@ def main(arguments: list[str] | None = None) -> float:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--pictures", type=int, default=240, help="to train with")
-    parser.add_argument("--size", type=int, default=64, help="of their sides, a multiple of 4")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--pictures", type=int, default=400, help="to train with")
+    parser.add_argument("--size", type=int, default=48, help="of their sides, a multiple of 4")
     parser.add_argument("--seed", type=int, default=1, help="of the pictures and of the training")
     parser.add_argument("--device", help='"cpu", "gpu" or "gpu:1"; the GPU if there is one')
     parser.add_argument("--picture", type=Path, default=Path("segmentation.png"))

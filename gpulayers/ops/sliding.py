@@ -86,18 +86,17 @@ def counts(sizes, windows, strides, padding, dilations) -> tuple[int, ...]:
 def with_margins(x, padding, value=0):
     """`x` with margins of `value` around its inner axes (not the first, not the last).
 
-    A negative margin takes elements away.
+    A negative margin takes elements away, those of the other margin too.
     """
-    kept = [
-        slice(-min(low, 0), n + min(high, 0))
-        for n, (low, high) in zip(x.shape[1:-1], padding, strict=True)
-    ]
-    if any(part != slice(0, n) for part, n in zip(kept, x.shape[1:-1], strict=True)):
-        x = x[(slice(None), *kept, slice(None))]
     widths = tuple((max(low, 0), max(high, 0)) for low, high in padding)
-    if not any(map(any, widths)):
-        return x
-    return padded(x, widths=((0, 0), *widths, (0, 0)), mode="constant", value=value)
+    if any(map(any, widths)):
+        x = padded(x, widths=((0, 0), *widths, (0, 0)), mode="constant", value=value)
+    kept = tuple(
+        slice(max(-low, 0), n - max(-high, 0))
+        for n, (low, high) in zip(x.shape[1:-1], padding, strict=True)
+    )
+    whole = all(part == slice(0, n) for part, n in zip(kept, x.shape[1:-1], strict=True))
+    return x if whole else x[(slice(None), *kept, slice(None))]
 
 
 def places(windows):

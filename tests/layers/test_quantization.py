@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpulayers import dtype_policies, layers, models, optimizers, quantizers
-from gpulayers.arrays import Abstract, Tape, dtypes, infer
+from gpulayers.arrays import Abstract, KerasTensor, Tape, dtypes, infer
 from gpulayers.saving import load_model
 
 MODES = {  # The options, and the error that they allow, in parts of the largest result.
@@ -182,6 +182,8 @@ def test_lora_on_quantized_weights(make, x, name, mode):
         assert np.abs(g).max() > 0
     found = layer(x)
     assert np.abs(found - expected).max() > 0.01
+    symbolic = layer(KerasTensor((None, *x.shape[1:]), x.dtype.name))
+    assert symbolic.shape == (None, *found.shape[1:])
     again = restored(layer, (None, *x.shape[1:]))  # Its correction is in its numbers now.
     assert again.lora_rank == 2
     close(again(x), found, 0.03 if mode == "int8" else 0.25)

@@ -1,0 +1,84 @@
+"""Work shared among threads."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from gpulayers.cpu import threads
+
+
+@pytest.fixture
+def three(monkeypatch):
+    """OpenBLAS as if it had three threads; what it is told."""
+    told = []
+    monkeypatch.setattr(threads, "openblas", lambda: (lambda: told[-1] if told else 3, told.append))
+    monkeypatch.setattr(threads, "ENOUGH", 0)
+    return told
+
+
+def test_all_items_are_done_once(three):
+    barrier = threading.Barrier(3, timeout=30)
+
+    def work(some):
+        barrier.wait()
+        return threading.get_ident(), list(some)
+
+    found = threads.share(work, range(100), 1)
+    assert len({who for who, _ in found}) == 3
+    assert sorted(i for _, some in found for i in some) == list(range(100))
+    assert three == [1, 3]  # One thread for each product, and then as before.
+
+
+def test_little_work_is_done_at_once(three, monkeypatch):
+    monkeypatch.setattr(threads, "ENOUGH", 100)
+    assert threads.share(list, [1, 2], 99) == [[1, 2]]
+    assert threads.share(list, [1], 1000) == [[1]]
+    assert threads.share(list, [1, 2], 1000, most=1) == [[1, 2]]
+    assert three == []
+
+
+def test_settings_hold(monkeypatch):
+    monkeypatch.setattr(threads, "openblas", lambda: (lambda: 1, None))
+    assert threads.share(list, [1, 2], 1e9) == [[1, 2]]
+    monkeypatch.setattr(threads, "openblas", lambda: None)  # Another BLAS.
+    assert threads.available() == 1
+    assert threads.share(list, [1, 2], 1e9) == [[1, 2]]
+
+
+@pytest.mark.parametrize("fails", ["caller", "other"])
+def test_errors_come_through(three, fails):
+    caller, barrier = threading.get_ident(), threading.Barrier(3, timeout=30)
+
+    def work(some):
+        barrier.wait()
+        if (threading.get_ident() == caller) == (fails == "caller"):
+            raise RuntimeError(f"in {fails}")
+        return list(some)
+
+    with pytest.raises(RuntimeError, match=fails):
+        threads.share(work, range(100), 1)
+    assert three == [1, 3]
+
+
+def test_work_within_work(three):
+    def outer(some):
+        return [threads.share(lambda inner: sum(inner), [i, i], 1) for i in some]
+
+    found = threads.share(outer, range(10), 1)
+    assert sorted(sum(sum(one) for one in part) for part in [sum(found, [])]) == [90]
+    assert three == [1, 3]
+
+
+def test_openblas_is_found():
+    """NumPy's wheels bring an OpenBLAS whose threads can be set."""
+    if "openblas" not in np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]:
+        pytest.skip("NumPy has another BLAS")
+    get, put = threads.openblas()
+    before = get()
+    with threads.one_blas_thread():
+        assert get() == 1
+        with threads.one_blas_thread():
+            assert get() == 1
+        assert get() == 1
+    assert get() == before
