@@ -31,3 +31,34 @@ def test_a_seed_gives_one_result(tmp_path, capsys):
     with pytest.raises(SystemExit):
         digits.main(["--epochs", "many"])
     assert "invalid int value: 'many'" in capsys.readouterr().err
+
+
+def test_shapes_are_found(tmp_path, capsys):
+    """Small pictures suffice to find most of what is there."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    from gpulayers.examples import segmentation
+
+    picture = tmp_path / "segmentation.png"
+    options = ["--size", "24", "--pictures", "240", "--epochs", "4", "--picture", str(picture)]
+    assert segmentation.main(options) > 0.5
+    printed = capsys.readouterr().out
+    assert 'Model: "segmentation"' in printed
+    assert "Total params: 352,449" in printed
+    assert "of their union in common" in printed
+    assert f"Picture of predictions: {picture}" in printed
+    assert pyplot.imread(picture)[..., :3].std() > 0.1
+
+
+def test_shapes_are_where_the_truth_says():
+    import numpy as np
+
+    from gpulayers.examples import segmentation
+
+    rng = np.random.default_rng(0)
+    shapes = [segmentation.shape(rng, 40) for _ in range(50)]
+    parts = [inside.mean() for inside in shapes]
+    assert 0 < min(parts) < max(parts) < 0.2  # Of the picture; a disc of radius 10 is 0.196.
+    images, truths = segmentation.pictures(rng, 3, 20)
+    assert (images.shape, truths.shape) == ((3, 20, 20, 3), (3, 20, 20, 1))
+    assert images.min() >= 0 and images.max() <= 1
+    assert set(np.unique(truths)) == {0, 1}

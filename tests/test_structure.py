@@ -126,6 +126,8 @@ INFRASTRUCTURE = {
         "gemm": "matrix products, for `dense` and for CuPy's namespace",
         "matrices": "how the matrices of a product lie in memory",
         "cublas": "products by NVIDIA's library",
+        "geometry": "windows that slide, as kernels are told of them",
+        "depthwise": "convolutions with a group for each channel",
         "capture": "CUDA graphs",
     },
 }

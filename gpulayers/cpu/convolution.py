@@ -26,7 +26,9 @@ from . import depthwise, lowering, panels, winograd
 from .dense import activate, through
 from .normalization import repeats, same_dtype
 from .sliding import AXES, Geometry, geometry, with_axes
+from .threads import one_blas_thread, share
 
+COST = 8  # An element of what is only added up takes as long as so many operations in a product.
 SUMMED = 4096  # Rows that are added up at a time, so that rounding errors stay small.
 
 
@@ -40,7 +42,8 @@ def _(x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation
     if y.size:
         finish = None if bias is None and activation is None else Finish(bias, activation)
         form = chosen_now(geo, x.dtype, kept=needs is None)
-        form.convolve(with_axes(x), kernel, geo, y, finish)
+        with one_blas_thread:
+            form.convolve(with_axes(x), kernel, geo, y, finish)
     out = y.reshape(geo.batch, *geo.counts[AXES - len(windows) :], filters)
     if needs is None:
         return out
@@ -48,11 +51,12 @@ def _(x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation
     def pullback(g):
         if activation is not None:
             g = through(g, out, activation)
-        return (
-            input_gradient(g, kernel, geo).reshape(x.shape) if needs[0] else None,
-            kernel_gradient(x, g, geo).reshape(kernel.shape) if needs[1] else None,
-            channel_sums(g) if bias is not None and needs[2] else None,
-        )
+        with one_blas_thread:
+            return (
+                input_gradient(g, kernel, geo).reshape(x.shape) if needs[0] else None,
+                kernel_gradient(x, g, geo).reshape(kernel.shape) if needs[1] else None,
+                channel_sums(g) if bias is not None and needs[2] else None,
+            )
 
     return out, pullback
 
@@ -62,7 +66,8 @@ def _(g, kernel, *, sizes, strides, padding, dilations, groups=1, needs=None):
     if needs is not None or not same_dtype(g, kernel):
         return NotImplemented
     geo = matching(g, kernel, sizes, strides, padding, dilations, groups)
-    return input_gradient(g, kernel, geo).reshape(geo.batch, *sizes, geo.channels)
+    with one_blas_thread:
+        return input_gradient(g, kernel, geo).reshape(geo.batch, *sizes, geo.channels)
 
 
 @ops.convolution_kernel_gradient.on("numpy")
@@ -70,7 +75,9 @@ def _(x, g, *, windows, strides, padding, dilations, groups=1, needs=None):
     if needs is not None or not same_dtype(x, g):
         return NotImplemented
     geo = geometry(x.shape, windows, g.shape[-1], strides, padding, dilations, groups)
-    return kernel_gradient(x, g, geo).reshape(*windows, geo.channels // groups, geo.filters)
+    with one_blas_thread:
+        found = kernel_gradient(x, g, geo)
+    return found.reshape(*windows, geo.channels // groups, geo.filters)
 
 
 @lru_cache(4096)
@@ -167,7 +174,11 @@ def channel_sums(g):
     rows = g.reshape(-1, g.shape[-1])
     parts = [rows[i : i + SUMMED] for i in range(0, len(rows), SUMMED)]
     ones = np.ones(min(len(rows), SUMMED), g.dtype)
-    return sum((ones[: len(part)] @ part for part in parts), np.zeros(g.shape[-1], g.dtype))
+
+    def work(some):
+        return sum((ones[: len(part)] @ part for part in some), np.zeros(g.shape[-1], g.dtype))
+
+    return sum(share(work, parts, COST * g.size, sums=True))
 
 
 class Finish:

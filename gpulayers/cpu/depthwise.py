@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from .sliding import Geometry, boxes, extents, region, room_for
-from .threads import available, share
+from .threads import available, scratch, share
 
 BLOCK = 1 << 17  # Elements of the results that are worked on together.
 WIDEST = 4  # Filters for each channel; with more, products with panels do better.
@@ -45,7 +45,7 @@ def convolve(x, kernel, geo: Geometry, out, finish) -> None:
             if not there:
                 block[...] = y
 
-    share(work, todo, COST * geo.operations / geo.filters)
+    share(work, todo, COST * geo.operations)
 
 
 def kernel_gradient(x, g, geo: Geometry):
@@ -61,14 +61,14 @@ def kernel_gradient(x, g, geo: Geometry):
             total[..., :wide] += np.einsum("nabijkl,nabl->ijkl", seen, given)
         return total
 
-    total = sum(share(work, todo, COST * geo.operations / geo.filters))
+    total = sum(share(work, todo, COST * geo.operations, sums=True))
     return total.reshape(*geo.windows, 1, across, geo.filters).sum(axis=4)
 
 
 def _boxes(geo: Geometry):
     """Boxes of places, and how many columns the widest have."""
     most = max(BLOCK // geo.filters, 1)
-    if COST * geo.operations / geo.filters > 4e7:
+    if COST * geo.operations > 4e7:
         most = min(most, -(-geo.outputs // available()))
     todo = boxes((geo.batch, *geo.counts), most)
     return todo, todo[0][3].stop - todo[0][3].start
@@ -79,7 +79,7 @@ class Rows:
 
     def __init__(self, x, geo: Geometry, todo):
         self.x, self.geo, self.repeat = x, geo, geo.filters // geo.channels
-        self.room = np.empty(room_for(todo, geo) * self.repeat, x.dtype)
+        self.room = scratch("seen", room_for(todo, geo) * self.repeat, x.dtype)
 
     def of(self, box):
         """(images, deep, high, *windows, columns * filters), and the length of its rows."""

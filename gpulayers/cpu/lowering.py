@@ -12,8 +12,9 @@ from math import prod
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from .products import multiply
 from .sliding import Geometry, boxes, extents, region, room_for
-from .threads import available, share
+from .threads import available, scratch, share
 
 BLOCK = 1 << 18  # Elements of the lowered rows that are worked on together.
 PRODUCTS = 1 << 18  # Elements of the products, one for each row, that are added up at a time.
@@ -35,7 +36,7 @@ def convolve(x, kernel, geo: Geometry, out, finish) -> None:
         rows = Rows(x, geo, todo)
         for box in some:
             block = out[box][:, 0]
-            np.matmul(rows.of(box), matrix, out=block)
+            multiply(rows.of(box), matrix, block)
             if finish is not None:
                 finish(block)
 
@@ -53,7 +54,7 @@ def kernel_gradient(x, g, geo: Geometry):
             total += np.matmul(seen, g[box][:, 0]).sum(axis=(0, 1))
         return total
 
-    total = sum(share(work, todo, geo.operations))
+    total = sum(share(work, todo, geo.operations, sums=True))
     return total.reshape(*geo.windows, geo.channels, geo.filters)
 
 
@@ -73,11 +74,11 @@ class Rows:
 
     def __init__(self, x, geo: Geometry, todo):
         self.x, self.geo = x, geo
-        self.room = np.empty(room_for(todo, geo), x.dtype)
+        self.room = scratch("seen", room_for(todo, geo), x.dtype)
         images, _, rows, _ = (part.stop - part.start for part in todo[0])
         high = (rows - 1) * geo.strides[1] + geo.windows[1]
         size = images * high * geo.counts[2] * geo.windows[2] * geo.channels
-        self.memory = np.empty(size, x.dtype)
+        self.memory = scratch("given", size, x.dtype)
 
     def of(self, box):
         """What windows of a box see, (images, rows, columns, depth)."""

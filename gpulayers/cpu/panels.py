@@ -10,8 +10,9 @@ from math import prod
 
 import numpy as np
 
+from .products import multiply
 from .sliding import Geometry, boxes, extents, region, room_for, windows_over
-from .threads import available, share
+from .threads import available, scratch, share
 
 PANEL = 1 << 18  # Elements: 1 MiB of float32, half of a core's cache.
 ROWS = 256  # With fewer, products read their other factor too often.
@@ -33,7 +34,10 @@ def convolve(x, kernel, geo: Geometry, out, finish) -> None:
             rows = block.reshape(panel.shape[1], -1) if there else np.empty(
                 (panel.shape[1], geo.filters), out.dtype
             )
-            np.matmul(panel, matrix, out=_apart(rows, groups))
+            if groups == 1:
+                multiply(panel[0], matrix[0], rows)
+            else:
+                np.matmul(panel, matrix, out=_apart(rows, groups))
             if finish is not None:
                 finish(rows)
             if not there:
@@ -64,7 +68,7 @@ def kernel_gradient(x, g, geo: Geometry):
         return total
 
     most = max(4 * SUMS // prod(shape), 1)
-    sums = [one for one in share(work, todo, geo.operations, most) if one is not None]
+    sums = [one for one in share(work, todo, geo.operations, most, sums=True) if one is not None]
     total = sums[0]
     for one in sums[1:]:
         total += one
@@ -91,9 +95,9 @@ class Panels:
 
     def __init__(self, x, geo: Geometry, todo):
         self.x, self.geo = x, geo
-        self.room = np.empty(room_for(todo, geo), x.dtype)
+        self.room = scratch("seen", room_for(todo, geo), x.dtype)
         rows = prod(part.stop - part.start for part in todo[0])
-        self.memory = np.empty(rows * geo.depth * geo.groups, x.dtype)
+        self.memory = scratch("given", rows * geo.depth * geo.groups, x.dtype)
 
     def of(self, box):
         """What the windows of a box see, (groups, rows, depth)."""

@@ -17,7 +17,7 @@ import numpy as np
 from ..ops.pooling import average_pooling, max_pooling
 from ..ops.sliding import places
 from .sliding import AXES, Geometry, boxes, extents, geometry, with_axes
-from .threads import available, share
+from .threads import ENOUGH, available, share
 
 BLOCK = 1 << 18  # Elements of x that are worked on together.
 COST = 8  # A comparison takes as long as so many operations in a product of matrices.
@@ -309,8 +309,10 @@ def _divide(block, numbers, box) -> None:
 
 def _images(geo: Geometry):
     """Slices of images for threads."""
-    large = prod(geo.sizes) * geo.channels > BLOCK
-    number = geo.batch if large else min(geo.batch, 4 * available())
+    if prod(geo.sizes) * geo.channels > BLOCK:
+        number = geo.batch
+    else:
+        number = min(geo.batch, 4 * available()) if _operations(geo) > ENOUGH else 1
     return [slice(geo.batch * i // number, geo.batch * (i + 1) // number) for i in range(number)]
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from .sliding import Geometry, boxes, region
-from .threads import available, share
+from .threads import available, scratch, share
 
 BLOCK = 1 << 18  # Elements of the tiles that are worked on together: half of a core's cache.
 WORK = 60 << 20  # Bytes that all threads together may use.
@@ -76,7 +76,7 @@ class Winograd:
         factor = self.factor(kernel)
 
         def work(some):
-            rooms = Rooms(self, geo, tiles, x.dtype)
+            rooms = Rooms("seen", self, geo, tiles, x.dtype)
             for box in some:
                 count = [part.stop - part.start for part in box]
                 n = prod(count)
@@ -92,54 +92,57 @@ class Winograd:
                     finish(y.reshape(-1, filters))
                 self._put(y.reshape(m, m, *count, filters), out, box)
 
-        share(work, todo, geo.operations / 3, self._threads(geo, tiles, x.itemsize))
+        most = self._threads(geo, tiles, x.itemsize, 0, factor.size)
+        share(work, todo, geo.operations / 3, most)
 
     def kernel_gradient(self, x, g, geo: Geometry):
         """See `panels.kernel_gradient`."""
         a, b, back = self.matrices(x.dtype)
         edge = self.edge
         todo, tiles = self._tiles(geo, 2)
-        shape = edge * edge, geo.channels, geo.filters
+        shape = edge, edge, geo.channels, geo.filters
 
         def work(some):
-            seen, given = (Rooms(self, geo, tiles, x.dtype) for _ in range(2))
-            total = product = None
+            seen, given = (Rooms(name, self, geo, tiles, x.dtype) for name in ("seen", "given"))
+            total, product = scratch("factor", prod(shape), x.dtype).reshape(shape), None
             for box in some:
                 n = prod(part.stop - part.start for part in box)
-                v = seen.spectrum(x, box, geo.padding[1:], b).reshape(edge * edge, n, -1)
-                z = given.spectrum(g, box, ((0, 0), (0, 0)), a).reshape(edge * edge, n, -1)
-                product = np.matmul(v.transpose(0, 2, 1), z, out=product)
-                if total is None:
-                    total, product = product, None
-                else:
-                    total += product
+                v = seen.spectrum(x, box, geo.padding[1:], b).reshape(edge, edge, n, -1)
+                z = given.spectrum(g, box, ((0, 0), (0, 0)), a).reshape(edge, edge, n, -1)
+                v = v.transpose(0, 1, 3, 2)
+                if product is None:
+                    np.matmul(v, z, out=total)
+                    product = scratch("product", prod(shape[1:]), x.dtype).reshape(shape[1:])
+                    continue
+                for i in range(edge):
+                    total[i] += np.matmul(v[i], z[i], out=product)
             return total
 
-        most = self._threads(geo, 2 * tiles, x.itemsize, 2 * prod(shape))
-        sums = [one for one in share(work, todo, geo.operations / 3, most) if one is not None]
-        total = sums[0]
-        for one in sums[1:]:
+        most = self._threads(geo, 2 * tiles, x.itemsize, prod(shape), 0)
+        total, *others = share(work, todo, geo.operations / 3, most, sums=True)
+        for one in others:
             total += one
         half = np.matmul(back.T, total.reshape(edge, edge, -1))
-        return np.matmul(back.T, half.reshape(edge, -1)).reshape(1, 3, 3, *shape[1:])
+        return np.matmul(back.T, half.reshape(edge, -1)).reshape(1, 3, 3, *shape[2:])
 
     def factor(self, kernel):
         """G w G^T for each pair of channels, (edge^2, C, F): kept from the second time on."""
+        size = self.edge**2 * kernel.size // 9
         kept = _kept.get(id(kernel))
         if kept is not None and kept.of() is kernel and kept.m == self.m:
             if kept.bytes == kernel.data:
                 return kept.factor
-            found = self._transformed(kernel)
+            found = self._transformed(kernel, np.empty(size, kernel.dtype))
             kept.keep(kernel, found)
             return found
         if kernel.flags.c_contiguous:
             _kept[id(kernel)] = Kept(self.m, kernel)
-        return self._transformed(kernel)
+        return self._transformed(kernel, scratch("factor", size, kernel.dtype))
 
-    def _transformed(self, kernel):
+    def _transformed(self, kernel, memory):
         *_, channels, filters = kernel.shape
         edge, g, w = self.edge, self.matrices(kernel.dtype)[2], kernel.reshape(3, 3, -1)
-        found = np.empty((edge, edge, channels * filters), kernel.dtype)
+        found = memory.reshape(edge, edge, channels * filters)
 
         def work(some):
             for columns in some:
@@ -161,11 +164,10 @@ class Winograd:
         todo = boxes(shape, tiles)
         return todo, prod(part.stop - part.start for part in todo[0])
 
-    def _threads(self, geo: Geometry, tiles: int, itemsize: int, more: int = 0) -> int:
+    def _threads(self, geo: Geometry, tiles: int, itemsize: int, more: int, shared: int) -> int:
         """How many threads there may be, so that they do not use too much memory."""
         own = 3 * self.edge**2 * max(geo.channels, geo.filters) * tiles + more
-        shared = self.edge**2 * geo.channels * geo.filters
-        return max(int(WORK - shared * itemsize) // (own * itemsize), 1)
+        return max((WORK - shared * itemsize) // (own * itemsize), 1)
 
     def _put(self, y, out, box) -> None:
         """Write tiles (m, m, images, rows, columns, F) to their places."""
@@ -189,9 +191,10 @@ TWO = Winograd(2, (0, 1, -1))
 class Rooms:
     """The memory of a thread, and what fills it first: tiles and their transforms."""
 
-    def __init__(self, form: Winograd, geo: Geometry, tiles: int, dtype):
+    def __init__(self, name: str, form: Winograd, geo: Geometry, tiles: int, dtype):
         size = form.edge**2 * max(geo.channels, geo.filters) * tiles
-        self.m, self.first, self.second, self.third = form.m, *np.empty((3, size), dtype)
+        self.m, rooms = form.m, scratch(name, 3 * size, dtype)
+        self.first, self.second, self.third = rooms.reshape(3, size)
 
     def spectrum(self, x, box, padding, matrix):
         """`matrix` applied to columns and rows of tiles of x: (edge, edge, tiles * C).

@@ -1,15 +1,15 @@
 // Convolution over up to three axes, and its two gradients, as products of matrices that are nowhere in memory ("implicit GEMM").
 //
 // x: (batch, sizes[3], groups * channels); kernel: (windows[3], channels, groups * filters); y and its gradient g: (batch, counts[3],
-// groups * filters); C-contiguous, at any alignment, of any sizes; fewer axes than three: 1 in front.  WHOLE
-// where channels (and filters) of a group are multiples of a chunk, and arrays are aligned.
+// groups * filters); C-contiguous, at any alignment, of any sizes; fewer axes than three: 1 in front.
+// WHOLE_A, WHOLE_B: operand a, or b, is aligned, and what it has of one place (channels of a group, or filters) are whole chunks.
 // PASS: FORWARD   y = f(x * kernel + bias)   rows: places of y      columns: filters   depth: (taps of the window, channels)
 //       INPUT     dx from g and kernel       rows: places of x      columns: channels  depth: (taps, filters)
 //       KERNEL    dk from x and g            rows: (taps, channels) columns: filters   depth: places of y
 // A place of x is seen by the taps of its residue modulo the stride only.  So the places of each residue (`strides` of each axis) are
 // a product of their own: no multiplication with the zeros between elements, and no two blocks write to one place.
 // f: ACTIVATION of activations.cuh, bias may be NULL; both of FORWARD only.  Sums in A; f and the rounding to T once, at the end.
-// Constants: T, PASS, ACTIVATION; ROWS, COLUMNS, TENSOR, WHOLE: see tiles.cuh.  Dynamic shared memory: tiles, then Tables.
+// Constants: T, PASS, ACTIVATION; ROWS, COLUMNS, TENSOR: see tiles.cuh.  Dynamic shared memory: tiles, then Tables.
 // Where tiles are too few for a GPU, `splits` blocks share one: each takes `depth_each` (a multiple of 32) of the depth and writes its
 // sums to partial (groups, splits, rows, columns), which convolution_finish adds in their order: the same bits each time.
 #include "common.cuh"
@@ -17,45 +17,43 @@
 #include "geometry.cuh"
 #include "tiles.cuh"
 
-#define BLOCKS (!WHOLE ? 1 : ROWS > COLUMNS ? 3 : 2)  // Of a multiprocessor, at least: as many registers as these leave are used.
+#define BLOCKS (!WHOLE_A || !WHOLE_B ? 1 : ROWS > COLUMNS ? 3 : 2)  // Of a multiprocessor, at least: they share its registers.
 #define TILES (TENSOR ? (ROWS + COLUMNS) * 12 : 0)  // Of 16 bytes.
 #define FORWARD 0
 #define INPUT 1
 #define KERNEL 2
+
 // A window on an array: tap t of place j of an axis is at its element first + step j + jump t, if that is there.
 struct Window {
-  long long apart, stride[3];  // Elements from one image, or from one element of an axis, to the next.
+  long long apart, stride[3], pitch[3];  // Elements from one image, from one element of an axis, from one tap to the next.
   int size[3], count[3], taps[3], first[3], step[3], jump[3];
   int channels;  // Of a tap: the fastest part of the depth.
 };
 // One of its taps, and a channel of that.
 struct Tap {
-  int reach[3], channel;  // reach: jump * t.
+  int at[3], channel;
   GL_DEVICE Tap(const Window& w, long long k) {
     long long rest;
     k = gl::divided(k, w.channels, &rest);
     channel = (int)rest;
 #pragma unroll
     for (int a = 2; a >= 0; a--) {
-      k = gl::divided(k, w.taps[a], &rest);
-      reach[a] = (int)rest * w.jump[a];
+      k = gl::divided(k, gl::max(w.taps[a], 1), &rest);  // None where no tap sees these places.
+      at[a] = (int)rest;
     }
-    reach[0] += (int)k * w.taps[0] * w.jump[0];  // Beyond the last tap.
   }
   GL_DEVICE void advance(const Window& w, int by) {
     channel += by;
     while (channel >= w.channels) {
       channel -= w.channels;
-      reach[2] += w.jump[2];
-      if (reach[2] == w.taps[2] * w.jump[2]) {
-        reach[2] = 0;
-        reach[1] += w.jump[1];
-        if (reach[1] == w.taps[1] * w.jump[1]) reach[1] = 0, reach[0] += w.jump[0];
+      if (++at[2] == w.taps[2]) {
+        at[2] = 0;
+        if (++at[1] == w.taps[1]) at[1] = 0, at[0]++;
       }
     }
   }
   GL_DEVICE long long offset(const Window& w) const {
-    return reach[0] * w.stride[0] + reach[1] * w.stride[1] + reach[2] * w.stride[2] + channel;
+    return at[0] * w.pitch[0] + at[1] * w.pitch[1] + at[2] * w.pitch[2] + channel;
   }
 };
 // Where a place begins, for its taps.
@@ -70,8 +68,9 @@ struct Origin {
     }
   }
   GL_DEVICE bool sees(const Window& w, const Tap& t) const {
-    return (unsigned)(at[0] + t.reach[0]) < (unsigned)w.size[0] && (unsigned)(at[1] + t.reach[1]) < (unsigned)w.size[1] &&
-           (unsigned)(at[2] + t.reach[2]) < (unsigned)w.size[2];
+    return (unsigned)(at[0] + t.at[0] * w.jump[0]) < (unsigned)w.size[0] &&
+           (unsigned)(at[1] + t.at[1] * w.jump[1]) < (unsigned)w.size[1] &&
+           (unsigned)(at[2] + t.at[2] * w.jump[2]) < (unsigned)w.size[2];
   }
 };
 // What a block keeps in shared memory, behind the tiles, rather than each thread in its registers.
@@ -81,7 +80,7 @@ struct Tables {
   GL_DEVICE Origin* of_a() { return (Origin*)origins; }
   GL_DEVICE Origin* of_b() { return (Origin*)origins + ROWS; }
 };
-static_assert(sizeof(Origin) == 24 && sizeof(Tables) <= 256 + (ROWS + COLUMNS) * 24, "as in convolution.py");
+static_assert(sizeof(Origin) == 24 && sizeof(Tables) <= 320 + (ROWS + COLUMNS) * 24, "as in convolution.py");
 GL_DEVICE void tabulate(Origin* origins, const Window& w, int count, long long first, long long rows) {
   for (int i = threadIdx.x; i < count; i += THREADS) {
     origins[i] = Origin(w, Place(w.count, gl::min(first + i, rows - 1)));
@@ -89,16 +88,16 @@ GL_DEVICE void tabulate(Origin* origins, const Window& w, int count, long long f
   }
 }
 
-// An operand with its lines along the depth: a thread's places stay, its tap goes on.  INSIDE: all taps of all places are there.
-template <int WIDTH, bool INSIDE> struct AlongTaps {
-  static constexpr bool ALONG_DEPTH = true;
+// An operand with its lines along the depth: a thread's places stay, its tap goes on, with the last operand of those that have it in
+// common.  INSIDE: all taps of all places are there.
+template <int WIDTH, bool INSIDE, bool LAST> struct AlongTaps {
+  static constexpr bool ALONG_DEPTH = true, WHOLE = WHOLE_A, whole = WHOLE_A;
   typedef Share<true, WIDTH> Mine;
   const T* x;
   const Window& w;
   const Origin* origins;
-  Tap tap;
-  GL_DEVICE AlongTaps(const T* x, const Window& w, const Origin* origins, long long k)
-      : x(x), w(w), origins(origins), tap(w, k + Mine::place()) {}
+  Tap& tap;
+  GL_DEVICE AlongTaps(const T* x, const Window& w, const Origin* origins, Tap& tap) : x(x), w(w), origins(origins), tap(tap) {}
   GL_DEVICE bool sees(const Origin& o, const Tap& t) const { return INSIDE ? o.at[0] >= 0 : o.sees(w, t); }
   GL_DEVICE const T* chunk(int i, int place, int deep, int* left) const {
     const Origin& o = origins[Mine::line(i)];
@@ -111,12 +110,14 @@ template <int WIDTH, bool INSIDE> struct AlongTaps {
 #pragma unroll 1
     for (int e = 0; e < CHUNK; e++, t.advance(w, 1)) to[e] = place + e < deep && sees(o, t) ? x[o.offset + t.offset(w)] : T();
   }
-  GL_DEVICE void advance() { tap.advance(w, DEPTH); }
+  GL_DEVICE void advance() {
+    if (LAST) tap.advance(w, DEPTH);
+  }
 };
 
 // An operand with its lines across the depth: a thread's tap stays, its places go on.
 template <int WIDTH> struct AcrossTaps {
-  static constexpr bool ALONG_DEPTH = false;
+  static constexpr bool ALONG_DEPTH = false, WHOLE = WHOLE_A, whole = WHOLE_A;
   typedef Share<false, WIDTH> Mine;
   const T* x;
   const Window& w;
@@ -153,7 +154,7 @@ GL_DEVICE void on_x(const Geometry& g, Window* w) {
   for (int a = 2; a >= 0; a--) {
     w->size[a] = (int)g.sizes[a], w->count[a] = (int)g.counts[a], w->taps[a] = (int)g.windows[a];
     w->first[a] = -(int)g.low[a], w->step[a] = (int)g.strides[a], w->jump[a] = (int)g.dilations[a];
-    w->stride[a] = stride;
+    w->stride[a] = stride, w->pitch[a] = stride * w->jump[a];
     stride *= g.sizes[a];
   }
   w->apart = stride;
@@ -170,10 +171,10 @@ GL_DEVICE void on_g(const Geometry& o, const int* begin, Window* g, Window* kern
     g->taps[a] = kernel->taps[a] = seen.tap < o.windows[a] ? ((int)o.windows[a] - seen.tap - 1) / seen.period + 1 : 0;
     g->size[a] = (int)o.counts[a], g->first[a] = seen.seen, g->step[a] = 1, g->jump[a] = -seen.apart;
     g->count[a] = begin[a] < o.sizes[a] ? ((int)o.sizes[a] - begin[a] - 1) / s + 1 : 0;
-    g->stride[a] = stride;
+    g->stride[a] = stride, g->pitch[a] = stride * g->jump[a];
     kernel->size[a] = (int)o.windows[a], kernel->first[a] = seen.tap, kernel->step[a] = 0, kernel->jump[a] = seen.period;
     kernel->count[a] = 1;
-    kernel->stride[a] = kernel_stride;
+    kernel->stride[a] = kernel_stride, kernel->pitch[a] = kernel_stride * kernel->jump[a];
     stride *= o.counts[a], kernel_stride *= o.windows[a];
   }
   g->apart = stride;
@@ -211,6 +212,7 @@ GL_DEVICE Result result(const Geometry& o, const T* bias, T* y, A* partial, long
   r.ld = r.columns * o.groups;
   r.bias = bias ? bias + group * r.columns : bias;
   r.y = y + group * r.columns;
+  r.saved = 0, r.alpha = 1, r.p0 = r.p1 = r.p2 = 0, r.accumulate = false;
   r.partial = partial ? partial + (group * splits + split) * r.rows * r.columns : partial;
   r.whole = gl::aligned(y) && r.columns % PER == 0;
   return r;
@@ -240,8 +242,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolution(
   tabulate(tables.of_a(), on_a, ROWS, row, r.rows);
   tabulate(tables.of_b(), on_b, COLUMNS, column, o.channels);
   __syncthreads();
-  AlongTaps<ROWS, false> left(a + group * o.filters, on_a, tables.of_a(), k);
-  AlongTaps<COLUMNS, true> right(b + group * o.filters, on_b, tables.of_b(), k);
+  Tap tap(on_a, k + Share<true, ROWS>::place());
+  AlongTaps<ROWS, false, false> left(a + group * o.filters, on_a, tables.of_a(), tap);
+  AlongTaps<COLUMNS, true, true> right(b + group * o.filters, on_b, tables.of_b(), tap);
   const Output out = {r, row, column, o, on_a, begin};
 #else
   if (threadIdx.x == 0) on_x(o, &tables.a);
@@ -251,12 +254,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolution(
   const long long depth = taps * o.channels;
   tabulate(tables.of_a(), tables.a, ROWS, row, places);
   __syncthreads();
-  AlongTaps<ROWS, false> left(a + group * o.channels, tables.a, tables.of_a(), k);
+  Tap tap(tables.a, k + Share<true, ROWS>::place());
+  AlongTaps<ROWS, false, true> left(a + group * o.channels, tables.a, tables.of_a(), tap);
 #else
   const long long depth = places;
   AcrossTaps<ROWS> left(a + group * o.channels, tables.a, r.rows, row, k);
 #endif
-  Lines<false, COLUMNS> right(b + group * o.filters, o.filters * o.groups, o.filters, column, k);
+  Lines<false, COLUMNS, WHOLE_B> right(b + group * o.filters, o.filters * o.groups, o.filters, column, k, WHOLE_B);
   const Output out = {r, row, column};
 #endif
   compute(left, right, gl::clip(depth - k, 0ll, depth_each), out);

@@ -29,25 +29,26 @@ THREADS = 256  # Of convolution_finish.
 
 INSTANCES = [
     {
-        "T": dtype, "PASS": way, "ROWS": rows, "COLUMNS": columns, "TENSOR": path, "WHOLE": whole,
-        "ACTIVATION": activation,
+        "T": dtype, "PASS": way, "ROWS": rows, "COLUMNS": columns, "TENSOR": path,
+        "WHOLE_A": whole_a, "WHOLE_B": whole_b, "ACTIVATION": activation,
     }
-    for dtype, way, rows, columns, path, whole, activation in (
-        ("float16", "FORWARD", 128, 128, products.TENSOR, True, "RELU"),
-        ("float16", "FORWARD", 128, 64, products.TENSOR, True, "LINEAR"),
-        ("bfloat16", "INPUT", 128, 128, products.TENSOR, True, "LINEAR"),
-        ("bfloat16", "KERNEL", 128, 128, products.TENSOR, True, "LINEAR"),
-        ("float16", "INPUT", 64, 64, products.TENSOR, False, "LINEAR"),
-        ("float32", "FORWARD", 128, 128, products.TENSOR_TF32, True, "LINEAR"),
-        ("float32", "INPUT", 128, 64, products.TENSOR_TF32, True, "LINEAR"),
-        ("float32", "KERNEL", 64, 64, products.TENSOR_TF32, False, "LINEAR"),
-        ("float32", "FORWARD", 128, 128, products.SIMT, True, "TANH"),
-        ("float32", "INPUT", 128, 128, products.SIMT, True, "LINEAR"),
-        ("float32", "KERNEL", 128, 64, products.SIMT, True, "LINEAR"),
-        ("bfloat16", "FORWARD", 64, 64, products.SIMT, False, "SIGMOID"),
-        ("float16", "FORWARD", 128, 64, products.TENSOR, False, "LINEAR"),
-        ("float16", "KERNEL", 128, 64, products.TENSOR, False, "LINEAR"),
-        ("float64", "INPUT", 64, 64, products.SIMT, True, "LINEAR"),
+    for dtype, way, rows, columns, path, whole_a, whole_b, activation in (
+        ("float16", "FORWARD", 128, 128, products.TENSOR, True, True, "RELU"),
+        ("float16", "FORWARD", 128, 64, products.TENSOR, True, True, "LINEAR"),
+        ("bfloat16", "INPUT", 128, 128, products.TENSOR, True, True, "LINEAR"),
+        ("bfloat16", "KERNEL", 128, 128, products.TENSOR, True, True, "LINEAR"),
+        ("float16", "INPUT", 64, 64, products.TENSOR, False, False, "LINEAR"),
+        ("float32", "FORWARD", 128, 128, products.TENSOR_TF32, True, True, "LINEAR"),
+        ("float32", "INPUT", 128, 64, products.TENSOR_TF32, True, True, "LINEAR"),
+        ("float32", "KERNEL", 64, 64, products.TENSOR_TF32, False, False, "LINEAR"),
+        ("float32", "FORWARD", 128, 64, products.SIMT, True, True, "TANH"),
+        ("float32", "INPUT", 128, 64, products.SIMT, True, True, "LINEAR"),
+        ("float32", "KERNEL", 128, 64, products.SIMT, True, True, "LINEAR"),
+        ("bfloat16", "FORWARD", 64, 64, products.SIMT, False, False, "SIGMOID"),
+        ("float16", "FORWARD", 128, 64, products.TENSOR, False, True, "LINEAR"),
+        ("float16", "FORWARD", 128, 64, products.TENSOR, True, False, "LINEAR"),
+        ("float16", "KERNEL", 128, 64, products.TENSOR, False, False, "LINEAR"),
+        ("float64", "INPUT", 64, 64, products.SIMT, True, True, "LINEAR"),
     )
 ]  # fmt: skip
 
@@ -65,8 +66,9 @@ def _(x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation
     if not geo.is_small:
         return NotImplemented
     x, kernel = contiguous(x), contiguous(kernel)
+    bias = None if bias is None else contiguous(bias)
     name = "LINEAR" if activation is None else activation.upper()
-    y = forward(x, kernel, None if bias is None else contiguous(bias), geo, name)
+    y = forward(x, kernel, bias, geo, name)
     y = y.reshape(len(x), *count, filters)
     if needs is None:
         return y
@@ -136,6 +138,8 @@ def forward(x, kernel, bias, geo: Geometry, activation: str = "LINEAR"):
 
 def input_gradient(g, kernel, geo: Geometry):
     """The gradient of y's sum with weights g by x."""
+    if geo.places == 0:
+        return _zeros(geo.batch * prod(geo.sizes) * geo.channels * geo.groups, g.dtype)
     if geo.is_product:
         a, b = g.reshape(geo.places, geo.filters), kernel.reshape(geo.channels, geo.filters)
         return gemm.matmul(a, b.T)
@@ -155,6 +159,8 @@ def input_gradient(g, kernel, geo: Geometry):
 
 def kernel_gradient(x, g, geo: Geometry):
     """The gradient of y's sum with weights g by the kernel."""
+    if geo.places == 0:
+        return _zeros(prod(geo.windows) * geo.channels * geo.filters * geo.groups, x.dtype)
     if geo.is_product:
         a, b = x.reshape(geo.places, geo.channels), g.reshape(geo.places, geo.filters)
         return gemm.matmul(a.T, b)
@@ -167,22 +173,33 @@ def kernel_gradient(x, g, geo: Geometry):
     return dk
 
 
-# The largest tiles that give each multiprocessor `TILES` of them, by the columns that there are;
-# else the smallest, with a split depth.  Large tiles load less for each product.  Estimated from
-# the loads of a tile, not measured: to be replaced by what a GPU says, for each architecture.
-TILES = 1
-BY_COLUMNS = {"wide": ((128, 128), (64, 64)), "narrow": ((128, 64), (64, 64))}
+def _zeros(size, dtype):
+    x = empty((size,), dtype)
+    x.fill(0)
+    return x
+
+
+# Tiles that a block computes: the first that gives each multiprocessor one, else the last, with a
+# split depth.  Large tiles load less for each product, but without tensor cores the largest leaves
+# too few registers for what finds the elements.  Estimated from loads and registers, for all
+# architectures; not yet measured.
+TILES = {
+    "tensor cores, wide": ((128, 128), (64, 64)),
+    "tensor cores": ((128, 64), (64, 64)),
+    "none": ((128, 64), (64, 64)),
+    "double": ((64, 64),),
+}
+WIDE = 64  # Columns that are too few for the wide ones.
 
 
 @lru_cache(maxsize=1024)
-def tiling(rows, columns, depth, batch, double, most) -> tuple[int, int, int, int]:
+def tiling(rows, columns, depth, batch, kind, most) -> tuple[int, int, int, int]:
     """A tile's rows and columns, in how many parts the depth is split, and the depth of each."""
-    tiles = 0
-    for tile in BY_COLUMNS["wide" if columns > 64 and not double else "narrow"]:
-        if tile[0] > 64 and double:
-            continue
+    if kind == "tensor cores" and columns > WIDE:
+        kind = "tensor cores, wide"
+    for tile in TILES[kind]:
         tiles = batch * blocks(rows, tile[0]) * blocks(columns, tile[1])
-        if tiles >= TILES * most:
+        if tiles >= most:
             break
     splits = max(min(2 * most // tiles, depth // products.LEAST_DEPTH), 1)
     each = max(blocks(blocks(depth, splits), products.STEP), 1) * products.STEP
@@ -193,15 +210,18 @@ def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR"):
     """One launch, or two if the depth is split; `rows` and `depth` are those of a residue."""
     dtype = y.dtype
     residues = prod(geo.strides) if way == "INPUT" else 1
-    tall, wide, splits, each = tiling(
-        rows, columns, depth, residues * geo.groups, c_type(dtype) == "double", multiprocessors()
-    )
     path = products.path(dtype)
+    kind = "double" if c_type(dtype) == "double" else "tensor cores" if path else "none"
+    tall, wide, splits, each = tiling(
+        rows, columns, depth, residues * geo.groups, kind, multiprocessors()
+    )
     chunk = 4 if path == products.SIMT else 16 // dtype.itemsize  # CHUNK in tiles.cuh.
-    vectors = geo.filters % chunk == 0 and (way == "INPUT" or geo.channels % chunk == 0)
+    inner = geo.filters if way == "INPUT" else geo.channels
     constants = {
         "T": dtype, "PASS": way, "ROWS": tall, "COLUMNS": wide, "TENSOR": path,
-        "WHOLE": vectors and (a.data.ptr | b.data.ptr) % 16 == 0, "ACTIVATION": activation,
+        "WHOLE_A": inner % chunk == 0 and a.data.ptr % 16 == 0,
+        "WHOLE_B": geo.filters % chunk == 0 and b.data.ptr % 16 == 0,
+        "ACTIVATION": activation,
     }  # fmt: skip
     partial = None
     if splits > 1:
@@ -210,7 +230,7 @@ def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR"):
     grid = down * blocks(columns, wide) * residues * splits * geo.groups
     _source.kernel("convolution", **constants)(
         grid, 2 * wide, a, b, bias, y, partial, numbers, down, residues, splits, each,
-        shared=(tall + wide) * (192 + 24 if path else 24) + 256,
+        shared=(tall + wide) * (192 + 24 if path else 24) + 320,
     )  # fmt: skip
     if partial is not None:
         grid = blocks(blocks(columns, 8) * (y.size // columns), THREADS)

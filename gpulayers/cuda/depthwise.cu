@@ -26,7 +26,7 @@ GL_DEVICE gl::Vector<T> inputs(const T* x, const Geometry& o, int f, bool whole)
 GL_DEVICE bool within(int at, long long size) { return at >= 0 && at < size; }
 
 // turned: with the window's taps in reverse order, as for the gradient where windows move by 1.
-extern "C" __global__ void __launch_bounds__(BLOCK) depthwise_forward(
+extern "C" __global__ void __launch_bounds__(BLOCK, SINGLE && TAPS <= 3 && STRIDE == 1 ? 2 : 1) depthwise_forward(
     const T* x, const T* kernel, const T* bias, T* y, Geometry o, bool turned) {
   const int filters = (int)(o.filters * o.groups), vectors = (filters + N - 1) / N;
   const bool whole = gl::aligned(x, kernel, y) && filters % N == 0;

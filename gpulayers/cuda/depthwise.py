@@ -26,6 +26,8 @@ INSTANCES = [
         ("float32", "TANH", False, 0, 1),
         ("float16", "LINEAR", False, 3, 2),
         ("float32", "LINEAR", True, 4, 1),
+        ("float16", "LINEAR", True, 0, 1),
+        ("float16", "TANH", False, 2, 2),
         ("float64", "LINEAR", True, 3, 1),
     )
 ]

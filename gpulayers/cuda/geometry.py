@@ -41,9 +41,10 @@ class Geometry(NamedTuple):
 
     @property
     def is_small(self) -> bool:
-        """Whether the places of each axis can be counted in 32 bits."""
+        """Whether places of each axis, and channels, can be counted in 32 bits."""
         reach = (k * d for k, d in zip(self.windows, self.dilations, strict=True))
-        sizes = (*self.sizes, *self.counts, *self.strides, self.channels, self.filters)
+        channels = self.groups * self.channels, self.groups * self.filters
+        sizes = (*self.sizes, *self.counts, *self.strides, *channels)
         moved = (n * s for n, s in zip(self.counts, self.strides, strict=True))
         return max(*sizes, *reach, *moved, *map(abs, self.low)) < LARGEST
 

@@ -3,9 +3,10 @@
 //
 // Constants: T, A; ROWS, COLUMNS: 64 or 128; TENSOR: 0 without tensor cores (any T), 1 on them (half; bfloat16 from sm_80), 2 with
 // floats rounded to TF32 (from sm_80).  On them a block needs (ROWS + COLUMNS) * 192 bytes of dynamic shared memory: 3 stages.
-// WHOLE: all chunks of CHUNK elements (16 bytes on tensor cores) that are there at all are together in memory, and aligned.
 // ACTIVATION and activations.cuh are for `finish`.
 // An operand is a class with a constant ALONG_DEPTH (whether its lines in memory run along the depth, or across it) and
+//   bool WHOLE (a constant)               whether all chunks of CHUNK elements that are there at all can be read at once
+//   bool whole                            whether those can that have all their elements
 //   const T* chunk(i, place, deep, left)  where this thread's i-th chunk begins (see Share); *left: how many elements there are, if any
 //   void elements(i, place, deep, to)     its elements one by one, with zeros for those that are not there
 //   void advance()                        to the next tile: DEPTH further
@@ -26,23 +27,24 @@ template <bool ALONG_DEPTH, int WIDTH> struct Share {
 };
 
 // A matrix, its lines `ld` elements apart; `x` and `wide` are the block's first element and what is left across the depth.
-template <bool ALONG, int WIDTH> struct Lines {
-  static constexpr bool ALONG_DEPTH = ALONG;
+template <bool ALONG, int WIDTH, bool ALL_WHOLE = false> struct Lines {
+  static constexpr bool ALONG_DEPTH = ALONG, WHOLE = ALL_WHOLE;
   typedef Share<ALONG, WIDTH> Mine;
   const T* x;
   long long ld;
   int wide;
-  GL_DEVICE Lines(const T* all, long long ld, long long size, long long first, long long k)
-      : x(all + (ALONG ? first * ld + k : k * ld + first)), ld(ld), wide((int)gl::min((long long)WIDTH, size - first)) {}
+  bool whole;
+  GL_DEVICE Lines(const T* all, long long ld, long long size, long long first, long long k, bool whole)
+      : x(all + (ALONG ? first * ld + k : k * ld + first)), ld(ld), wide((int)gl::min((long long)WIDTH, size - first)), whole(whole) {}
   GL_DEVICE const T* chunk(int i, int place, int deep, int* left) const {
     const int line = Mine::line(i);
     *left = line < (ALONG ? wide : deep) ? (ALONG ? deep : wide) - place : 0;
-    return *left > 0 ? x + line * ld + place : x;
+    return TENSOR && *left <= 0 ? x : x + (line * ld + place);
   }
   GL_DEVICE void elements(int i, int place, int deep, T* to) const {
     int left;
     const T* from = chunk(i, place, deep, &left);
-#pragma unroll
+#pragma unroll (TENSOR ? 1 : CHUNK)
     for (int e = 0; e < CHUNK; e++) to[e] = e < left ? from[e] : T();
   }
   GL_DEVICE void advance() { x += ALONG ? (long long)DEPTH : DEPTH * ld; }
@@ -51,10 +53,11 @@ template <bool ALONG, int WIDTH> struct Lines {
 // --------------------------------------------------------------------------------------------------------------- results
 struct Result {
   const T* bias;
-  T* y;
+  T *y, *saved;
   A* partial;
   long long rows, columns, ld;
-  bool whole;  // Whether lines of y start at multiples of 16 bytes.
+  A alpha, p0, p1, p2;
+  bool accumulate, whole;
 };
 
 // Eight elements of a row of y, from their sums.
@@ -65,17 +68,24 @@ GL_DEVICE void finish(const Result& r, const A* sum, long long row, long long co
     if (column + part >= r.columns) return;
     A z[PER];
 #pragma unroll
-    for (int i = 0; i < PER; i++) z[i] = sum[part + i];
+    for (int i = 0; i < PER; i++) z[i] = r.alpha * sum[part + i];
+    if (r.accumulate) {
+      const gl::Vector<T> before = gl::load(r.y, first + part, end, r.whole);
+#pragma unroll
+      for (int i = 0; i < PER; i++) z[i] += gl::to<A>(before.at[i]);
+    }
+    if (r.saved) gl::store(r.saved, first + part, end, r.whole, gl::packed<T>(z));
     if (r.bias) {
       const gl::Vector<T> bias = gl::load(r.bias, column + part, r.columns, gl::aligned(r.bias));
 #pragma unroll
       for (int i = 0; i < PER; i++) z[i] += gl::to<A>(bias.at[i]);
     }
 #pragma unroll
-    for (int i = 0; i < PER; i++) z[i] = value(z[i], 0, 0, 0);
+    for (int i = 0; i < PER; i++) z[i] = value(z[i], r.p0, r.p1, r.p2);
     gl::store(r.y, first + part, end, r.whole, gl::packed<T>(z));
   }
 }
+
 // The same, or the sums themselves for another kernel that adds those of several blocks.
 GL_DEVICE void put(const Result& r, const A* sum, long long row, long long column) {
   if (!r.partial) return finish(r, sum, row, column);
@@ -119,7 +129,7 @@ template <int WIDTH, class Operand> GL_DEVICE void fetch(uint4* tile, Operand& o
     uint4* to = tile + at<Operand::ALONG_DEPTH, WIDTH>(Mine::line(i), place / CHUNK);
     int left;
     const T* from = o.chunk(i, place, deep, &left);
-    if (WHOLE) gl_cp_async16(to, from, left > 0);
+    if (o.whole && (Operand::WHOLE || left >= CHUNK || left <= 0)) gl_cp_async16(to, from, left > 0);
     else o.elements(i, place, deep, (T*)to);
   }
   o.advance();
@@ -245,7 +255,8 @@ template <int WIDTH, class Operand> GL_DEVICE void fetch(Four* v, Operand& o, in
   for (int i = 0; i < Mine::PIECES; i++) {
     int left = 0;
     const T* from = o.chunk(i, place, deep, &left);
-    if (WHOLE) v[i] = left > 0 ? *(const Four*)from : Four();
+    if (Operand::WHOLE) v[i] = left > 0 ? *(const Four*)from : Four();
+    else if (o.whole && left >= CHUNK) v[i] = *(const Four*)from;
     else o.elements(i, place, deep, v[i].at);
   }
   o.advance();

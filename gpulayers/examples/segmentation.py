@@ -1,9 +1,9 @@
 """Find shapes in noisy pictures, pixel by pixel: `python -m gpulayers.examples.segmentation`.
 
-The model draws its own lessons: discs and polygons of one colour on a patchy ground, under noise.
-It learns which pixels belong to a shape.  It runs on the GPU if CuPy finds one, else on the CPU, in
-about a minute; it prints how well its answers cover the shapes of pictures that it was not trained
-with, and saves some of these beside the truth.
+It draws its own pictures: discs and polygons in colours, on a ground of grey patches, under noise.
+The model learns which pixels belong to a shape.  It runs on the GPU if CuPy finds one, else on the
+CPU, in about a minute; it prints how well the answers cover the shapes of pictures that it was not
+trained with, and saves some of these beside the truth.
 """
 
 from __future__ import annotations
@@ -36,23 +36,28 @@ def pictures(rng: np.random.Generator, count: int, size: int):
     images = np.empty((count, size, size, 3), "float32")
     truths = np.zeros((count, size, size, 1), "float32")
     for image, truth in zip(images, truths, strict=True):
-        patches = rng.normal(rng.uniform(0.2, 0.8, 3), 0.2, (size // 4, size // 4, 3))
+        patches = rng.normal(rng.uniform(0.2, 0.8), 0.2, (size // 4, size // 4, 1))
         image[...] = patches.repeat(4, axis=0).repeat(4, axis=1)
         for _ in range(rng.integers(1, 4)):
             inside = shape(rng, size)
             image[inside], truth[inside] = rng.uniform(0, 1, 3), 1
-        image += rng.normal(0, 0.05, image.shape)
+        image += rng.normal(0, 0.1, image.shape)
     return images.clip(0, 1), truths
 
 
-def build(size: int) -> gl.Sequential:
-    """The network: two halvings of the picture by pooling, and two doublings to its size again."""
+def build(size: int, steps: int) -> gl.Sequential:
+    """The network, compiled for so many training steps.
+
+    Pooling halves the picture twice, and transposed convolutions double it to its size again.
+    """
+
+    usual = {"activation": "relu", "padding": "same", "kernel_initializer": "he_normal"}
 
     def convolution(filters):
-        return layers.Conv2D(filters, (3, 3), activation="relu", padding="same")
+        return layers.Conv2D(filters, (3, 3), **usual)
 
     def doubling(filters):
-        return layers.Conv2DTranspose(filters, (3, 3), 2, activation="relu", padding="same")
+        return layers.Conv2DTranspose(filters, (3, 3), strides=2, **usual)
 
     model = gl.Sequential(
         [
@@ -70,7 +75,11 @@ def build(size: int) -> gl.Sequential:
         name="segmentation",
     )
     iou = gl.metrics.BinaryIoU(target_class_ids=[1], name="iou")
-    model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy", iou])
+    model.compile(
+        optimizer=gl.optimizers.Adam(gl.optimizers.schedules.CosineDecay(2e-3, steps)),
+        loss="binary_crossentropy",
+        metrics=["accuracy", iou],
+    )
     return model
 
 
@@ -108,7 +117,7 @@ def main(arguments: list[str] | None = None) -> float:
     rng = np.random.default_rng(options.seed)
     x_train, y_train = pictures(rng, options.pictures, options.size)
     x_test, y_test = pictures(rng, UNSEEN, options.size)
-    model = build(options.size)
+    model = build(options.size, steps=options.epochs * -(-options.pictures // BATCH))
     model.summary()
     print(f"Training on {gl.config.device()} with {options.pictures} pictures drawn just now.")
     model.fit(x_train, y_train, batch_size=BATCH, epochs=options.epochs)

@@ -11,6 +11,7 @@ from .adaptive_pooling import (
     AdaptiveMaxPooling3D,
 )
 from .batch_normalization import BatchNormalization
+from .category_encoding import CategoryEncoding
 from .convolution import (
     Conv1D,
     Conv2D,
@@ -26,8 +27,10 @@ from .depthwise_convolution import (
     DepthwiseConv1D,
     DepthwiseConv2D,
 )
+from .discretization import Discretization
 from .einsum_dense import EinsumDense
 from .embedding import Embedding, ReversibleEmbedding
+from .feature_normalization import Normalization
 from .global_pooling import (
     GlobalAveragePooling1D,
     GlobalAveragePooling2D,
@@ -92,6 +95,7 @@ from .regularization import (
     SpatialDropout3D,
 )
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
+from .scaling import Rescaling
 from .separable_convolution import (
     SeparableConv1D,
     SeparableConv2D,
@@ -129,6 +133,7 @@ __all__ = [
     "AvgPool2D",
     "AvgPool3D",
     "BatchNormalization",
+    "CategoryEncoding",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -148,6 +153,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Discretization",
     "Dot",
     "Dropout",
     "EinsumDense",
@@ -186,11 +192,13 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "Normalization",
     "PReLU",
     "Permute",
     "RMSNormalization",
     "ReLU",
     "RepeatVector",
+    "Rescaling",
     "Reshape",
     "ReversibleEmbedding",
     "SeparableConv1D",

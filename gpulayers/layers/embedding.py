@@ -102,8 +102,8 @@ class Embedding(Quantization, LowRankAdaptation, Layer):
         rows = self.quantized["embeddings"].rows(indices)
         if self.lora_enabled:
             a, b = self._lora_factors
-            rows = gather(a, indices)
-        product = namespace(rows, b).matmul(rows, b.value)
+            chosen = gather(a, indices)
+            product = namespace(chosen, b).matmul(chosen, b.value)
             rows = rows + (self.lora_alpha / self.lora_rank) * product
         return rows
 

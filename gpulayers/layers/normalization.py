@@ -11,7 +11,7 @@ from ..ops.normalization import group_normalization, layer_normalization, normal
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
-from .training_plan import in_numpy, primitive_link
+from .training_plan import primitive_link, without_gradients
 
 SMALLEST_LENGTH = 1e-12  # By which UnitNormalization divides at least.
 
@@ -71,15 +71,8 @@ class Normalizing(Layer):
 
     def _inference_step(self, x):
         """What this layer is for plain NumPy arrays: see `plan.py`."""
-        if self._training_links(x) is None:
-            return self.call
-        op, weights, options = self._operation(x)
-
-        def run(x):
-            values = [None if w is None else w._value for w in weights]
-            return in_numpy(op, [x, *values], None, **options)
-
-        return run
+        links = self._training_links(x)
+        return self.call if links is None else without_gradients(links)
 
 
 class Affine(Normalizing):

@@ -264,6 +264,15 @@ class GaussianNoise(_Noise):
         seed = self.seed_generator
         return inputs + random.normal(inputs.shape, 0.0, self.stddev, seed=seed, like=inputs)
 
+    def _training_links(self, x):
+        """What this layer is in training: see `training_plan.py`."""
+
+        def run(x, needs=None):
+            y = self._disturb(x)
+            return y if needs is None else (y, lambda g: (g,))
+
+        return [Link(run)] if self.stddev and dtypes.is_floating(x) else None
+
     def get_config(self):
         return {**super().get_config(), "stddev": self.stddev, "seed": self.seed}
 

@@ -30,6 +30,11 @@ def test_all_items_are_done_once(three):
     assert three == [1, 3]  # One thread for each product, and then as before.
 
 
+def test_sums_do_not_depend_on_who_is_faster(three):
+    found = threads.share(list, range(10), 1, sums=True)
+    assert found == [[0, 1, 2], [3, 4, 5], [6, 7, 8, 9]]
+
+
 def test_little_work_is_done_at_once(three, monkeypatch):
     monkeypatch.setattr(threads, "ENOUGH", 100)
     assert threads.share(list, [1, 2], 99) == [[1, 2]]
@@ -76,9 +81,22 @@ def test_openblas_is_found():
         pytest.skip("NumPy has another BLAS")
     get, put = threads.openblas()
     before = get()
-    with threads.one_blas_thread():
+    with threads.one_blas_thread:
         assert get() == 1
-        with threads.one_blas_thread():
+        with threads.one_blas_thread:
             assert get() == 1
         assert get() == 1
     assert get() == before
+
+
+def test_memory_is_kept_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr(threads, "KEPT", 1000)
+    monkeypatch.setattr(threads, "openblas", lambda: None)
+    monkeypatch.setattr(threads, "_own", threading.local())
+    first = threads.scratch("a", 100, np.dtype("f4"))
+    again = threads.scratch("a", 50, np.dtype("f8"))
+    assert np.shares_memory(first, again)
+    assert (again.shape, again.dtype) == ((50,), np.float64)
+    assert np.shares_memory(threads.scratch("b", 100, np.dtype("f4")), first) is False
+    large = threads.scratch("c", 200, np.dtype("f4"))
+    assert not np.shares_memory(threads.scratch("c", 200, np.dtype("f4")), large)

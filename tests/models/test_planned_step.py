@@ -5,7 +5,7 @@ import pytest
 
 import gpulayers as gl
 from gpulayers.arrays import plain
-from gpulayers.layers import Activation, Dense, Dropout, Flatten
+from gpulayers.layers import Activation, Dense, Dropout, Flatten, GaussianNoise
 from gpulayers.models.planned_step import PlannedStep
 
 RNG = np.random.default_rng(0)
@@ -125,12 +125,14 @@ def test_frozen_layers():
     assert len(PlannedStep(model, X)(X, CLASSES, None, variables)[2]) == 3
 
 
-def test_dropout_draws_the_same_masks():
+@pytest.mark.parametrize("noise", [Dropout, GaussianNoise])
+def test_the_same_noise(noise):
     def trained(short):
         gl.utils.set_random_seed(1)
-        model = built([Flatten(), Dense(64, "relu"), Dropout(0.5), Dense(4, "softmax")], "mse")
+        model = built([Flatten(), Dense(64, "relu"), noise(0.5), Dense(4, "softmax")], "mse")
         if not short:
             model._planned = lambda *batch: None
+        assert model._training_plan(X) is not None
         model.compile("sgd", "categorical_crossentropy")
         model.fit(X, ONE_HOT, epochs=3, shuffle=False, verbose=0)
         return model.get_weights()

@@ -72,16 +72,17 @@ def test_any_geometry(geometry, dtype):
     for call in (convolution, convolution.reference):
         np.testing.assert_allclose(call(x, kernel, **options), expected, **close)
     g = rng.normal(size=expected.shape).astype(dtype)
-    for op, arrays, given in (
+    for op, arrays, sizes in (
         (input_gradient, (g, kernel), {"sizes": shape[1:-1]}),
         (kernel_gradient, (x, g), {"windows": kernel_shape[:-2]}),
     ):
-        reference = op.reference(*arrays, **given, **options)
-        found = op(*arrays, **given, **options)
+        reference = op.reference(*arrays, **sizes, **options)
+        found = op(*arrays, **sizes, **options)
         assert found.dtype == dtype
         np.testing.assert_allclose(found, reference, **close)
-        other = x if op is input_gradient else kernel  # <g, A x> = <A' g, x>.
-        np.testing.assert_allclose((reference * other).sum(), (g * expected).sum(), **close)
+        if dtype == "float64":  # <g, A x> = <A' g, x>.
+            other = x if op is input_gradient else kernel
+            np.testing.assert_allclose((reference * other).sum(), (g * expected).sum(), **close)
 
 
 GEOMETRIES = [  # x, kernel, strides, padding, dilations, groups
@@ -177,11 +178,10 @@ def test_conv(data_format, padding):
     x, kernel = real(2, 7, 4), real(3, 2, 6)
     around = margins(padding, (7,), (3,), (2,), (1,))
     expected = by_loop(x, kernel, (2,), around, (1,), 2)
-    given, wanted = (
-        (a.swapaxes(1, 2) if data_format == "channels_first" else a for a in (x, expected))
-    )
-    found = ops.conv(given, kernel, 2, padding, data_format)
-    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+    first = data_format == "channels_first"
+    found = ops.conv(x.swapaxes(1, 2) if first else x, kernel, 2, padding, data_format)
+    found = found.swapaxes(1, 2) if first else found
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_same_has_the_odd_margin_behind():

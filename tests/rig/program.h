@@ -30,12 +30,17 @@ int main(int, char** argv) {
   }
   read(&n_args, 4);
   void** args = new void*[n_args];
-  for (uint32_t i = 0; i < n_args;
-       i++) {  // 16 bytes each: a buffer's number and a place in it, or -1 and the value.
-    int64_t* pair = new int64_t[2];
-    read(pair, 16);
-    if (pair[0] >= 0) pair[1] = (int64_t)(buffers[pair[0]] + pair[1]);
-    args[i] = &pair[1];
+  // Each a buffer's number and a place in it, or minus the size of a value, and the value.
+  for (uint32_t i = 0; i < n_args; i++) {
+    int64_t number, place;
+    read(&number, 8);
+    if (number < 0) {
+      args[i] = malloc(-number);
+      read(args[i], -number);
+    } else {
+      read(&place, 8);
+      args[i] = new char*(buffers[number] + place);
+    }
   }
   fclose(f);
   launch.args = args, launch.err = error, launch.err_size = sizeof error;

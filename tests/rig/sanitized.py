@@ -29,7 +29,7 @@ def run(kernel, sanitizer: str, launch, arguments) -> None:
     for value, host in arguments:
         place = None if host is None else memory.owner(host)
         if place is None:
-            packed.append(struct.pack("<q8s", -1, value.tobytes()))
+            packed.append(struct.pack("<q", -value.nbytes) + value.tobytes())
             continue
         number, _ = buffers.setdefault(place.address, (len(buffers), place.nbytes))
         packed.append(struct.pack("<qq", number, int(value) - place.address))

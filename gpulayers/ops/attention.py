@@ -1,0 +1,260 @@
+"""Attention: means of values, weighted by how well their keys fit a query.
+
+Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin: "Attention is all you need",
+2017 (arXiv:1706.03762).  Several queries may share a head of keys and values: Ainslie, Lee-Thorp,
+de Jong, Zemlyanskiy, Lebron, Sanghai: "GQA", 2023 (arXiv:2305.13245).
+
+Letters in shapes: B samples, T queries, S keys and values, N heads of queries, K heads of keys and
+values (K divides N), H sizes of queries and keys, V of values.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..arrays import Abstract, devices, dtypes, namespace, primitive
+from ..arrays.short_floats import cast
+from .batch_normalization import wide
+from .calling import array_function
+from .dropout import dropout
+from .floating import floating
+from .softmax import softmax
+
+__all__ = ["dot_product_attention"]
+
+LOWEST = -1e30  # What stands for a score that does not count: its exponential is 0.
+
+
+@array_function("query", "key", "value", "bias", "mask")
+def dot_product_attention(
+    query,
+    key,
+    value,
+    bias=None,
+    mask=None,
+    scale: float | None = None,
+    is_causal: bool = False,
+    flash_attention: bool | None = None,
+    attn_logits_soft_cap: float | None = None,
+):
+    """softmax(scale query keys^T + bias) values, for each sample and head.
+
+    Args:
+        query: (B, T, N, H).
+        key: (B, S, K, H); the query heads n N/K ... (n + 1) N/K - 1 share the key head n.
+        value: (B, S, K, V).
+        bias: floats added to the scores, broadcast to (B, N, T, S); it has a gradient.
+        mask: True where a score counts, broadcast to (B, N, T, S).
+        scale: 1 / sqrt(H) by default.
+        is_causal: whether query i sees the keys 0 ... i only.
+        flash_attention: accepted as in Keras; results do not depend on it.
+        attn_logits_soft_cap: must be None.
+
+    Gives (B, T, N, V). A query that sees no key gives the mean of all values, as in Keras, and
+    zeros if there are no keys at all.
+
+    Raises ValueError for shapes that do not fit each other, and for a soft cap.
+    """
+    if attn_logits_soft_cap is not None:
+        raise ValueError(
+            "dot_product_attention: attn_logits_soft_cap must be None, got "
+            f"{attn_logits_soft_cap}: Keras has it on TPUs only."
+        )
+    query, key, value = (floating(x)[1] for x in (query, key, value))
+    dtype = dtypes.promote(query, key, value)
+    query, key, value = (cast(x, dtype) for x in (query, key, value))
+    return attention(query, key, value, bias, mask, causal=bool(is_causal), scale=scale)
+
+
+@primitive
+def attention(
+    query,
+    key,
+    value,
+    bias=None,
+    mask=None,
+    *,
+    causal: bool = False,
+    window: int | None = None,
+    scale: float | None = None,
+    rate: float = 0.0,
+    seed=None,
+    unseeing: str = "mean",
+):
+    """`dot_product_attention` of floats of one dtype, with what layers need beside it.
+
+    Args:
+        query, key, value, bias, mask, scale: as there.
+        causal: whether query i sees the keys 0 ... i only.
+        window: query i sees the keys j with |i - j| < window only; all of them if None.
+        rate, seed: dropout of the weights, as `dropout` has it for an array (B, N, T, S).
+        unseeing: what a query gives that sees no key: the "mean" of all values, or "zeros".
+
+    All restrictions hold together. 16-bit floats are computed in float32. Where a query sees no
+    key, only the values get a gradient.
+
+    Raises ValueError for shapes that do not fit each other.
+    """
+    check_shapes(query, key, value, bias, mask)
+    rules = {"causal": causal, "window": window, "scale": scale, "unseeing": unseeing}
+    weights, _ = _weights(query, key, bias, mask, **rules)
+    return cast(_mean(_dropped(weights, rate, seed), wide(value)), dtypes.name(query.dtype))
+
+
+@attention.shape
+def _(query, key, value, bias=None, mask=None, **options):
+    return Abstract((*query.shape[:3], value.shape[3]), query.dtype)
+
+
+@attention.vjp
+def _(xp, out, query, key, value, bias=None, mask=None, *, rate=0.0, seed=None, **rules):
+    def pullback(g):
+        weights, seen = _weights(query, key, bias, mask, **rules)
+        wide_g, heads = _heads(wide(g)), key.shape[2]
+        dvalue = _summed(_dropped(weights, rate, seed), wide_g, heads)
+        dweights = _dropped(_by_group(wide_g, _columns(value)), rate, seed)
+        dscores = weights * (dweights - xp.sum(weights * dweights, axis=-1, keepdims=True))
+        if seen is not None:
+            dscores = xp.where(seen, dscores, 0.0)
+        scale = _scale(query, rules.get("scale"))
+        dquery = _by_group(dscores, _heads(wide(key))) * scale
+        dkey = _summed(dscores, _heads(wide(query)), heads) * scale
+        dbias = None if bias is None else dscores
+        return _heads(dquery), _heads(dkey), _heads(dvalue), dbias, None
+
+    return pullback
+
+
+@primitive
+def attention_weights(query, key, mask=None, *, causal=False, window=None, scale=None):
+    """The weights (B, N, T, S) that `attention` gives values: 0 for what a query does not see."""
+    check_shapes(query, key, key, None, mask)
+    rules = {"causal": causal, "window": window, "scale": scale, "unseeing": "zeros"}
+    return cast(_weights(query, key, None, mask, **rules)[0], dtypes.name(query.dtype))
+
+
+@attention_weights.shape
+def _(query, key, mask=None, **options):
+    batch, length, heads, _ = query.shape
+    return Abstract((batch, heads, length, key.shape[1]), query.dtype)
+
+
+@primitive
+def weighted_mean(weights, value):
+    """Weights (B, N, T, S) times values (B, S, K, V): (B, T, N, V)."""
+    return cast(_mean(wide(weights), wide(value)), dtypes.name(value.dtype))
+
+
+@weighted_mean.shape
+def _(weights, value):
+    batch, heads, length, _ = weights.shape
+    return Abstract((batch, length, heads, value.shape[3]), value.dtype)
+
+
+def check_shapes(query, key, value, bias=None, mask=None) -> None:
+    """Raise ValueError, naming the shapes, unless these arguments of `attention` fit."""
+    q, k, v = shapes = [tuple(x.shape) for x in (query, key, value)]
+    who = "dot_product_attention"
+    got = f"got query {q}, key {k}, value {v}."
+    if not all(len(shape) == 4 for shape in shapes):
+        raise ValueError(f"{who}: query, key and value must have 4 axes, {got}")
+    if k[:3] != v[:3]:
+        raise ValueError(f"{who}: key and value must have the same first 3 sizes, {got}")
+    if q[0] != k[0]:
+        raise ValueError(f"{who}: query and key must have equally many samples, {got}")
+    if q[3] != k[3]:
+        raise ValueError(f"{who}: query and key must have the same last size, {got}")
+    if k[2] == 0 or q[2] % k[2]:
+        raise ValueError(f"{who}: the heads of the key must divide those of the query, {got}")
+    full = (q[0], q[2], q[1], k[1])
+    for name, x in (("bias", bias), ("mask", mask)):
+        if x is None:
+            continue
+        pairs = zip(reversed(tuple(x.shape)), reversed(full), strict=False)
+        if x.ndim > 4 or any(size not in (1, n) for size, n in pairs):
+            raise ValueError(
+                f"{who}: the {name} must be broadcastable to the scores' shape {full} (samples, "
+                f"heads, queries, keys), got a {name} of shape {tuple(x.shape)}."
+            )
+
+
+def seen_by(query, key, mask, causal: bool, window: int | None):
+    """Where scores count, broadcastable to (B, N, T, S); None if all do."""
+    xp = namespace(query, key, mask)
+    seen = None
+    if mask is not None:
+        seen = mask if dtypes.is_bool(mask) else xp.astype(mask, xp.bool)
+    if not causal and window is None:
+        return seen
+    device = devices.device_of(query)
+    row = xp.reshape(xp.arange(query.shape[1], device=device), (-1, 1))
+    column = xp.reshape(xp.arange(key.shape[1], device=device), (1, -1))
+    for rule in (
+        row >= column if causal else None,
+        xp.abs(row - column) < window if window is not None else None,
+    ):
+        if rule is not None:
+            seen = rule if seen is None else xp.logical_and(seen, rule)
+    return seen
+
+
+def _scale(query, scale):
+    return 1.0 / math.sqrt(max(query.shape[3], 1)) if scale is None else scale
+
+
+def _weights(query, key, bias, mask, *, causal=False, window=None, scale=None, unseeing="mean"):
+    """The weights (B, N, T, S), and where they count (None: everywhere)."""
+    xp = namespace(query, key, bias, mask)
+    scores = _by_group(_heads(wide(query)) * _scale(query, scale), _columns(key))
+    if bias is not None:
+        scores = scores + cast(bias, dtypes.name(scores.dtype))
+    seen = seen_by(query, key, mask, causal, window)
+    if not key.shape[1]:
+        return scores, None
+    if seen is None:
+        return softmax(scores, axis=-1), None
+    weights = softmax(xp.where(seen, scores, LOWEST), axis=-1)
+    if unseeing == "zeros":
+        weights = xp.where(seen, weights, 0.0)
+    return weights, seen
+
+
+def _dropped(weights, rate, seed):
+    return dropout(weights, rate=rate, seed=seed) if rate else weights
+
+
+def _mean(weights, value):
+    return _heads(_by_group(weights, _heads(value)))
+
+
+def _heads(x):
+    """(B, T, N, H) as (B, N, T, H), and the other way round."""
+    return namespace(x).permute_dims(x, (0, 2, 1, 3))
+
+
+def _columns(x):
+    """(B, S, K, H) as (B, K, H, S)."""
+    return namespace(x).permute_dims(wide(x), (0, 2, 3, 1))
+
+
+def _by_group(rows, matrix):
+    """(B, N, T, n) times (B, K, n, m), each matrix for its group of N/K heads: (B, N, T, m)."""
+    xp = namespace(rows, matrix)
+    batch, heads, length, _ = rows.shape
+    out = xp.matmul(_grouped(rows, matrix.shape[1]), matrix)
+    return xp.reshape(out, (batch, heads, length, matrix.shape[3]))
+
+
+def _summed(left, right, heads):
+    """(B, N, T, n) and (B, N, T, m): sums of products over T and each group, (B, K, n, m)."""
+    left, right = _grouped(left, heads), _grouped(right, heads)
+    xp = namespace(left, right)
+    return xp.matmul(xp.matrix_transpose(left), right)
+
+
+def _grouped(x, heads):
+    """(B, N, T, n) with the heads of a group one after the other: (B, K, N/K T, n)."""
+    batch, all_heads, length, size = x.shape
+    if all_heads == heads:
+        return x
+    return namespace(x).reshape(x, (batch, heads, all_heads // heads * length, size))

@@ -1,0 +1,188 @@
+"""Cells over time: values by the formulas, gradients by differences, masks, shapes."""
+
+import numpy as np
+import pytest
+from checks import check_gradient, check_primitive
+
+from gpulayers.arrays import Abstract, Tape, infer, plain
+from gpulayers.ops.recurrent import gru, lstm, over_time, simple_rnn
+
+RANDOM = np.random.default_rng(0)
+N, STEPS, D, U = 2, 4, 3, 2
+MASK = np.array([[True, True, False, True], [False, True, True, False]])
+OPS = [
+    (simple_rnn, 1, 1, {}),
+    (simple_rnn, 1, 1, {"activation": "sigmoid"}),
+    (simple_rnn, 1, 1, {"activation": None}),
+    (lstm, 2, 4, {}),
+    (lstm, 2, 4, {"activation": "sigmoid", "recurrent_activation": "tanh"}),
+    (lstm, 2, 4, {"activation": None}),
+    (gru, 1, 3, {}),
+    (gru, 1, 3, {"reset_after": False}),
+    (gru, 1, 3, {"activation": None, "recurrent_activation": "tanh"}),
+]
+EVERY = pytest.mark.parametrize(
+    ("op", "states", "gates", "options"), OPS, ids=[f"{o[0].__name__}-{i}" for i, o in enumerate(OPS)]
+)
+
+
+def arrays_for(op, states, gates, options, bias=True, steps=STEPS):
+    def normal(*shape):
+        return RANDOM.normal(size=shape) * 0.5
+
+    two = op is gru and options.get("reset_after", True)
+    shape = (2, gates * U) if two else (gates * U,)
+    return (
+        normal(N, steps, D), *(normal(N, U) for _ in range(states)),
+        normal(D, gates * U), normal(U, gates * U), normal(*shape) if bias else None,
+    )  # fmt: skip
+
+
+@EVERY
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+def test_every_way(op, states, gates, options, mask, xp):
+    arrays = arrays_for(op, states, gates, options)
+    check_primitive(op, *arrays, mask, **options)
+    given = None if mask is None else xp.asarray(mask)
+    check_gradient(lambda *a: op(*a, given, **options), *arrays, xp=xp)
+
+
+@EVERY
+def test_without_bias(op, states, gates, options):
+    check_primitive(op, *arrays_for(op, states, gates, options, bias=False), **options)
+
+
+@EVERY
+def test_gradients_of_gradients(op, states, gates, options):
+    x, *rest = arrays_for(op, states, gates, options)
+
+    def slope(x):
+        with Tape([]) as tape:
+            watched = tape.watch(x)
+            out = op(watched, *rest, MASK, **options)
+            out = out[0] if isinstance(out, tuple) else out
+        return tape.gradient(out, watched, out.value * 0 + 1)
+
+    check_gradient(lambda x: slope(x) ** 2, x, rtol=1e-4, atol=1e-6)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_lstm_by_its_formula():
+    x, h, c, w, u, b = arrays_for(lstm, 2, 4, {})
+    hs, cs = lstm(x, h, c, w, u, b)
+    for t in range(STEPS):
+        i, f, n, o = np.split(x[:, t] @ w + h @ u + b, 4, axis=1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(n)
+        h = sigmoid(o) * np.tanh(c)
+        np.testing.assert_allclose(hs[:, t], h, rtol=1e-12)
+        np.testing.assert_allclose(cs[:, t], c, rtol=1e-12)
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_gru_by_its_formula(reset_after):
+    x, h, w, u, b = arrays_for(gru, 1, 3, {"reset_after": reset_after})
+    hs = gru(x, h, w, u, b, reset_after=reset_after)
+    for t in range(STEPS):
+        y_z, y_r, y_n = np.split(x[:, t] @ w + (b[0] if reset_after else b), 3, axis=1)
+        v_z, v_r, v_n = np.split(h @ u + (b[1] if reset_after else 0), 3, axis=1)
+        z, r = sigmoid(y_z + v_z), sigmoid(y_r + v_r)
+        v_n = r * v_n if reset_after else (r * h) @ u[:, 2 * U :]
+        h = z * h + (1 - z) * np.tanh(y_n + v_n)
+        np.testing.assert_allclose(hs[:, t], h, rtol=1e-12)
+
+
+@EVERY
+def test_masked_steps_keep_states_and_see_nothing(op, states, gates, options):
+    arrays = arrays_for(op, states, gates, options)
+    x = np.where(MASK[:, :, None], arrays[0], np.nan)
+    found = op(x, *arrays[1:], MASK, **options)
+    wanted = op(*arrays, MASK, **options)
+    first = arrays[1 : 1 + states]
+    for f, w, s in zip(*((a,) if states == 1 else a for a in (found, wanted)), first, strict=True):
+        np.testing.assert_array_equal(f, w)
+        np.testing.assert_array_equal(f[0, 2], f[0, 1])
+        np.testing.assert_array_equal(f[1, 0], s[1])
+
+
+@EVERY
+def test_a_bad_sequence_harms_no_other(op, states, gates, options):
+    arrays = arrays_for(op, states, gates, options)
+    x = arrays[0].copy()
+    x[0, 1] = np.nan
+    found, wanted = (op(a, *arrays[1:], **options) for a in (x, arrays[0]))
+    if states == 1:
+        found, wanted = (found,), (wanted,)
+    for f, w in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(f[1], w[1])
+        assert np.isnan(f[0, 1:]).all()
+
+
+def running(x, states):
+    """A cell: the running sum, and how many steps there were."""
+    total, count = states
+    total = total + x
+    return total * 2, [total, count + 1]
+
+
+def test_any_cell_over_time(xp):
+    x = RANDOM.normal(size=(N, STEPS, D))
+    states = [np.zeros((N, D)), np.zeros((N, 1))]
+    last, every, (total, count) = over_time(running, xp.asarray(x), list(map(xp.asarray, states)))
+    np.testing.assert_allclose(xp.to_numpy(every), 2 * np.cumsum(x, axis=1))
+    np.testing.assert_allclose(xp.to_numpy(last), 2 * x.sum(axis=1))
+    np.testing.assert_allclose(xp.to_numpy(total), x.sum(axis=1))
+    np.testing.assert_array_equal(xp.to_numpy(count), np.full((N, 1), STEPS))
+
+    def outputs(x, *states):
+        return over_time(running, x, list(states), xp.asarray(MASK))[1]
+
+    check_gradient(outputs, x, *states, xp=xp)
+
+
+@pytest.mark.parametrize("zero_masked", [False, True])
+def test_masked_steps_of_any_cell(zero_masked):
+    x = RANDOM.normal(size=(N, STEPS, D))
+    states = [np.zeros((N, D)), np.zeros((N, 1))]
+    last, every, (total, count) = over_time(
+        running, x, states, MASK, zero_masked=zero_masked, first=np.ones((N, D))
+    )
+    sums = 2 * np.cumsum(np.where(MASK[:, :, None], x, 0), axis=1)
+    if zero_masked:
+        sums = np.where(MASK[:, :, None], sums, 0)
+    else:
+        sums[1, 0] = 1
+    np.testing.assert_allclose(every, sums)
+    np.testing.assert_allclose(last, sums[:, -1])
+    np.testing.assert_array_equal(count[:, 0], MASK.sum(axis=1))
+    np.testing.assert_allclose(total, np.where(MASK[:, :, None], x, 0).sum(axis=1))
+
+
+def test_inference_takes_one_step():
+    calls = []
+
+    def counted(x, states):
+        calls.append(x.shape)
+        return running(x, states)
+
+    states = [Abstract((None, D)), Abstract((None, 1))]
+    last, every, _ = infer(lambda x, s: over_time(counted, x, s), Abstract((None, None, D)), states)
+    assert (last.shape, every.shape) == ((None, D), (None, None, D))
+    assert len(calls) == 2  # One for each guess of the unknown sizes.
+
+
+def test_cells_must_give_as_many_states():
+    with pytest.raises(ValueError, match="2 states gave 1"):
+        over_time(lambda x, s: (x, [x]), np.ones((N, STEPS, D)), [np.ones((N, D))] * 2)
+
+
+def test_ten_thousand_steps():
+    arrays = arrays_for(lstm, 2, 4, {}, steps=10_000)
+    with Tape([]) as tape:
+        x = tape.watch(arrays[0])
+        hs, _ = lstm(x, *arrays[1:])
+    grad = tape.gradient(hs, x)
+    assert np.isfinite(plain(hs)).all()
+    assert np.isfinite(grad).all()
