@@ -57,13 +57,13 @@ def of(xp, dtype):
 
 
 def numpy_dtype(dtype) -> np.dtype:
-    """NumPy's dtype of that name; bfloat16 comes from ml_dtypes."""
+    """NumPy's dtype of that name; bfloat16 comes from ml_dtypes, "string" is text."""
     key = name(dtype)
     if key == "bfloat16":
         import ml_dtypes
 
         return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(key)
+    return np.dtype(str if key == "string" else key)
 
 
 def _of_array(x) -> str:

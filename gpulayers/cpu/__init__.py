@@ -7,6 +7,7 @@ everything works, only slower.
 from . import (
     activation,
     arithmetic,
+    attention,
     batch_normalization,
     convolution,
     cross_entropy,
@@ -18,6 +19,7 @@ from . import (
     optimizer,
     padding,
     pooling,
+    recurrent,
     resize,
     scattering,
     softmax,
@@ -26,6 +28,7 @@ from . import (
 __all__ = [
     "activation",
     "arithmetic",
+    "attention",
     "batch_normalization",
     "convolution",
     "cross_entropy",
@@ -37,6 +40,7 @@ __all__ = [
     "optimizer",
     "padding",
     "pooling",
+    "recurrent",
     "resize",
     "scattering",
     "softmax",

@@ -2,7 +2,7 @@
 
 | formulation | for | in |
 | --- | --- | --- |
-| minimal filtering | windows 3 x 3 that move by 1, many channels, float32 | `winograd` |
+| minimal filtering | windows 3 x 3 or 5 x 5 that move by 1, many channels, float32 | `winograd` |
 | sums along rows | a group for each channel | `depthwise` |
 | products with lowered rows | few channels | `lowering` |
 | products with panels | all others | `panels` |
@@ -29,6 +29,7 @@ from .sliding import AXES, Geometry, geometry, with_axes
 from .threads import one_blas_thread, share
 
 COST = 8  # An element of what is only added up takes as long as so many operations in a product.
+MINIMAL = {"medium": (winograd.FOUR, winograd.FIVE), "high": (winograd.TWO,), "highest": ()}
 SUMMED = 4096  # Rows that are added up at a time, so that rounding errors stay small.
 
 
@@ -88,9 +89,9 @@ def chosen(geo: Geometry, kind: str, precision: str, kept: bool = False):
     """
     if depthwise.suits(geo):
         return depthwise
-    form = {"medium": winograd.FOUR, "high": winograd.TWO}.get(precision)
-    if kind == "f" and form is not None and form.suits(geo) and form.pays(geo, kept):
-        return form
+    for form in MINIMAL[precision] if kind == "f" else ():
+        if form.suits(geo) and form.pays(geo, kept):
+            return form
     return lowering if lowering.suits(geo) else panels
 
 

@@ -6,15 +6,13 @@ sum would be two; the weights of a place stand beside each other as often as the
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from .sliding import Geometry, boxes, extents, region, room_for
 from .threads import available, scratch, share
 
-BLOCK = 1 << 17  # Elements of the results that are worked on together.
+BLOCK = 1 << 19  # Elements of the results that are worked on together.
 WIDEST = 4  # Filters for each channel; with more, products with panels do better.
 COST = 8  # A sum here takes as long as so many in a product of matrices.
 

@@ -16,7 +16,7 @@ from .products import multiply
 from .sliding import Geometry, boxes, extents, region, room_for
 from .threads import available, scratch, share
 
-BLOCK = 1 << 18  # Elements of the lowered rows that are worked on together.
+BLOCK = 1 << 19  # Elements of the lowered rows that are worked on together.
 PRODUCTS = 1 << 18  # Elements of the products, one for each row, that are added up at a time.
 MOST = 32  # Channels, and columns and rows of windows.  With more, panels are faster.
 

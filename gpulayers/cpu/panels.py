@@ -14,7 +14,7 @@ from .products import multiply
 from .sliding import Geometry, boxes, extents, region, room_for, windows_over
 from .threads import available, scratch, share
 
-PANEL = 1 << 18  # Elements: 1 MiB of float32, half of a core's cache.
+PANEL = 1 << 19  # Elements: 2 MiB of float32, a core's cache.
 ROWS = 256  # With fewer, products read their other factor too often.
 LARGEST = 1 << 21  # Elements of a panel with long rows.
 SUMS = 1 << 21  # Elements of a kernel that each thread may have a gradient of.
@@ -31,9 +31,8 @@ def convolve(x, kernel, geo: Geometry, out, finish) -> None:
             panel = panels.of(box)
             block = out[box]
             there = block.flags.c_contiguous
-            rows = block.reshape(panel.shape[1], -1) if there else np.empty(
-                (panel.shape[1], geo.filters), out.dtype
-            )
+            shape = panel.shape[1], geo.filters
+            rows = block.reshape(shape) if there else np.empty(shape, out.dtype)
             if groups == 1:
                 multiply(panel[0], matrix[0], rows)
             else:
@@ -78,7 +77,8 @@ def kernel_gradient(x, g, geo: Geometry):
 def _rows(geo: Geometry) -> int:
     """How many rows panels have."""
     depth = max(geo.places * geo.channels, 1)
-    rows = max(PANEL // depth, min(ROWS, LARGEST // depth), 1)
+    panel = PANEL if geo.places > 1 else 2 * PANEL  # Of one place there is often no copy.
+    rows = max(panel // depth, min(ROWS, LARGEST // depth), 1)
     if geo.operations > 4e7:  # A piece for each thread.
         rows = min(rows, -(-geo.outputs // available()))
     return rows

@@ -19,7 +19,7 @@ from ..ops.sliding import places
 from .sliding import AXES, Geometry, boxes, extents, geometry, with_axes
 from .threads import ENOUGH, available, share
 
-BLOCK = 1 << 18  # Elements of x that are worked on together.
+BLOCK = 1 << 19  # Elements of x that are worked on together.
 COST = 8  # A comparison takes as long as so many operations in a product of matrices.
 
 
@@ -253,15 +253,20 @@ def _spread(g, geo: Geometry):
                 given = g[box].copy()
                 _divide(given, numbers, box)
                 for axis in (3, 2):
-                    given = _dealt(given, axis, geo, before[axis - 1], part.shape[axis])
-                _dealt(given, 1, geo, before[0], part.shape[1], part)
+                    given = _dealt(
+                        given, axis, geo, before[axis - 1], part.shape[axis], None, apart
+                    )
+                _dealt(given, 1, geo, before[0], part.shape[1], part, apart)
 
     share(work, _images(geo), 2 * COST * geo.batch * prod(geo.sizes) * geo.channels)
     return dx
 
 
-def _dealt(g, axis, geo, before, size, out=None):
-    """The inverse of `_slid` for sums: each g added to all that its window sees along an axis."""
+def _dealt(g, axis, geo, before, size, out=None, apart=False):
+    """The inverse of `_slid` for sums: each g added to all that its window sees along an axis.
+
+    `apart` says that no other window adds to that.
+    """
     k, s, count = geo.windows[axis - 1], geo.strides[axis - 1], g.shape[axis]
     if k == 1 and s == 1 and size == count and out is None:
         return g
@@ -269,9 +274,13 @@ def _dealt(g, axis, geo, before, size, out=None):
         out = np.zeros((*g.shape[:axis], size, *g.shape[axis + 1 :]), g.dtype)
     for place in range(k):
         met = _met(size, place, s, before, count)
-        if met is not None:
-            there = out[_along(axis, met[1])]
-            there += g[_along(axis, met[0])]
+        if met is None:
+            continue
+        there, given = out[_along(axis, met[1])], g[_along(axis, met[0])]
+        if apart:
+            there[...] = given
+        else:
+            there += given
     return out
 
 

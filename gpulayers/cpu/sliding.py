@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 
-import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..ops.sliding import counts, span

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-ENOUGH = 2e7  # Operations below which threads cost more than they save: a fifth of a millisecond.
+ENOUGH = 1e7  # Operations below which threads cost more than they save: a tenth of a millisecond.
 KEPT = 64 << 20  # Bytes that all threads together keep for their next work.
 NAMES = ("scipy_openblas_{}64_", "openblas_{}")
 

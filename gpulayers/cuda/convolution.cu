@@ -219,13 +219,14 @@ GL_DEVICE Result result(const Geometry& o, const T* bias, T* y, A* partial, long
 }
 
 // ---------------------------------------------------------------------------------------------------------------- kernels
-// Blocks in order of their tiles (down, then across), then of residues, of splits, of groups: blocks that run together share filters.
+// Blocks in order of their tiles (across, then down), then of residues, of splits, of groups: those that are computed together share
+// what the L2 cache holds of x, and of the kernel all.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolution(
     const T* a, const T* b, const T* bias, T* y, A* partial, Geometry o, long long down, int residues, int splits, long long depth_each) {
   const long long across = ((PASS == INPUT ? o.channels : o.filters) + COLUMNS - 1) / COLUMNS;
   const long long tile = blockIdx.x % (down * across), rest = blockIdx.x / (down * across);
   const int residue = (int)(rest % residues), split = (int)(rest / residues % splits);
-  const long long group = rest / residues / splits, row = tile % down * ROWS, column = tile / down * COLUMNS;
+  const long long group = rest / residues / splits, row = tile / across * ROWS, column = tile % across * COLUMNS;
   const long long k = split * depth_each;
   Result r = result(o, bias, y, partial, group, split, splits);
   GL_DYN_SMEM(uint4, shared);

@@ -20,7 +20,7 @@ from ..ops.sliding import counts as counts_of
 from . import depthwise, gemm, products
 from .activation import activation_backward, bias_activation_backward
 from .geometry import Geometry, geometry, struct
-from .module import Module, blocks, c_type, contiguous, empty, is_float, multiprocessors
+from .module import Module, blocks, contiguous, empty, is_float, multiprocessors
 from .partial_sums import accumulator
 
 _source = Module("convolution")
@@ -38,8 +38,11 @@ INSTANCES = [
         ("bfloat16", "INPUT", 128, 128, products.TENSOR, True, True, "LINEAR"),
         ("bfloat16", "KERNEL", 128, 128, products.TENSOR, True, True, "LINEAR"),
         ("float16", "INPUT", 64, 64, products.TENSOR, False, False, "LINEAR"),
-        ("float32", "FORWARD", 128, 128, products.TENSOR_TF32, True, True, "LINEAR"),
+        ("float32", "FORWARD", 128, 64, products.TENSOR_TF32, True, True, "LINEAR"),
         ("float32", "INPUT", 128, 64, products.TENSOR_TF32, True, True, "LINEAR"),
+        ("bfloat16", "INPUT", 128, 64, products.TENSOR, True, True, "LINEAR"),
+        ("bfloat16", "KERNEL", 128, 64, products.TENSOR, True, True, "LINEAR"),
+        ("float32", "KERNEL", 128, 64, products.TENSOR_TF32, True, True, "LINEAR"),
         ("float32", "KERNEL", 64, 64, products.TENSOR_TF32, False, False, "LINEAR"),
         ("float32", "FORWARD", 128, 64, products.SIMT, True, True, "TANH"),
         ("float32", "INPUT", 128, 64, products.SIMT, True, True, "LINEAR"),
@@ -180,14 +183,14 @@ def _zeros(size, dtype):
 
 
 # Tiles that a block computes: the first that gives each multiprocessor one, else the last, with a
-# split depth.  Large tiles load less for each product, but without tensor cores the largest leaves
-# too few registers for what finds the elements.  Estimated from loads and registers, for all
+# split depth.  Large tiles load less for each product, but for 32-bit elements the largest leaves
+# too few registers for what finds them.  Estimated from loads and registers, for all
 # architectures; not yet measured.
 TILES = {
-    "tensor cores, wide": ((128, 128), (64, 64)),
-    "tensor cores": ((128, 64), (64, 64)),
-    "none": ((128, 64), (64, 64)),
-    "double": ((64, 64),),
+    "16 bits, wide": ((128, 128), (64, 64)),
+    "16 bits": ((128, 64), (64, 64)),
+    "32 bits": ((128, 64), (64, 64)),
+    "64 bits": ((64, 64),),
 }
 WIDE = 64  # Columns that are too few for the wide ones.
 
@@ -195,8 +198,8 @@ WIDE = 64  # Columns that are too few for the wide ones.
 @lru_cache(maxsize=1024)
 def tiling(rows, columns, depth, batch, kind, most) -> tuple[int, int, int, int]:
     """A tile's rows and columns, in how many parts the depth is split, and the depth of each."""
-    if kind == "tensor cores" and columns > WIDE:
-        kind = "tensor cores, wide"
+    if kind == "16 bits" and columns > WIDE:
+        kind = "16 bits, wide"
     for tile in TILES[kind]:
         tiles = batch * blocks(rows, tile[0]) * blocks(columns, tile[1])
         if tiles >= most:
@@ -211,9 +214,9 @@ def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR"):
     dtype = y.dtype
     residues = prod(geo.strides) if way == "INPUT" else 1
     path = products.path(dtype)
-    kind = "double" if c_type(dtype) == "double" else "tensor cores" if path else "none"
+    bits = 16 if path == products.TENSOR else max(8 * dtype.itemsize, 32)
     tall, wide, splits, each = tiling(
-        rows, columns, depth, residues * geo.groups, kind, multiprocessors()
+        rows, columns, depth, residues * geo.groups, f"{bits} bits", multiprocessors()
     )
     chunk = 4 if path == products.SIMT else 16 // dtype.itemsize  # CHUNK in tiles.cuh.
     inner = geo.filters if way == "INPUT" else geo.channels

@@ -20,7 +20,7 @@ GL_DEVICE gl::Vector<T> inputs(const T* x, const Geometry& o, int f, bool whole)
   if (SINGLE) return gl::load(x, f, o.groups, whole);
   gl::Vector<T> v;
 #pragma unroll
-  for (int i = 0; i < N; i++) v.at[i] = f + i < o.groups * o.filters ? x[(f + i) / (int)o.filters] : T();
+  for (int i = 0; i < N; i++) v.at[i] = f + i < o.groups * o.filters ? x[(unsigned)(f + i) / (unsigned)o.filters] : T();
   return v;
 }
 GL_DEVICE bool within(int at, long long size) { return at >= 0 && at < size; }
@@ -149,12 +149,13 @@ extern "C" __global__ void __launch_bounds__(BLOCK) depthwise_kernel_gradient(
   const int chunk = blockIdx.x % chunks, lane = threadIdx.x % lanes, f = (blockIdx.x / chunks * lanes + lane) * N;
   const int tc = chunk % pieces * TAPS, row = chunk / pieces, tb = row % (int)o.windows[1], ta = row / (int)o.windows[1];
   const long long places = o.batch * o.counts[0] * o.counts[1] * o.counts[2], last = gl::min((blockIdx.y + 1) * each, places);
+  long long at = blockIdx.y * each + threadIdx.x / lanes;
+  const Place step(o.counts, BLOCK / lanes);
+  Place p(o.counts, at);
   A sum[TAPS][N];
 #pragma unroll
   for (int i = 0; i < TAPS * N; i++) sum[i / N][i % N] = 0;
-  long long at = blockIdx.y * each + threadIdx.x / lanes;
-  const Place step(o.counts, BLOCK / lanes);
-  for (Place p(o.counts, at); at < last && f < filters; at += BLOCK / lanes, p.add(o.counts, step)) {
+  for (; at < last && f < filters; at += BLOCK / lanes, p.add(o.counts, step)) {
     const int za = p.at[0] * (int)o.strides[0] - (int)o.low[0] + ta * (int)o.dilations[0];
     const int zb = p.at[1] * (int)o.strides[1] - (int)o.low[1] + tb * (int)o.dilations[1];
     const int first = p.at[2] * (int)o.strides[2] - (int)o.low[2] + tc * (int)o.dilations[2];

@@ -5,14 +5,21 @@ struct Geometry {  // As in geometry.py.  channels, filters: of a group.  low: t
 
 // The row-th of all places of a batch of images, with so many along each axis.
 struct Place {
-  long long image;
-  int at[3];
+  int image, at[3];
   template <class Count> GL_DEVICE Place(const Count* counts, long long row) {
 #pragma unroll
     for (int a = 2; a >= 0; a--) {
       long long rest;
       row = gl::divided(row, counts[a], &rest);
       at[a] = (int)rest;
+    }
+    image = (int)row;
+  }
+  template <class Count> GL_DEVICE Place(const Count* counts, int row) {  // The same, for few places.
+#pragma unroll
+    for (int a = 2; a >= 0; a--) {
+      at[a] = row % (int)counts[a];
+      row /= (int)counts[a];
     }
     image = row;
   }

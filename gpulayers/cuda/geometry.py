@@ -41,12 +41,13 @@ class Geometry(NamedTuple):
 
     @property
     def is_small(self) -> bool:
-        """Whether places of each axis, and channels, can be counted in 32 bits."""
+        """Whether images, places of each axis, and channels can be counted in 32 bits."""
         reach = (k * d for k, d in zip(self.windows, self.dilations, strict=True))
         channels = self.groups * self.channels, self.groups * self.filters
-        sizes = (*self.sizes, *self.counts, *self.strides, *channels)
+        sizes = (self.batch, *self.sizes, *self.counts, *self.strides, *channels)
         moved = (n * s for n, s in zip(self.counts, self.strides, strict=True))
-        return max(*sizes, *reach, *moved, *map(abs, self.low)) < LARGEST
+        residues = prod(self.strides)
+        return max(*sizes, *reach, *moved, residues, *map(abs, self.low)) < LARGEST
 
 
 @lru_cache(maxsize=1024)

@@ -10,7 +10,9 @@ from .adaptive_pooling import (
     AdaptiveMaxPooling2D,
     AdaptiveMaxPooling3D,
 )
+from .attention import AdditiveAttention, Attention
 from .batch_normalization import BatchNormalization
+from .bidirectional import Bidirectional
 from .category_encoding import CategoryEncoding
 from .convolution import (
     Conv1D,
@@ -20,6 +22,7 @@ from .convolution import (
     Convolution2D,
     Convolution3D,
 )
+from .convolutional_recurrent import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from .core import Identity, Lambda, Masking, Wrapper
 from .cropping import Cropping1D, Cropping2D, Cropping3D
 from .dense import Dense
@@ -45,10 +48,13 @@ from .global_pooling import (
     GlobalMaxPooling2D,
     GlobalMaxPooling3D,
 )
+from .grouped_query_attention import GroupedQueryAttention, GroupQueryAttention
+from .hashing import HashedCrossing, Hashing
 from .input_layer import Input, InputLayer
 from .input_spec import InputSpec
 from .joining import Concatenate, Dot, concatenate, dot
 from .layer import Layer
+from .lookup import IntegerLookup, StringLookup
 from .merging import (
     Add,
     Average,
@@ -63,6 +69,7 @@ from .merging import (
     multiply,
     subtract,
 )
+from .multi_head_attention import MultiHeadAttention
 from .normalization import (
     GroupNormalization,
     LayerNormalization,
@@ -84,6 +91,8 @@ from .pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from .recurrent import GRU, LSTM, RNN, SimpleRNN
+from .recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
 from .regularization import (
     ActivityRegularization,
     AlphaDropout,
@@ -103,6 +112,9 @@ from .separable_convolution import (
     SeparableConvolution2D,
 )
 from .spectral_normalization import SpectralNormalization
+from .stacked_cells import StackedRNNCells
+from .text_vectorization import TextVectorization
+from .time_distributed import TimeDistributed
 from .transposed_convolution import (
     Conv1DTranspose,
     Conv2DTranspose,
@@ -115,6 +127,9 @@ from .upsampling import UpSampling1D, UpSampling2D, UpSampling3D
 
 __all__ = [
     "ELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "Activation",
     "ActivityRegularization",
     "AdaptiveAveragePooling1D",
@@ -124,7 +139,9 @@ __all__ = [
     "AdaptiveMaxPooling2D",
     "AdaptiveMaxPooling3D",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -133,6 +150,7 @@ __all__ = [
     "AvgPool2D",
     "AvgPool3D",
     "BatchNormalization",
+    "Bidirectional",
     "CategoryEncoding",
     "Concatenate",
     "Conv1D",
@@ -141,6 +159,9 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",
@@ -159,6 +180,7 @@ __all__ = [
     "EinsumDense",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling1D",
@@ -174,10 +196,16 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "GroupQueryAttention",
+    "GroupedQueryAttention",
+    "HashedCrossing",
+    "Hashing",
     "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
+    "IntegerLookup",
+    "LSTMCell",
     "Lambda",
     "Layer",
     "LayerNormalization",
@@ -191,6 +219,7 @@ __all__ = [
     "MaxPooling3D",
     "Maximum",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "Normalization",
     "PReLU",
@@ -205,12 +234,18 @@ __all__ = [
     "SeparableConv2D",
     "SeparableConvolution1D",
     "SeparableConvolution2D",
+    "SimpleRNN",
+    "SimpleRNNCell",
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
     "SpectralNormalization",
+    "StackedRNNCells",
+    "StringLookup",
     "Subtract",
+    "TextVectorization",
+    "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",

@@ -200,9 +200,7 @@ def pass_masks_on(layer, inputs, previous, outputs):
     if masks is None:
         return outputs
     flat_masks = tree.flatten(masks)
-    if len(flat_masks) == 1 and len(flat) > 1:
-        flat_masks = flat_masks * len(flat)
-    for i, (x, mask) in enumerate(zip(flat, flat_masks, strict=False)):
+    for i, (x, mask) in enumerate(zip(flat, flat_masks, strict=False)):  # One is the first's.
         if mask is not None and is_array(x) and get_mask(x) is None:
             if any(x is given for given in tree.leaves(inputs)):  # The caller's own array.
                 flat[i] = masked(x, mask)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
-from ..arrays import Abstract, as_array, devices, dtypes, namespace
+from ..arrays import Abstract, as_array, devices, dtypes, namespace, plain
 from ..ops.sorting import digitize
 from .adapting import as_whole, batches
 from .category_encoding import check_mode, check_sparse, encode, encoded_shape
@@ -97,6 +99,7 @@ class Discretization(Layer):
             raise ValueError(
                 f"Discretization {self.name!r}: call adapt() first, or give bin_boundaries."
             )
+        inputs = plain(inputs)  # The numbers of bins have no gradient.
         bins = as_array(self.bin_boundaries, like=inputs)
         xp = namespace(inputs)
         if not dtypes.is_floating(inputs.dtype):
@@ -133,7 +136,7 @@ class Discretization(Layer):
             "output_mode": self.output_mode,
             "sparse": self.sparse,
             "name": self.name,
-            "dtype": super().get_config()["dtype"],
+            "dtype": self.variable_dtype,
         }
 
     @classmethod
@@ -147,7 +150,7 @@ class Discretization(Layer):
 
 def _rising(boundaries) -> list:
     values = devices.to_numpy(boundaries).tolist()
-    if any(a > b for a, b in zip(values, values[1:], strict=False)):
+    if any(a > b for a, b in pairwise(values)):
         raise ValueError(f"Discretization: bin_boundaries must rise, got {values}.")
     return values
 

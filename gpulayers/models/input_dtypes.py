@@ -28,6 +28,9 @@ class InputDtypes:
         return None if self._graph_inputs() is not None else super()._working_dtype(args)
 
 
+_TEXT = ("string", "str", "object")  # Layers that take it say what they make of it.
+
+
 def of_dtypes(inputs, expected):
     """The arrays in `inputs` cast to the dtypes of the KerasTensors that correspond to them."""
     if isinstance(inputs, dict):
@@ -43,6 +46,8 @@ def of_dtypes(inputs, expected):
 
 def _of_dtype(x, tensor):
     if isinstance(x, KerasTensor) or not is_array(x) or dtypes.name(x.dtype) == tensor.dtype:
+        return x
+    if tensor.dtype in _TEXT:
         return x
     if getattr(x.dtype, "kind", "f") == "c" and not tensor.dtype.startswith("complex"):
         raise TypeError(

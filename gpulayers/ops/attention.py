@@ -91,13 +91,13 @@ def attention(
         unseeing: what a query gives that sees no key: the "mean" of all values, or "zeros".
 
     All restrictions hold together. 16-bit floats are computed in float32. Where a query sees no
-    key, only the values get a gradient.
+    key, only the values get a gradient, as Keras has it on JAX.
 
     Raises ValueError for shapes that do not fit each other.
     """
     check_shapes(query, key, value, bias, mask)
     rules = {"causal": causal, "window": window, "scale": scale, "unseeing": unseeing}
-    weights, _ = _weights(query, key, bias, mask, **rules)
+    weights = _weights(query, key, bias, mask, **rules)
     return cast(_mean(_dropped(weights, rate, seed), wide(value)), dtypes.name(query.dtype))
 
 
@@ -109,12 +109,13 @@ def _(query, key, value, bias=None, mask=None, **options):
 @attention.vjp
 def _(xp, out, query, key, value, bias=None, mask=None, *, rate=0.0, seed=None, **rules):
     def pullback(g):
-        weights, seen = _weights(query, key, bias, mask, **rules)
+        weights = _weights(query, key, bias, mask, **rules)
+        seen = seen_by(query, key, mask, rules.get("causal"), rules.get("window"))
         wide_g, heads = _heads(wide(g)), key.shape[2]
         dvalue = _summed(_dropped(weights, rate, seed), wide_g, heads)
         dweights = _dropped(_by_group(wide_g, _columns(value)), rate, seed)
         dscores = weights * (dweights - xp.sum(weights * dweights, axis=-1, keepdims=True))
-        if seen is not None:
+        if seen is not None:  # Also where a query sees no key, and weights all values alike.
             dscores = xp.where(seen, dscores, 0.0)
         scale = _scale(query, rules.get("scale"))
         dquery = _by_group(dscores, _heads(wide(key))) * scale
@@ -130,7 +131,7 @@ def attention_weights(query, key, mask=None, *, causal=False, window=None, scale
     """The weights (B, N, T, S) that `attention` gives values: 0 for what a query does not see."""
     check_shapes(query, key, key, None, mask)
     rules = {"causal": causal, "window": window, "scale": scale, "unseeing": "zeros"}
-    return cast(_weights(query, key, None, mask, **rules)[0], dtypes.name(query.dtype))
+    return cast(_weights(query, key, None, mask, **rules), dtypes.name(query.dtype))
 
 
 @attention_weights.shape
@@ -203,20 +204,20 @@ def _scale(query, scale):
 
 
 def _weights(query, key, bias, mask, *, causal=False, window=None, scale=None, unseeing="mean"):
-    """The weights (B, N, T, S), and where they count (None: everywhere)."""
+    """The weights (B, N, T, S)."""
     xp = namespace(query, key, bias, mask)
     scores = _by_group(_heads(wide(query)) * _scale(query, scale), _columns(key))
     if bias is not None:
         scores = scores + cast(bias, dtypes.name(scores.dtype))
     seen = seen_by(query, key, mask, causal, window)
     if not key.shape[1]:
-        return scores, None
+        return scores
     if seen is None:
-        return softmax(scores, axis=-1), None
+        return softmax(scores, axis=-1)
     weights = softmax(xp.where(seen, scores, LOWEST), axis=-1)
     if unseeing == "zeros":
         weights = xp.where(seen, weights, 0.0)
-    return weights, seen
+    return weights
 
 
 def _dropped(weights, rate, seed):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import config
-from ..arrays import as_array, dtypes, namespace, operation, primitive
+from ..arrays import as_array, devices, dtypes, namespace, operation, primitive
 from ..arrays.scatter import scatter_add
 
 __all__ = ["gather", "multi_hot", "one_hot"]
@@ -65,7 +65,7 @@ def one_hot(x, num_classes: int, axis: int = -1, dtype: str | None = None, spars
 def hot(x, *, size, axis, dtype):
     """`one_hot` of integers, with a new `axis` of `size` places counted from the front."""
     xp = namespace(x)
-    places = xp.astype(xp.arange(size), x.dtype)
+    places = xp.astype(xp.arange(size, device=devices.device_of(x)), x.dtype)
     places = xp.reshape(places, (-1,) + (1,) * (x.ndim - axis))
     return xp.astype(xp.expand_dims(x, axis=axis) == places, dtypes.of(xp, dtype))
 

@@ -336,9 +336,7 @@ def _(
 
     def pullback(g):
         h_before, y = _before(xp, h, out), _projected(xp, x, kernel, of_x)
-        z, r, n, reset = _gru_gates(
-            xp, y, h_before, recurrent_kernel, of_h, act, gate, reset_after
-        )
+        z, r, n, reset = _gru_gates(xp, y, h_before, recurrent_kernel, of_h, act, gate, reset_after)
         into_z = before_activation(xp, h_before - n, z, recurrent_activation)
         into_n = before_activation(xp, 1 - z, n, activation)
         into_r = before_activation(xp, reset, r, recurrent_activation)

@@ -3,6 +3,7 @@
     metadata.json       which version wrote it, and when
     config.json         the model: what `registry.serialize` gives
     model.weights.h5    its weights and the optimizer's: see `weights`
+    assets/             files of layers: see `assets`
 
 Archives come from strangers: sizes and counts are checked before memory is taken, and only members
 of these names are looked at, so that no path in one is ever used as a path.
@@ -86,6 +87,14 @@ class Archive:
         sizes = struct.unpack("<26xHH", self._file.read(30))
         return Window(self._file, info.header_offset + 30 + sum(sizes), info.file_size)
 
+    def assets(self, folder: str) -> dict[str, bytes]:
+        """The contents of the files in a folder of the archive, by their names."""
+        start = f"{folder}/"
+        inside = [name for name in self._zip.namelist() if name.startswith(start)]
+        names = [name.removeprefix(start) for name in inside]
+        plain = [name for name in names if name and "/" not in name]
+        return {name: self._content(self._member(start + name)) for name in plain}
+
     def _member(self, name):
         info = self._zip.NameToInfo.get(name)
         if info is None:
@@ -138,6 +147,13 @@ class Folder:
     def weights(self) -> BinaryIO:
         """model.weights.h5 as a binary file."""
         return self._open(WEIGHTS)
+
+    def assets(self, folder: str) -> dict[str, bytes]:
+        """The contents of the files in a folder inside this one, by their names."""
+        where = os.path.join(self._path, *folder.split("/"))
+        names = os.listdir(where) if os.path.isdir(where) else []
+        files = [name for name in names if os.path.isfile(os.path.join(where, name))]
+        return {name: self._open(os.path.join(where, name)).read() for name in files}
 
     def _open(self, name):
         return self._opened.enter_context(open(os.path.join(self._path, name), "rb"))
@@ -220,15 +236,18 @@ def _check_directory(file):
 # Writing.
 
 
-def write_archive(target, config: dict, write_weights: Callable[[BinaryIO], Any]) -> None:
+def write_archive(
+    target, config: dict, write_weights: Callable[[BinaryIO], Any], assets: dict[str, bytes]
+) -> None:
     """Write an archive.
 
     Args:
         target: a path, whose file is replaced when all is written; or an open binary file.
         config: for config.json.
         write_weights: writes model.weights.h5 into a binary file.
+        assets: the files of layers, by the names of members.
     """
-    texts = {METADATA: _text(_metadata()), CONFIG: _text(config)}
+    texts = {METADATA: _text(_metadata()), CONFIG: _text(config), **assets}
     if hasattr(target, "write"):
         _write_zip(target, texts, write_weights, None)
         return
@@ -236,14 +255,18 @@ def write_archive(target, config: dict, write_weights: Callable[[BinaryIO], Any]
         _write_zip(file, texts, write_weights, os.path.dirname(os.path.realpath(target)))
 
 
-def write_folder(path, config: dict, write_weights: Callable[[BinaryIO], Any]) -> None:
+def write_folder(
+    path, config: dict, write_weights: Callable[[BinaryIO], Any], assets: dict[str, bytes]
+) -> None:
     """Write the files of an archive into a folder, each replaced when it is complete."""
-    texts = {METADATA: _text(_metadata()), CONFIG: _text(config)}
+    texts = {METADATA: _text(_metadata()), CONFIG: _text(config), **assets}
     os.makedirs(path, exist_ok=True)
     with replacing(os.path.join(path, WEIGHTS)) as file:
         write_weights(file)
     for name, text in texts.items():
-        with replacing(os.path.join(path, name)) as file:
+        place = os.path.join(path, *name.split("/"))
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with replacing(place) as file:
             file.write(text)
 
 

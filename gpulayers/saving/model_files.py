@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import registry
 from . import archive
+from .assets import load_assets, saved_assets
 from .files import blaming, replacing
 from .weights import load_state, save_state
 
@@ -18,9 +19,10 @@ def save_model(
 ) -> None:
     """Write a whole model to a `.keras` file, which Keras 3 reads too.
 
-    The file holds how the model is made, its weights, what `compile` was given, and the state of
-    the optimizer, so that training goes on as if it had not been interrupted; but not the seeds of
-    random layers. It replaces an old file when it is complete, so that there is always a whole one.
+    The file holds how the model is made, its weights and vocabularies, what `compile` was given,
+    and the state of the optimizer, so that training goes on as if it had not been interrupted; but
+    not the seeds of random layers. It replaces an old file when it is complete, so that there is
+    always a whole one.
 
     Args:
         model: a model.
@@ -48,9 +50,10 @@ def save_model(
         save_state(model, file, include_optimizer)
 
     if zipped is False:
-        archive.write_folder(path, config, write_weights)
+        archive.write_folder(path, config, write_weights, saved_assets(model))
     else:
-        archive.write_archive(filepath if is_file else path, config, write_weights)
+        target = filepath if is_file else path
+        archive.write_archive(target, config, write_weights, saved_assets(model))
 
 
 def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: bool = True):
@@ -77,6 +80,7 @@ def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: b
             config["compile_config"] = None
         model = _made(config, custom_objects, safe_mode)
         load_state(model, found.weights())
+        load_assets(model, found)
     return model
 
 

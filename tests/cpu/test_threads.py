@@ -71,7 +71,7 @@ def test_work_within_work(three):
         return [threads.share(lambda inner: sum(inner), [i, i], 1) for i in some]
 
     found = threads.share(outer, range(10), 1)
-    assert sorted(sum(sum(one) for one in part) for part in [sum(found, [])]) == [90]
+    assert sum(sum(one) for part in found for one in part) == 90
     assert three == [1, 3]
 
 
@@ -79,7 +79,7 @@ def test_openblas_is_found():
     """NumPy's wheels bring an OpenBLAS whose threads can be set."""
     if "openblas" not in np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]:
         pytest.skip("NumPy has another BLAS")
-    get, put = threads.openblas()
+    get, _ = threads.openblas()
     before = get()
     with threads.one_blas_thread:
         assert get() == 1

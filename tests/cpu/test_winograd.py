@@ -23,12 +23,12 @@ def arrays():
     return x, rng.normal(size=(3, 3, 32, 32)).astype("f4")
 
 
-@pytest.mark.parametrize("form", [winograd.FOUR, winograd.TWO], ids=["4", "2"])
+@pytest.mark.parametrize("form", [winograd.FOUR, winograd.TWO, winograd.FIVE])
 def test_a_tile_is_a_convolution(form):
     a, b, g = form.matrices(np.dtype("f8"))
     rng = np.random.default_rng(1)
-    d, w = rng.normal(size=form.m + 2), rng.normal(size=3)
-    expected = [d[i : i + 3] @ w for i in range(form.m)]
+    d, w = rng.normal(size=form.edge), rng.normal(size=form.r)
+    expected = [d[i : i + form.r] @ w for i in range(form.m)]
     np.testing.assert_allclose(a.T @ ((g @ w) * (b @ d)), expected, rtol=1e-12)
 
 

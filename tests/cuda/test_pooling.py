@@ -94,9 +94,7 @@ def test_extremes(cupy, dtype):
     np.testing.assert_array_equal(y.value.get().astype("f8").ravel(), expected)
     g = cupy.asarray(np.arange(1, 6).reshape(1, 5, 1).astype(kind(dtype)))
     (dx,) = tape.gradient([y], [x], [g])
-    np.testing.assert_array_equal(
-        dx.get().astype("f8").ravel(), [1, 0, 2, 0, 0, 3, 0, 4, 0, 5]
-    )
+    np.testing.assert_array_equal(dx.get().astype("f8").ravel(), [1, 0, 2, 0, 0, 3, 0, 4, 0, 5])
 
 
 def test_other_dtypes_are_left_to_the_reference(cupy):

@@ -18,8 +18,13 @@ from gpulayers.arrays import dtypes
 from gpulayers.arrays.devices import to_numpy
 
 NOT_CALLED = {
+    "HashedCrossing": "it hashes on the host: test_hashing.py",
+    "Hashing": "it hashes on the host: test_hashing.py",
     "InputLayer": "it is where a graph begins, and takes no arrays",
+    "IntegerLookup": "it looks up on the host: test_lookup.py",
+    "StringLookup": "it looks up on the host: test_lookup.py",
     "Layer": "the base of all others",
+    "TextVectorization": "it takes text: test_text_vectorization.py",
     "Wrapper": "the base of layers around a layer",
 }
 random = np.random.default_rng(3)
@@ -40,6 +45,8 @@ def squared(x):
     return ops.tanh(x) * x
 
 
+STATE, CARRY = floats(3, 2), -floats(3, 2)
+FILMS = floats(2, 3, 4, 3, 2)
 VECTORS, SERIES, IMAGES, VOLUMES = (floats(*s) for s in [(3, 4), (2, 5, 3), (2, 4, 5, 2)]
                                     + [(1, 2, 4, 3, 2)])  # fmt: skip
 MASK = np.array([[True] * 5, [True, True, False, True, False]])
@@ -55,7 +62,7 @@ def case(name, *inputs, options=None, **how):
 def made(name, options, dtype=None):
     """A new layer; layers among its arguments are new, too."""
     options = deepcopy(options)
-    for value in options.values():
+    for value in tree.flatten(list(options.values())):
         if isinstance(value, layers.Layer):
             value.dtype_policy = dtype
     return getattr(layers, name)(**options, dtype=dtype)
@@ -63,6 +70,21 @@ def made(name, options, dtype=None):
 
 def trained(layer, *xs, **options):
     return called(layer, *xs, **{"training": True, **options})
+
+
+def separately(layer, *xs, **options):
+    """For layers whose inputs are arguments of their own."""
+    return layer(*xs, **options)
+
+
+def stepped(layer, x, *states, **options):
+    """A cell at one step."""
+    return layer(x, list(states), **options)
+
+
+def continued(layer, x, *states, **options):
+    """A recurrent layer from states that are given."""
+    return layer(x, initial_state=list(states), **options)
 
 
 CASES = [
@@ -75,7 +97,12 @@ CASES = [
     case("AdaptiveMaxPooling2D", IMAGES, options={"output_size": (2, 1)}),
     case("AdaptiveMaxPooling3D", VOLUMES, options={"output_size": 2}),
     case("Add", *PAIR),
+    case("AdditiveAttention", *PAIR, unknown=(0, 1)),
+    case("AdditiveAttention", *PAIR, options={"use_scale": False, "dropout": 0.3, "seed": 5}),
     case("AlphaDropout", SERIES, options={"rate": 0.4, "seed": 5}),
+    case("Attention", *PAIR, unknown=(0, 1)),
+    case("Attention", *PAIR, options={"use_scale": True, "score_mode": "concat", "dropout": 0.3,
+         "seed": 5}),
     case("Average", *PAIR),
     case("AveragePooling1D", SERIES, options={"pool_size": 2, "padding": "same"}, unknown=(0, 1)),
     case("AveragePooling2D", IMAGES, options={"pool_size": (2, 3), "strides": 1}, unknown=(0, 1)),
@@ -86,6 +113,9 @@ CASES = [
     case("CategoryEncoding", whole(4, 3, 5), options={"num_tokens": 4}, unknown=(0, 1)),
     case("CategoryEncoding", whole(4, 3, 1), options={"num_tokens": 4, "output_mode": "one_hot"}),
     case("CategoryEncoding", whole(4, 3, 5), options={"num_tokens": 4, "output_mode": "count"}),
+    case("Bidirectional", SERIES, options={"layer": layers.LSTM(2), "merge_mode": "ave"}),
+    case("Bidirectional", SERIES, mask=MASK, unknown=(0, 1),
+         options={"layer": layers.GRU(2, return_sequences=True, return_state=True)}),
     case("Concatenate", *PAIR, options={"axis": 1}),
     case("Conv1D", SERIES, unknown=(0, 1),
          options={"filters": 2, "kernel_size": 2, "padding": "causal", "dilation_rate": 2}),
@@ -98,6 +128,12 @@ CASES = [
          options={"filters": 3, "kernel_size": 2, "strides": (1, 2), "padding": "same"}),
     case("Conv3D", VOLUMES, options={"filters": 2, "kernel_size": (2, 2, 1), "use_bias": False}),
     case("Conv3DTranspose", VOLUMES, options={"filters": 2, "kernel_size": 2, "activation": "elu"}),
+    case("ConvLSTM1D", VOLUMES[:, :, :, 0], options={"filters": 2, "kernel_size": 2}, unknown=(1,)),
+    case("ConvLSTM2D", FILMS, unknown=(0, 1), mask=np.array([[True, False, True], [True] * 3]),
+         options={"filters": 2, "kernel_size": (2, 3), "padding": "same", "strides": (1, 2),
+                  "return_sequences": True, "return_state": True}),
+    case("ConvLSTM3D", floats(1, 2, 3, 2, 2, 2), options={"filters": 1, "kernel_size": 2,
+         "data_format": "channels_first", "padding": "same", "go_backwards": True}),
     case("Cropping1D", SERIES, options={"cropping": (1, 2)}, unknown=(0, 1)),
     case("Cropping2D", IMAGES, options={"cropping": ((1, 0), (2, 1))}, unknown=(0, 1, 2)),
     case("Cropping3D", VOLUMES, options={"cropping": (0, 1, 1)}, unknown=(0, 2)),
@@ -106,8 +142,9 @@ CASES = [
     case("DepthwiseConv1D", SERIES, options={"kernel_size": 2, "depth_multiplier": 2}),
     case("DepthwiseConv2D", IMAGES, options={"kernel_size": (2, 3), "strides": 2,
          "padding": "same", "activation": "sigmoid"}, unknown=(0, 1)),
-    case("Discretization", SERIES, options={"bin_boundaries": [-0.5, 0.0, 0.3]}, unknown=(0, 1)),
-    case("Discretization", VECTORS, options={"bin_boundaries": [0.1], "output_mode": "count"}),
+    case("Discretization", SERIES, options={"bin_boundaries": [-0.5, 0.0, 0.3]}, gradient=False),
+    case("Discretization", VECTORS, options={"bin_boundaries": [0.1], "output_mode": "count"},
+         gradient=False),
     case("Dot", *PAIR, options={"axes": 2, "normalize": True}),
     case("Dropout", SERIES, options={"rate": 0.4, "seed": 5}, unknown=(0, 1)),
     case("ELU", VECTORS, options={"alpha": 0.7}),
@@ -118,6 +155,10 @@ CASES = [
          options={"input_dim": 3, "output_dim": 2, "mask_zero": True}),
     case("Flatten", IMAGES),
     case("Flatten", VOLUMES, options={"data_format": "channels_first"}),
+    case("GRU", SERIES, options={"units": 2, "return_sequences": True}, unknown=(0, 1), mask=MASK),
+    case("GRU", SERIES, options={"units": 2, "reset_after": False, "return_state": True}),
+    case("GRUCell", VECTORS, STATE, options={"units": 2}, call=stepped),
+    case("GRUCell", VECTORS, STATE, options={"units": 2, "reset_after": False}, call=stepped),
     case("GaussianDropout", VECTORS, options={"rate": 0.4, "seed": 5}),
     case("GaussianNoise", VECTORS, options={"stddev": 0.4, "seed": 5}),
     case("GlobalAveragePooling1D", SERIES, mask=MASK),
@@ -128,7 +169,18 @@ CASES = [
     case("GlobalMaxPooling3D", VOLUMES, options={"keepdims": True}),
     case("GroupNormalization", IMAGES, options={"groups": 2}, unknown=(0, 1)),
     case("GroupNormalization", SERIES, options={"groups": -1, "axis": 1}, mask=MASK),
+    case("GroupedQueryAttention", SERIES, SERIES[:, :4], call=separately, unknown=(0, 1),
+         mask=MASK, options={"head_dim": 2, "num_query_heads": 4, "num_key_value_heads": 2,
+         "use_gate": True}),
+    case("GroupedQueryAttention", SERIES, SERIES[:, :4], call=separately,
+         options={"head_dim": 2, "num_query_heads": 2, "num_key_value_heads": 1, "dropout": 0.3,
+         "seed": 5, "sliding_window": 2, "use_bias": False}),
     case("Identity", SERIES, mask=MASK),
+    case("LSTM", SERIES, options={"units": 2, "return_sequences": True, "return_state": True},
+         unknown=(0, 1), mask=MASK),
+    case("LSTM", SERIES, STATE[:2], CARRY[:2], call=continued,
+         options={"units": 2, "activation": "softsign", "go_backwards": True}),
+    case("LSTMCell", VECTORS, STATE, CARRY, options={"units": 2}, call=stepped),
     case("Lambda", SERIES, options={"function": squared}),
     case("LayerNormalization", SERIES, unknown=(0, 1), mask=MASK),
     case("LayerNormalization", IMAGES, options={"axis": (1, -1), "center": False}),
@@ -140,6 +192,12 @@ CASES = [
          "data_format": "channels_first", "padding": "same"}),
     case("Maximum", *PAIR),
     case("Minimum", *PAIR),
+    case("MultiHeadAttention", SERIES, SERIES[:, :4], call=separately, unknown=(0, 1), mask=MASK,
+         options={"num_heads": 2, "key_dim": 3, "value_dim": 2, "output_shape": 4}),
+    case("MultiHeadAttention", IMAGES, IMAGES[:, :3], call=separately,
+         options={"num_heads": 2, "key_dim": 2, "dropout": 0.3, "seed": 5, "use_gate": True}),
+    case("MultiHeadAttention", IMAGES, IMAGES[:, :, :4], call=separately,
+         options={"num_heads": 2, "key_dim": 2, "attention_axes": 2, "sliding_window": 2}),
     case("Multiply", *PAIR, unknown=(0, 1)),
     case("Normalization", IMAGES, options={"axis": (1, -1)}, unknown=(0, 2)),
     case("Normalization", SERIES, mask=MASK, options={"mean": [0.1, 0.2, -0.3],
@@ -147,6 +205,9 @@ CASES = [
     case("PReLU", SERIES, options={"shared_axes": [1], "alpha_initializer": "glorot_normal"}),
     case("Permute", IMAGES, options={"dims": (3, 1, 2)}, unknown=(0, 1)),
     case("RMSNormalization", SERIES, options={"axis": 1}),
+    case("RNN", SERIES, options={"cell": layers.LSTMCell(2, "elu")}, mask=MASK, unknown=(0, 1)),
+    case("RNN", SERIES, options={"cell": [layers.GRUCell(2), layers.LSTMCell(3)],
+         "return_sequences": True, "return_state": True}, mask=MASK),
     case("ReLU", VECTORS, options={"max_value": 0.5, "negative_slope": 0.2, "threshold": 0.1}),
     case("RepeatVector", VECTORS, options={"n": 3}),
     case("Reshape", SERIES, options={"target_shape": (3, -1)}),
@@ -156,13 +217,18 @@ CASES = [
          options={"filters": 2, "kernel_size": 2, "depth_multiplier": 2, "activation": "relu"}),
     case("SeparableConv2D", IMAGES, unknown=(0, 1),
          options={"filters": 3, "kernel_size": 3, "padding": "same", "use_bias": False}),
+    case("SimpleRNN", SERIES, options={"units": 2, "activation": "relu"}, unknown=(0, 1)),
+    case("SimpleRNNCell", VECTORS, STATE, options={"units": 2}, call=stepped),
     case("Softmax", SERIES, options={"axis": (1, 2)}, unknown=(0, 1)),
     case("SpatialDropout1D", SERIES, options={"rate": 0.4, "seed": 5}),
     case("SpatialDropout2D", IMAGES, options={"rate": 0.4, "seed": 5}),
     case("SpatialDropout3D", VOLUMES, options={"rate": 0.4, "seed": 5}),
     case("SpectralNormalization", VECTORS,
          options={"layer": layers.Dense(3), "power_iterations": 2}),
+    case("StackedRNNCells", VECTORS, STATE, CARRY, call=stepped,
+         options={"cells": [layers.GRUCell(2), layers.SimpleRNNCell(2)]}),
     case("Subtract", *PAIR),
+    case("TimeDistributed", SERIES, options={"layer": layers.Dense(2)}, unknown=(0, 1), mask=MASK),
     case("UnitNormalization", SERIES, options={"axis": [1, 2]}, mask=MASK),
     case("UpSampling1D", SERIES, options={"size": 2}, unknown=(0, 1)),
     case("UpSampling2D", IMAGES, options={"size": (2, 3)}, unknown=(0, 1)),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from checks import check_gradient, check_primitive
 
-from gpulayers.arrays import Abstract, Tape, infer, plain
+from gpulayers.arrays import Abstract, Tape, infer, namespace, plain
 from gpulayers.ops.recurrent import gru, lstm, over_time, simple_rnn
 
 RANDOM = np.random.default_rng(0)
@@ -22,7 +22,9 @@ OPS = [
     (gru, 1, 3, {"activation": None, "recurrent_activation": "tanh"}),
 ]
 EVERY = pytest.mark.parametrize(
-    ("op", "states", "gates", "options"), OPS, ids=[f"{o[0].__name__}-{i}" for i, o in enumerate(OPS)]
+    ("op", "states", "gates", "options"),
+    OPS,
+    ids=[f"{o[0].__name__}-{i}" for i, o in enumerate(OPS)],
 )
 
 
@@ -43,8 +45,12 @@ def arrays_for(op, states, gates, options, bias=True, steps=STEPS):
 def test_every_way(op, states, gates, options, mask, xp):
     arrays = arrays_for(op, states, gates, options)
     check_primitive(op, *arrays, mask, **options)
-    given = None if mask is None else xp.asarray(mask)
-    check_gradient(lambda *a: op(*a, given, **options), *arrays, xp=xp)
+
+    def function(*xs):
+        given = None if mask is None else namespace(plain(xs[0])).asarray(mask)
+        return op(*xs, given, **options)
+
+    check_gradient(function, *arrays, xp=xp)
 
 
 @EVERY
@@ -137,7 +143,8 @@ def test_any_cell_over_time(xp):
     np.testing.assert_array_equal(xp.to_numpy(count), np.full((N, 1), STEPS))
 
     def outputs(x, *states):
-        return over_time(running, x, list(states), xp.asarray(MASK))[1]
+        mask = namespace(plain(x)).asarray(MASK)
+        return over_time(running, x, list(states), mask)[1]
 
     check_gradient(outputs, x, *states, xp=xp)
 

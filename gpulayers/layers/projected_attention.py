@@ -1,0 +1,229 @@
+"""What attention layers have in common that project queries, keys and values to several heads."""
+
+from __future__ import annotations
+
+from .. import constraints, initializers, regularizers
+from ..arrays import dtypes, get_mask, masked, namespace, set_mask
+from ..ops.attention import attention, attention_weights, seen_by, weighted_mean
+from . import arguments
+from .einsum_dense import EinsumDense
+from .layer import Layer
+from .regularization import Dropout
+from .unknown_sizes import is_guessed
+
+
+class ProjectedAttention(Layer):
+    """Attention between projections of its inputs, then a projection of what it gives.
+
+    Args:
+        dropout: the part of the weights to drop in training.
+        use_bias: whether the projections have biases.
+        sliding_window: query i sees the keys j with |i - j| below this number; all if None.
+        flash_attention: as in Keras, True refuses dropout and scores; results do not depend on it.
+        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+        activity_regularizer, kernel_constraint, bias_constraint: of each projection.
+        use_gate: whether to multiply by sigmoid(projection of the query) before the last
+            projection (Qiu et al., "Gated attention", 2025, arXiv:2505.06708).
+        seed: of the dropout.
+    """
+
+    def __init__(
+        self,
+        *,
+        dropout,
+        use_bias,
+        sliding_window,
+        flash_attention,
+        kernel_initializer,
+        bias_initializer,
+        kernel_regularizer,
+        bias_regularizer,
+        activity_regularizer,
+        kernel_constraint,
+        bias_constraint,
+        use_gate,
+        seed,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.dropout, self.seed = rate_of(type(self).__name__, dropout), seed
+        self.use_bias, self.use_gate = use_bias, use_gate
+        if sliding_window is not None:
+            arguments.whole(type(self).__name__, "sliding_window", sliding_window)
+        self.sliding_window = sliding_window
+        self._flash_attention = bool(flash_attention)
+        if self._flash_attention and dropout > 0:
+            raise ValueError(
+                f"{type(self).__name__}: flash_attention=True takes no dropout, got {dropout}."
+            )
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self._inner_activity_regularizer = regularizers.get(activity_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+
+    # Building.
+
+    def _projection(self, name, equation, output_shape, bias_axes, input_shape, activation=None):
+        """A built projection with initializers of its own."""
+        dense = EinsumDense(
+            equation,
+            output_shape=output_shape,
+            bias_axes=bias_axes if self.use_bias else None,
+            activation=activation,
+            kernel_initializer=_renewed(self.kernel_initializer),
+            bias_initializer=_renewed(self.bias_initializer),
+            kernel_regularizer=self.kernel_regularizer,
+            bias_regularizer=self.bias_regularizer,
+            activity_regularizer=self._inner_activity_regularizer,
+            kernel_constraint=self.kernel_constraint,
+            bias_constraint=self.bias_constraint,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+        dense.build(tuple(input_shape))
+        return dense
+
+    def _add_dropout(self):
+        self._dropout_layer = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
+
+    def _check_lengths(self, value_shape, key_shape):
+        """Raise ValueError unless there is a value for each key."""
+        if tuple(value_shape[1:-1]) != tuple(key_shape[1:-1]):
+            raise ValueError(
+                f"{self._who}: value and key must have the same sizes between the first and the "
+                f"last, got a value of shape {tuple(value_shape)} and a key of shape "
+                f"{tuple(key_shape)}."
+            )
+
+    @property
+    def _who(self) -> str:
+        return f"{type(self).__name__} {self.name!r}"
+
+    # Calling.
+
+    def _call(self, args, kwargs):
+        if len(args) < 2 and kwargs.get("value") is None:
+            raise TypeError(
+                f"{self._who}: expected a query and a value, got one array. In a Sequential model "
+                "a layer gets one array only: use a functional model, layer(x, x)."
+            )
+        return super()._call(args, kwargs)
+
+    def _project(self, query, key, value):
+        """The projections of these, and of the query the gate (None without)."""
+        query, key, value = map(without_mask, (query, key, value))
+        gate = self._gate_dense(query) if self.use_gate else None
+        return self._query_dense(query), self._key_dense(key), self._value_dense(value), gate
+
+    def _attend(self, query, key, value, mask, causal, with_scores, training):
+        """What heads of queries (B, T, N, H) see, and its weights, or None without `with_scores`.
+
+        As in Keras, queries that see nothing give the mean of all values, but zeros if the layer
+        has dropout, or if the weights are wanted.
+        """
+        if with_scores and self._flash_attention:
+            raise ValueError(
+                f"{self._who}: flash_attention=True gives no attention scores: make the layer "
+                "without it."
+            )
+        rules = {"causal": causal, "window": self.sliding_window, "scale": self._scale}
+        drops = training and self.dropout and not is_guessed(query)
+        if with_scores:
+            weights = attention_weights(query, key, mask, **rules)
+            kept = self._dropout_layer(weights, training=True) if drops else weights
+            outputs = weighted_mean(kept, value)
+            set_mask(weights, self._seen(query, key, mask, causal))
+            return outputs, weights
+        if self.dropout:
+            rules["unseeing"] = "zeros"
+        if drops:
+            rules |= {"rate": self.dropout, "seed": self._dropout_layer.seed_generator.next()}
+        return attention(query, key, value, None, mask, **rules), None
+
+    def _seen(self, query, key, mask, causal):
+        """The mask that weights carry: of 4 axes, None if each query sees each key."""
+        seen = seen_by(query, key, mask, causal, self.sliding_window)
+        return with_heads(seen, 4, 2)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "use_bias": self.use_bias,
+            "use_gate": self.use_gate,
+            "sliding_window": self.sliding_window,
+            "dropout": self.dropout,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": regularizers.serialize(self._inner_activity_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
+            "seed": self.seed,
+        }
+
+
+def rate_of(who, dropout):
+    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)):
+        raise TypeError(f"{who}: dropout must be a number, got {type(dropout).__name__}.")
+    if not 0 <= dropout <= 1:
+        raise ValueError(f"{who}: dropout must be between 0 and 1, got {dropout}.")
+    return dropout
+
+
+def _renewed(initializer):
+    """An equal initializer, which without a seed gives other numbers."""
+    if not hasattr(initializer, "get_config"):
+        return initializer
+    return type(initializer).from_config(initializer.get_config())
+
+
+def without_mask(x):
+    """`x`, or if it carries a mask the same values as another array without."""
+    return x if get_mask(x) is None else masked(x, None)
+
+
+def booleans(mask):
+    """A mask of any dtype as booleans; None stays."""
+    if mask is None or dtypes.is_bool(mask):
+        return mask
+    xp = namespace(mask)
+    return xp.astype(mask, xp.bool)
+
+
+def both(*masks):
+    """Where all of these masks are True; None if none is given."""
+    merged = None
+    for mask in masks:
+        if mask is not None:
+            xp = namespace(mask, merged)
+            merged = mask if merged is None else xp.logical_and(merged, mask)
+    return merged
+
+
+def pair_mask(query_mask, value_mask, key_mask, attention_mask):
+    """The masks (B, T), (B, S), (B, S) and (B, T, S) as one of pairs (B, T, S), or None."""
+    query_mask, value_mask, key_mask = map(booleans, (query_mask, value_mask, key_mask))
+    rows = None if query_mask is None else namespace(query_mask).expand_dims(query_mask, axis=-1)
+    columns = [
+        None if m is None else namespace(m).expand_dims(m, axis=-2) for m in (value_mask, key_mask)
+    ]
+    return both(rows, *columns, booleans(attention_mask))
+
+
+def with_heads(mask, rank: int, places: int):
+    """`mask` with axes of size 1 before its last `places`, so that it has `rank` axes.
+
+    Masks lack the heads' axis, which stands before those of queries and keys.
+    """
+    if mask is None or mask.ndim >= rank:
+        return mask
+    xp = namespace(mask)
+    shape = tuple(mask.shape)
+    ones = (1,) * (rank - len(shape))
+    split = len(shape) - places
+    return xp.reshape(mask, (*shape[:split], *ones, *shape[split:]))

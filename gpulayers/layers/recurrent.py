@@ -1,0 +1,443 @@
+"""Recurrent layers: RNN for any cell, SimpleRNN, LSTM and GRU."""
+
+from __future__ import annotations
+
+import inspect
+
+from .. import registry, tree
+from ..arrays import (
+    Abstract,
+    Variable,
+    as_array,
+    devices,
+    dtypes,
+    lift,
+    namespace,
+    plain,
+    stop_gradient,
+)
+from ..ops.recurrent import over_time
+from .added_losses import inferring
+from .dropout_cell import NOT_ARGUMENTS
+from .input_spec import InputSpec
+from .layer import Layer
+from .recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
+from .stacked_cells import (
+    StackedRNNCells,
+    call_cell,
+    initial_state,
+    require_cell,
+    reset_masks,
+    sequence,
+)
+
+
+class _Kept:
+    """The states of a stateful layer between calls, which are no weights of it."""
+
+    __slots__ = ("states",)
+
+    def __init__(self, states=None):
+        self.states = states
+
+
+class RNN(Layer):
+    """Any cell over the steps of sequences.
+
+    Args:
+        cell: an object with `call(inputs, states)` that gives (output, new states), and with
+            `state_size`, a whole number or a list of one for each state; further, if it likes,
+            `output_size` and `get_initial_state(batch_size)`.  A list of cells is stacked.
+        return_sequences: give the outputs of all steps, not of the last one.
+        return_state: give the last states, too.
+        go_backwards: go from the last step to the first; outputs then come in that order.
+        stateful: begin where the last batch ended, until `reset_state`.
+        unroll: without effect but for one: while masked steps come before any others, the output
+            is zeros, and not the initial state.
+        zero_output_for_mask: give zeros for masked steps, instead of the last output again.
+
+    Takes (batch, steps, ...), gives (batch, size), or (batch, steps, size) with
+    `return_sequences`; with `return_state` a tuple of that and the states. A mask (batch, steps)
+    tells at which steps a sequence keeps its states.
+    Raises ValueError for a cell without `call` or `state_size`, and when called with states that
+    do not fit, without any steps, or, if stateful, with another batch size than at first.
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        cell,
+        return_sequences=False,
+        return_state=False,
+        go_backwards=False,
+        stateful=False,
+        unroll=False,
+        zero_output_for_mask=False,
+        **kwargs,
+    ):
+        if isinstance(cell, (list, tuple)):
+            cell = StackedRNNCells(cell)
+        require_cell(type(self).__name__, cell)
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.return_sequences, self.return_state = return_sequences, return_state
+        self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
+        self.zero_output_for_mask = zero_output_for_mask
+        size = cell.state_size
+        if not isinstance(size, (int, list, tuple)):
+            raise ValueError(
+                f"{type(self).__name__}: a cell's state_size must be a whole number or a list with "
+                f"one for each state, got {size!r}."
+            )
+        self.single_state = isinstance(size, int)
+        self.state_size = [size] if self.single_state else list(size)
+        self._kept = _Kept()
+
+    def build(self, sequences_shape, initial_state_shape=None):
+        batch = sequences_shape[0]
+        if isinstance(self.cell, Layer) and not self.cell.built:
+            self.cell.build((batch, *sequences_shape[2:]))
+            self.cell.built = True
+        if self.stateful:
+            if batch is None:
+                raise ValueError(
+                    f"{self._who}: stateful=True needs a known batch size, got shape "
+                    f"{tuple(sequences_shape)}; give it by Input(batch_shape=...)."
+                )
+            self._kept = _Kept(tree.map_structure(self._variable, self.get_initial_state(batch)))
+
+    def _variable(self, value):
+        return Variable(value, trainable=False, dtype=self.variable_dtype, name="rnn_state")
+
+    @property
+    def _who(self) -> str:
+        return f"{type(self).__name__} {self.name!r}"
+
+    @property
+    def states(self):
+        """The states of a stateful layer, a list of Variables; None before it is built."""
+        return self._kept.states
+
+    def get_initial_state(self, batch_size):
+        """The states before the first step, in a list."""
+        states = initial_state(self.cell, batch_size, self.compute_dtype)
+        return list(states) if isinstance(states, (list, tuple)) else [states]
+
+    def reset_state(self):
+        """Set the states of a stateful layer to zeros."""
+        for variable in tree.flatten(self.states or []):
+            variable.assign(namespace(variable).zeros_like(plain(variable)))
+
+    reset_states = reset_state
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        if sequences.shape[1] == 0:
+            raise ValueError(f"{self._who}: sequences need a step at least, got none.")
+        if not dtypes.is_floating(sequences):
+            sequences = as_array(sequences, dtype=self.compute_dtype)
+        states = self._states_for(sequences, initial_state)
+        mask = self._checked_mask(sequences, mask)
+        try:
+            last, outputs, states = self.inner_loop(sequences, states, mask, training)
+        finally:
+            reset_masks(self.cell)
+        if self.stateful and not inferring():
+            for variable, new in zip(tree.flatten(self.states), tree.flatten(states), strict=True):
+                variable.assign(plain(stop_gradient(new)))
+        output = outputs if self.return_sequences else last
+        return (output, *states) if self.return_state else output
+
+    def _states_for(self, sequences, given):
+        """The states to begin with, of the dtype of the sequences."""
+        batch = sequences.shape[0]
+        expected = None
+        if self.stateful:
+            expected = tree.flatten(self.states)[0].shape[0]
+            if batch != expected:
+                raise ValueError(
+                    f"{self._who}: stateful=True, so that batches need {expected} sequences, as at "
+                    f"first; got {batch}."
+                )
+        if given is None:
+            given = self.states if self.stateful else self._first_states(sequences)
+        else:
+            given = list(given) if isinstance(given, (list, tuple)) else [given]
+            self._check_states(given, batch)
+        dtype = dtypes.name(sequences.dtype)
+        return tree.map_structure(lambda s: lift(as_array(s, dtype, like=sequences)), given)
+
+    def _first_states(self, sequences):
+        """The initial states, made where the sequences are."""
+        x = plain(sequences)
+        if type(x) is Abstract:
+            return self.get_initial_state(x.shape[0])
+        with devices.scope(devices.home_of(x)):
+            return self.get_initial_state(x.shape[0])
+
+    def _check_states(self, given, batch):
+        found, expected = tree.flatten(given), self._state_shapes(batch)
+        if len(found) != len(expected):
+            raise ValueError(
+                f"{self._who}: expected {len(expected)} states in initial_state, got {len(found)}."
+            )
+        for state, shape in zip(found, expected, strict=True):
+            if shape is not None and tuple(state.shape) != shape:
+                raise ValueError(
+                    f"{self._who}: expected an initial state of shape {shape}, got "
+                    f"{tuple(state.shape)}."
+                )
+
+    def _state_shapes(self, batch):
+        """The shapes of the states, one after the other."""
+        return [(batch, size) for size in tree.flatten(self.state_size)]
+
+    def _checked_mask(self, sequences, mask):
+        """The mask of the sequences as booleans.  Raises ValueError if it has another shape."""
+        mask = tree.flatten(mask)[0] if isinstance(mask, (list, tuple)) else mask
+        if mask is None:
+            return None
+        mask = as_array(mask, like=sequences)
+        if tuple(mask.shape) != tuple(sequences.shape[:2]):
+            raise ValueError(
+                f"{self._who}: expected a mask of shape {tuple(sequences.shape[:2])} (batch, "
+                f"steps), got {tuple(mask.shape)}."
+            )
+        return mask if dtypes.is_bool(mask) else mask != 0
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """The cell over all steps: (last output, all outputs, last states)."""
+        if self.go_backwards:
+            xp = namespace(sequences)
+            sequences = xp.flip(sequences, axis=1)
+            mask = None if mask is None else xp.flip(mask, axis=1)
+        if mask is None or not self.unroll:
+            found = sequence(self.cell, sequences, initial_state, mask, training)
+            if found is not None:
+                return self._of_sequence(*found, mask)
+        return self._steps(sequences, initial_state, mask, training)
+
+    def _of_sequence(self, outputs, states, mask):
+        """What `inner_loop` gives, from the outputs and the states of all steps."""
+        states = tree.map_structure(lambda s: s[:, -1, :], states)
+        if mask is not None and self.zero_output_for_mask:
+            xp = namespace(outputs)
+            outputs = xp.where(xp.expand_dims(mask, axis=-1), outputs, xp.zeros_like(outputs))
+        return outputs[:, -1, :], outputs, states
+
+    def _steps(self, sequences, states, mask, training):
+        """The same, one step after the other."""
+
+        def step(x, states):
+            return call_cell(self.cell, x, states, training)
+
+        return self._over_time(step, sequences, states, mask)
+
+    def _over_time(self, step, sequences, states, mask):
+        last = states[-1] if isinstance(states[0], (list, tuple)) else states
+        return over_time(
+            step, sequences, states, mask,
+            zero_masked=self.zero_output_for_mask,
+            last_only=not self.return_sequences,
+            first=None if self.unroll else tree.flatten(last)[0],
+        )  # fmt: skip
+
+    def compute_mask(self, inputs, mask):
+        mask = tree.flatten(mask)[0] if self.return_sequences else None
+        return [mask, *(None for _ in self.state_size)] if self.return_state else mask
+
+    def get_config(self):
+        names = "return_sequences return_state go_backwards stateful unroll zero_output_for_mask"
+        own = {name: getattr(self, name) for name in names.split()}
+        return {**super().get_config(), **own, "cell": registry.serialize(self.cell)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        cell = registry.deserialize(config["cell"], custom_objects, registry.in_safe_mode())
+        return cls(**{**config, "cell": cell})
+
+
+def _parameters(cell_class) -> list[str]:
+    names = inspect.signature(cell_class.__init__).parameters
+    return [name for name in names if name not in NOT_ARGUMENTS]
+
+
+class CellLayer(RNN):
+    """A recurrent layer that makes its cell, whose arguments are its own."""
+
+    cell_class: type
+    cell_name = ""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "cell_class" in cls.__dict__:
+            for name in set(_parameters(cls.cell_class)) - vars(cls).keys():
+                setattr(cls, name, _of_cell(name))
+
+    def __init__(self, given, **kwargs):
+        names = _parameters(self.cell_class)
+        given = {n: v for n, v in given.items() if n not in NOT_ARGUMENTS} | kwargs
+        shared = {n: given[n] for n in ("dtype", "trainable") if n in given}
+        if "implementation" in given:
+            shared["implementation"] = given.pop("implementation")
+        own = {n: given.pop(n) if n in given else getattr(self, n) for n in names}
+        use_cudnn = given.pop("use_cudnn", "auto")
+        if use_cudnn not in ("auto", True, False):
+            raise ValueError(
+                f"{type(self).__name__}: use_cudnn must be 'auto', True or False, "
+                f"got {use_cudnn!r}."
+            )
+        try:
+            cell = self.cell_class(**own, **shared, name=self.cell_name)
+        except (TypeError, ValueError) as error:
+            theirs, ours = self.cell_class.__name__, type(self).__name__
+            raise type(error)(str(error).replace(f"{theirs}:", f"{ours}:")) from None
+        super().__init__(cell, **given)
+        self.input_spec = InputSpec(ndim=self.input_rank)
+
+    input_rank = 3
+
+    def get_config(self):
+        config = super().get_config()
+        cell = config.pop("cell")["config"]
+        own = {name: cell[name] for name in self.cell._settings}
+        return {"activity_regularizer": None, **config, **own}
+
+    @classmethod
+    def from_config(cls, config):
+        return Layer.from_config.__func__(cls, config)
+
+
+def _of_cell(name):
+    return property(lambda self: getattr(self.cell, name), doc=f"`{name}` of the cell.")
+
+
+_FURTHER = """
+        activity_regularizer: a regularizer of the outputs.
+        return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: see
+            `RNN`.
+        use_cudnn: without effect; for Keras's sake.
+
+    Takes (batch, steps, inputs), gives (batch, units), or (batch, steps, units) with
+    `return_sequences`; with `return_state` a tuple of that and the states, (batch, units) each.
+    Raises TypeError or ValueError for units that are not a positive integer.
+    """
+
+
+def _doc(first, cell):
+    """The description of a layer: that of its cell, but for what goes in and comes out."""
+    return first + cell.__doc__.partition("\n")[2].partition("\n\n    Takes")[0] + _FURTHER
+
+
+class SimpleRNN(CellLayer):
+    __doc__ = _doc("A fully connected recurrent network.\n", SimpleRNNCell)
+
+    cell_class, cell_name = SimpleRNNCell, "simple_rnn_cell"
+
+    def __init__(
+        self,
+        units,
+        activation="tanh",
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        return_sequences=False,
+        return_state=False,
+        go_backwards=False,
+        stateful=False,
+        unroll=False,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(locals(), **kwargs)
+
+    def get_config(self):
+        config = super().get_config()
+        if config["seed"] is None:  # Keras writes none at all.
+            del config["seed"]
+        return config
+
+
+class LSTM(CellLayer):
+    __doc__ = _doc(
+        "A long short-term memory (Hochreiter and Schmidhuber, Neural Computation 1997).\n",
+        LSTMCell,
+    )
+
+    cell_class, cell_name = LSTMCell, "lstm_cell"
+
+    def __init__(
+        self,
+        units,
+        activation="tanh",
+        recurrent_activation="sigmoid",
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        unit_forget_bias=True,
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        seed=None,
+        return_sequences=False,
+        return_state=False,
+        go_backwards=False,
+        stateful=False,
+        unroll=False,
+        use_cudnn="auto",
+        **kwargs,
+    ):
+        super().__init__(locals(), **kwargs)
+
+
+class GRU(CellLayer):
+    __doc__ = _doc("A gated recurrent unit (Cho et al., 2014, arXiv:1406.1078).\n", GRUCell)
+
+    cell_class, cell_name = GRUCell, "gru_cell"
+
+    def __init__(
+        self,
+        units,
+        activation="tanh",
+        recurrent_activation="sigmoid",
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        seed=None,
+        return_sequences=False,
+        return_state=False,
+        go_backwards=False,
+        stateful=False,
+        unroll=False,
+        reset_after=True,
+        use_cudnn="auto",
+        **kwargs,
+    ):
+        super().__init__(locals(), **kwargs)

@@ -1,0 +1,84 @@
+"""What lookup layers know: a vocabulary, and how often tokens occur."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+
+class _Places(dict):
+    def __missing__(self, token):
+        return -1
+
+
+class Vocabulary:
+    """Different tokens in their order.
+
+    Args:
+        tokens: strings or whole numbers.
+
+    Raises ValueError if there is one twice.
+    """
+
+    def __init__(self, tokens: Sequence = ()):
+        self.tokens = list(tokens)
+        self._places = _Places(zip(self.tokens, range(len(self.tokens)), strict=True))
+        if len(self._places) < len(self.tokens):
+            repeated = [token for token, n in Counter(self.tokens).items() if n > 1]
+            raise ValueError(
+                f"the vocabulary must hold each term once, got several times: {repeated[:10]}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token) -> bool:
+        return token in self._places
+
+    def places(self, values: np.ndarray) -> np.ndarray:
+        """The place of each value, from 0 on; -1 for those that are not in it."""
+        flat = values.ravel().tolist()
+        found = np.fromiter(map(self._places.__getitem__, flat), np.int64, len(flat))
+        return found.reshape(values.shape)
+
+
+class TokenCounts:
+    """How often tokens were seen, and in how many documents."""
+
+    def __init__(self):
+        self.tokens, self.in_documents, self.documents = Counter(), Counter(), 0
+
+    def add(self, rows: Iterable[list], documents: bool) -> None:
+        """Count the tokens of documents; `documents` to count in how many each occurs, too."""
+        for row in rows:
+            self.tokens.update(row)
+            if documents:
+                self.in_documents.update(set(row))
+                self.documents += 1
+
+    def most_frequent(self, without=()) -> list:
+        """The tokens, most frequent first; of two as frequent ones, the greater."""
+        kept = [item for item in self.tokens.items() if item[0] not in without]
+        return [token for token, _ in sorted(kept, key=lambda item: item[::-1], reverse=True)]
+
+    def inverse_frequencies(self, tokens: Sequence) -> np.ndarray:
+        """log(1 + documents / (1 + documents with the token)) of each token."""
+        found = np.array([self.in_documents[token] for token in tokens], np.float64)
+        return np.log(1 + self.documents / (1 + found))
+
+
+def read_vocabulary(path: str) -> list[str]:
+    """The lines of a text file; empty ones at its end are left out."""
+    with open(path, encoding="utf-8", newline="\n") as file:
+        lines = [line.rstrip("\r") for line in file.read().split("\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def write_vocabulary(path: str, terms: Iterable) -> None:
+    """Write a text file with a term in each line."""
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.write("\n".join(map(str, terms)))
