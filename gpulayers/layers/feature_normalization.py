@@ -119,7 +119,7 @@ class Normalization(Layer):
         Batches are put together by the parallel formula of Chan, Golub and LeVeque (1979), in
         float64. Raises ValueError for no data, and for sizes that do not fit.
         """
-        if self.input_mean is not None and self.built:
+        if self.input_mean is not None:
             raise ValueError(
                 f"Normalization {self.name!r}: adapt() has nothing to learn, because mean and "
                 "variance were given."
@@ -138,9 +138,8 @@ class Normalization(Layer):
             mean = mean + part * step
         if not count:
             raise ValueError("Normalization: adapt() was given no data.")
-        if self.input_mean is None:
-            self.adapt_mean.assign(mean)
-            self.adapt_variance.assign(variance)
+        self.adapt_mean.assign(mean)
+        self.adapt_variance.assign(variance)
 
     def _moments_of(self, batch):
         """How many numbers each mean is of, the means and variances, as NumPy arrays."""
@@ -175,10 +174,10 @@ class Normalization(Layer):
     def call(self, inputs):
         dtype = self._working_dtype([inputs]) or self.compute_dtype
         x = as_array(inputs, dtype=dtype)
-        mean, variance = (as_array(m, dtype=dtype) for m in (self.mean, self.variance))
-        if self.input_mean is not None:
-            xp = namespace(x)
-            mean, variance = (as_array(m.tolist(), dtype, like=x) for m in (mean, variance))
+        moments = (self.mean, self.variance)
+        if self.input_mean is not None:  # They lie on the host.
+            moments = (as_array(m.tolist(), like=x) for m in moments)
+        mean, variance = (as_array(m, dtype=dtype) for m in moments)
         xp = namespace(x, mean)
         deviation = xp.clip(xp.sqrt(variance), config.epsilon(), None)
         return x * deviation + mean if self.invert else (x - mean) / deviation

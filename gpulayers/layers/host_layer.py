@@ -97,19 +97,19 @@ class HostLayer(Layer):
         return None
 
 
+def _first(inputs):
+    while isinstance(inputs, (list, tuple)) and inputs:
+        inputs = inputs[0]
+    return inputs.value if type(inputs) is Variable else inputs
+
+
 def _is_symbolic(inputs) -> bool:
-    first = inputs
-    while isinstance(first, (list, tuple)) and first:
-        first = first[0]
-    return isinstance(first, (KerasTensor, Abstract))
+    return isinstance(_first(inputs), (KerasTensor, Abstract))
 
 
 def _home_of(inputs):
     """Where the outputs go: beside arrays of numbers."""
-    first = inputs
-    while isinstance(first, (list, tuple)) and first:
-        first = first[0]
-    first = plain(first.value if type(first) is Variable else first)
+    first = plain(_first(inputs))
     if is_array(first) and not dtypes.other_than_numbers(first.dtype):
         return devices.home_of(first)
     return devices.current()

@@ -66,6 +66,15 @@ def test_integer_lookup():
     assert salted([7])[0] == layers.Hashing(100, salt=5)(["7"])[0]
 
 
+def test_numbers_stay_beside_the_inputs():
+    import array_api_strict
+
+    x = array_api_strict.asarray([12, 7], device=array_api_strict.Device("device1"))
+    y = layers.IntegerLookup(vocabulary=[7, 12])(x)
+    assert y.device == x.device
+    assert np.asarray(y._array).tolist() == [2, 1]
+
+
 def test_adapt_sorts_by_frequency_and_then_backwards():
     data = ["c", "a", "b", "b", "c", "d"]
     pandas = pytest.importorskip("pandas")

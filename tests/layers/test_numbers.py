@@ -122,6 +122,8 @@ def test_normalization_refuses_what_does_not_fit():
         layers.Normalization().adapt(iter([]))
     with pytest.raises(TypeError, match="a batch of type list"):
         layers.Normalization().adapt([["a"]])
+    with pytest.raises(ValueError, match="nothing to learn"):
+        layers.Normalization(mean=1.0, variance=2.0).adapt(np.ones((2, 2)))
     layer = layers.Normalization()
     layer.build((None, 3))
     with pytest.raises(ValueError, match="that fit the shape"):
