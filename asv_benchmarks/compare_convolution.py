@@ -6,8 +6,10 @@ results are compared first.  Printed are medians of the blocks' medians, and the
 of how many times as fast gpulayers is.
 
 Two cores of a Xeon of the Sapphire Rapids kind (AVX-512), OpenBLAS 0.3.31, PyTorch 2.13 with oneDNN
-3.12, float32, both with 2 threads; others were working on the machine, so that a fifth more or less
-says nothing:
+3.12, float32, both with 2 threads.  Others were working on the machine: blocks in which a thread
+waited for a core for more than a tenth of the time were measured anew, which is not in this script,
+and rows come from three runs.  Training steps of 3x3 varied most: 0.91 to 1.02, 1.03 to 1.16, and
+0.50 to 0.85 for the three.
 
 | | PyTorch, ms | gpulayers, ms | times as fast |
 | --- | ---: | ---: | ---: |
@@ -23,7 +25,7 @@ says nothing:
 | 5x5: (8, 28, 28, 64) to 64 | 3.69 | 4.83 | 0.76 |
 | 1x1: (8, 56, 56, 256) to 64 | 2.70 | 5.52 | 0.52 |
 | 1x1: (8, 14, 14, 256) to 1024 | 2.89 | 3.52 | 0.82 |
-| 1x1, training step: (8, 56, 56, 256) to 64 | 12.40 | 16.61 | 0.75 |
+| 1x1, training step: (8, 56, 56, 256) to 64 | 11.77 | 17.29 | 0.68 |
 | stem 7x7, strides 2: (1, 224, 224, 3) to 64 | 0.80 | 1.35 | 0.59 |
 | stem 7x7, strides 2: (8, 224, 224, 3) to 64 | 7.09 | 10.29 | 0.69 |
 | few channels: (8, 56, 56, 32) to 32 | 1.51 | 2.59 | 0.59 |
@@ -33,12 +35,12 @@ says nothing:
 | depthwise: (8, 112, 112, 32) to 32 | 0.58 | 4.21 | 0.14 |
 | depthwise: (1, 112, 112, 32) to 32 | 0.11 | 0.87 | 0.12 |
 | depthwise, training step: (8, 112, 112, 32) to 32 | 2.84 | 15.34 | 0.18 |
-| max pooling 2x2, strides 2: (8, 112, 112, 64) | 1.32 | 1.67 | 0.82 |
-| max pooling 3x3, strides 2: (8, 112, 112, 64) | 2.48 | 2.81 | 0.89 |
-| average pooling 2x2, strides 2: (8, 112, 112, 64) | 0.60 | 2.75 | 0.25 |
-| max pooling 2x2, strides 2, training step: (8, 112, 112, 64) | 6.89 | 14.27 | 0.49 |
-| max pooling 3x3, strides 2, training step: (8, 112, 112, 64) | 7.57 | 24.17 | 0.31 |
-| average pooling 2x2, strides 2, training step: (8, 112, 112, 64) | 4.38 | 9.44 | 0.47 |
+| max pooling 2x2, strides 2: (8, 112, 112, 64) | 1.14 | 1.69 | 0.72 |
+| max pooling 3x3, strides 2: (8, 112, 112, 64) | 2.01 | 2.72 | 0.73 |
+| average pooling 2x2, strides 2: (8, 112, 112, 64) | 0.62 | 2.14 | 0.29 |
+| max pooling 2x2, strides 2, training step: (8, 112, 112, 64) | 4.56 | 13.38 | 0.35 |
+| max pooling 3x3, strides 2, training step: (8, 112, 112, 64) | 6.99 | 24.40 | 0.29 |
+| average pooling 2x2, strides 2, training step: (8, 112, 112, 64) | 4.26 | 8.56 | 0.49 |
 """
 
 from __future__ import annotations
