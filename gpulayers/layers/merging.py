@@ -29,6 +29,8 @@ class Merge(TakesUnknownSizes):
 
     Inputs of lower rank get axes of size 1 after the batch axis; then shapes broadcast. The output
     is masked where every input is; if one input has no mask, the output has none.
+
+    A subclass defines `_merge(xp, inputs)`, for inputs of equal rank and dtype.
     """
 
     def __init__(self, **kwargs):
@@ -44,10 +46,6 @@ class Merge(TakesUnknownSizes):
         if any(map(is_guessed, inputs)):
             inputs = of_equal_sizes(inputs)
         return self._merge(namespace(*inputs), inputs)
-
-    def _merge(self, xp, inputs):
-        """The result for `inputs` of equal rank and dtype."""
-        raise NotImplementedError
 
     @property
     def _who(self):

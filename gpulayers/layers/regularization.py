@@ -30,7 +30,10 @@ __all__ = [
 
 
 class _Noise(Layer):
-    """A layer that changes its inputs at random in training, by an amount between 0 and 1."""
+    """A layer that changes its inputs at random in training, by an amount between 0 and 1.
+
+    A subclass defines `_disturb(inputs)`: floating inputs with noise.
+    """
 
     amount = "rate"  # The argument that says how much.
 
@@ -54,10 +57,6 @@ class _Noise(Layer):
             xp = namespace(inputs)
             inputs = xp.astype(inputs, dtypes.of(xp, self.compute_dtype))
         return inputs if is_guessed(inputs) else self._disturb(inputs)
-
-    def _disturb(self, inputs):
-        """The floating `inputs` with noise."""
-        raise NotImplementedError
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -174,8 +174,8 @@ def _(xp, out, x, *, rcond):
 def qr(x, mode: str = "reduced"):
     """x = Q R with orthonormal columns of Q and an upper triangle R, as the pair (Q, R).
 
-    mode: "reduced", or "complete" for a square Q. There is a gradient for "reduced", of matrices
-        with at least as many rows as columns. Raises ValueError for another mode.
+    mode: "reduced", or "complete" for a square Q, which has no gradient where there are more rows
+        than columns, as it is not unique there. Raises ValueError for another mode.
     """
     if mode not in ("reduced", "complete"):
         raise ValueError(f"qr: mode must be 'reduced' or 'complete', got {mode!r}.")
@@ -190,20 +190,31 @@ def triangular(x, *, mode):
 
 @triangular.vjp
 def _(xp, outs, x, *, mode):
-    if mode != "reduced" or x.shape[-2] < x.shape[-1]:
+    rows, columns = x.shape[-2:]
+    if mode == "complete" and rows > columns:  # Its further columns are any basis of the rest.
         raise NotImplementedError(
-            "qr: only mode='reduced' of matrices with at least as many rows as columns has a "
-            f"gradient, got mode={mode!r} and the shape {tuple(x.shape)}."
+            "qr: the result of mode='complete' is not unique for matrices with more rows than "
+            f"columns, so it has no gradient; use mode='reduced'. Got the shape {tuple(x.shape)}."
         )
     q, r = outs
 
     def pullback(gs):
         dq, dr = gs
+        if rows >= columns:
+            return (of_columns(dq, dr, r),)
+        # x = [a | b], r = [u | v]: a = q u as above, and v = transposed(q) b.
+        dv, b = dr[..., rows:], x[..., rows:]
+        dq = dq + xp.matmul(b, _transposed(dv))
+        parts = [of_columns(dq, dr[..., :rows], r[..., :rows]), xp.matmul(q, dv)]
+        return (xp.concat(parts, axis=-1),)
+
+    def of_columns(dq, dr, r):
+        """The gradient of matrices with no more columns than rows."""
         m = xp.matmul(r, _transposed(dr)) - xp.matmul(_transposed(dq), q)
         below = xp.tril(m, k=-1)
         m = xp.tril(m) + _transposed(below)
         right = dq + xp.matmul(q, m)
-        return (_transposed(xp.linalg.solve(r, _transposed(right))),)
+        return _transposed(xp.linalg.solve(r, _transposed(right)))
 
     return pullback
 
