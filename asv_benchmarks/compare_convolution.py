@@ -45,14 +45,9 @@ and rows come from three runs.  Training steps of 3x3 varied most: 0.91 to 1.02,
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
-import time
-from pathlib import Path
-from statistics import median
+from functools import partial
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+from beside_torch import table
 
 # (name, batch, size, channels, filters, window, stride, groups, both directions)
 CONVOLUTIONS = (
@@ -169,59 +164,18 @@ def pooling(kind, batch, size, channels, window, stride, training):
     return both_theirs, lambda: ours(x, needs=(True,), **options)[1](g)
 
 
-def block(function, seconds: float) -> float:
-    """The median time of a function, called for so long."""
-    time.sleep(0.02)  # Threads that wait for work in a loop go to sleep.
-    function()
-    found, end = [], time.perf_counter() + seconds
-    while len(found) < 3 or time.perf_counter() < end:
-        start = time.perf_counter()
-        function()
-        found.append(time.perf_counter() - start)
-    return median(found)
-
-
-def compared(theirs, ours, rounds: int, seconds: float):
-    """Median times and the ratio.  Raises AssertionError if results differ beyond rounding."""
-    import numpy as np
-
-    for a, b in zip(theirs(), ours(), strict=True):
-        assert np.abs(a - b).max() <= 1e-4 * np.abs(a).max()
-    turns = [(block(theirs, seconds), block(ours, seconds)) for _ in range(rounds)]
-    return *map(median, zip(*turns, strict=True)), median(a / b for a, b in turns)
-
-
 def cases():
-    """What is compared: a name, and both functions."""
+    """What is compared: a name, and what makes both functions."""
     for name, batch, size, channels, filters, window, stride, groups, training in CONVOLUTIONS:
         shape = f"({batch}, {size}, {size}, {channels}) to {filters}"
         name = f"{name}{', training step' if training else ''}: {shape}"
-        yield name, convolution(size, batch, channels, filters, window, stride, groups, training)
+        sizes = size, batch, channels, filters, window, stride, groups, training
+        yield name, partial(convolution, *sizes)
     for kind, batch, size, channels, window, stride, training in POOLINGS:
         name = f"{kind} pooling {window}x{window}, strides {stride}"
         name += f"{', training step' if training else ''}: ({batch}, {size}, {size}, {channels})"
-        yield name, pooling(kind, batch, size, channels, window, stride, training)
-
-
-def main() -> None:
-    """Measure, and print a table in Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.1)
-    parser.add_argument("--only", default="", help="only names with this in them")
-    options = parser.parse_args()
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # Before NumPy is imported.
-        os.environ[name] = str(options.threads)
-    import torch
-
-    torch.set_num_threads(options.threads)
-    print("| | PyTorch, ms | gpulayers, ms | times as fast |\n| --- | ---: | ---: | ---: |")
-    for name, functions in cases():
-        if options.only in name:
-            theirs, ours, ratio = compared(*functions, options.rounds, options.seconds)
-            print(f"| {name} | {theirs * 1e3:.2f} | {ours * 1e3:.2f} | {ratio:.2f} |", flush=True)
+        yield name, partial(pooling, kind, batch, size, channels, window, stride, training)
 
 
 if __name__ == "__main__":
-    main()
+    table(__doc__, cases)
