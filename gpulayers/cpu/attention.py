@@ -28,6 +28,8 @@ def _(
     value,
     bias=None,
     mask=None,
+    lengths=None,
+    starts=None,
     *,
     causal=False,
     window=None,
@@ -38,11 +40,13 @@ def _(
     needs=None,
 ):
     arrays = (query, key, value)
-    if bias is not None or rate or not all(type(x) is np.ndarray for x in arrays):
+    if bias is not None or lengths is not None or starts is not None or rate:
+        return NotImplemented
+    if not all(type(x) is np.ndarray for x in arrays):
         return NotImplemented
     if query.dtype.char not in "fd" or any(x.dtype != query.dtype for x in arrays):
         return NotImplemented
-    check_shapes(query, key, value, bias, mask)
+    check_shapes(query, key, value, bias, mask, lengths, starts)
     if query.shape[1] * key.shape[1] < max(LEAST, 1):
         return NotImplemented
     if mask is not None:
@@ -152,7 +156,7 @@ class Blocks(NamedTuple):
                         )
 
         share(work, self._heads(), 2.5 * self._operations())
-        return dquery, dkey, dvalue, None, None
+        return dquery, dkey, dvalue, None, None, None, None
 
     def _rows_backward(self, b, n, head, rows, g, out, sums, dkey, dvalue):
         """The gradient of these queries; adds their part to those of keys and values."""

@@ -10,9 +10,12 @@ values (K divides N), H sizes of queries and keys, V of values.
 
 from __future__ import annotations
 
+import functools
 import math
 
-from ..arrays import Abstract, devices, dtypes, namespace, primitive
+import numpy as np
+
+from ..arrays import Abstract, devices, dtypes, namespace, primitive, random
 from ..arrays.short_floats import cast
 from .batch_normalization import wide
 from .calling import array_function
@@ -25,7 +28,7 @@ __all__ = ["dot_product_attention"]
 LOWEST = -1e30  # What stands for a score that does not count: its exponential is 0.
 
 
-@array_function("query", "key", "value", "bias", "mask")
+@array_function("query", "key", "value", "bias", "mask", "lengths", "starts")
 def dot_product_attention(
     query,
     key,
@@ -36,6 +39,12 @@ def dot_product_attention(
     is_causal: bool = False,
     flash_attention: bool | None = None,
     attn_logits_soft_cap: float | None = None,
+    *,
+    window: int | None = None,
+    dropout: float = 0.0,
+    seed=None,
+    lengths=None,
+    starts=None,
 ):
     """softmax(scale query keys^T + bias) values, for each sample and head.
 
@@ -49,21 +58,33 @@ def dot_product_attention(
         is_causal: whether query i sees the keys 0 ... i only.
         flash_attention: accepted as in Keras; results do not depend on it.
         attn_logits_soft_cap: must be None.
+        window: query i sees the keys j with |i - j| < window only; all of them if None.
+        dropout: the part of the weights to drop, 0 to 1.
+        seed: of the dropout: None, a number, a SeedGenerator, or a pair (seed, counter).
+        lengths: integers (B,), how many keys of each sample there are: what lies behind them
+            (padding, the free end of a cache) is not seen.
+        starts: integers (B,), where the first query of each sample stands among the keys, for
+            `is_causal` and `window`: query i stands at starts + i. 0 by default.
 
     Gives (B, T, N, V). A query that sees no key gives the mean of all values, as in Keras, and
-    zeros if there are no keys at all.
+    zeros if there are no keys at all. The arguments from `window` on are not Keras's.
 
-    Raises ValueError for shapes that do not fit each other, and for a soft cap.
+    Raises ValueError for shapes that do not fit each other, other numbers, and for a soft cap.
     """
     if attn_logits_soft_cap is not None:
         raise ValueError(
             "dot_product_attention: attn_logits_soft_cap must be None, got "
             f"{attn_logits_soft_cap}: Keras has it on TPUs only."
         )
+    if not 0 <= dropout <= 1:
+        raise ValueError(f"dot_product_attention: dropout must be from 0 to 1, got {dropout}.")
     query, key, value = (floating(x)[1] for x in (query, key, value))
     dtype = dtypes.promote(query, key, value)
     query, key, value = (cast(x, dtype) for x in (query, key, value))
-    return attention(query, key, value, bias, mask, causal=bool(is_causal), scale=scale)
+    rules = {"causal": bool(is_causal), "window": window, "scale": scale}
+    if dropout:
+        rules |= {"rate": dropout, "seed": random.draw_seed(seed)}
+    return attention(query, key, value, bias, mask, lengths, starts, **rules)
 
 
 @primitive
@@ -73,6 +94,8 @@ def attention(
     value,
     bias=None,
     mask=None,
+    lengths=None,
+    starts=None,
     *,
     causal: bool = False,
     window: int | None = None,
@@ -84,33 +107,38 @@ def attention(
     """`dot_product_attention` of floats of one dtype, with what layers need beside it.
 
     Args:
-        query, key, value, bias, mask, scale: as there.
-        causal: whether query i sees the keys 0 ... i only.
-        window: query i sees the keys j with |i - j| < window only; all of them if None.
+        query, key, value, bias, mask, lengths, starts, scale, window: as there.
+        causal: whether query i sees the keys 0 ... starts + i only.
         rate, seed: dropout of the weights, as `dropout` has it for an array (B, N, T, S).
-        unseeing: what a query gives that sees no key: the "mean" of all values, or "zeros".
+        unseeing: what a query gives that sees no key: the "mean" of all S values, or "zeros".
 
     All restrictions hold together. 16-bit floats are computed in float32. Where a query sees no
-    key, only the values get a gradient, as Keras has it on JAX.
+    key, only the values get a gradient: the result depends on nothing else. So Keras has it on
+    JAX; on PyTorch's CPU, gradients there are S times those of a softmax of scores that were not
+    masked, because the logarithm of S is lost beside masked scores of -1e38.
 
     Raises ValueError for shapes that do not fit each other.
     """
-    check_shapes(query, key, value, bias, mask)
+    check_shapes(query, key, value, bias, mask, lengths, starts)
     rules = {"causal": causal, "window": window, "scale": scale, "unseeing": unseeing}
-    weights = _weights(query, key, bias, mask, **rules)
+    weights = _weights(query, key, bias, mask, lengths, starts, **rules)
     return cast(_mean(_dropped(weights, rate, seed), wide(value)), dtypes.name(query.dtype))
 
 
 @attention.shape
-def _(query, key, value, bias=None, mask=None, **options):
+def _(query, key, value, *others, **options):
     return Abstract((*query.shape[:3], value.shape[3]), query.dtype)
 
 
 @attention.vjp
-def _(xp, out, query, key, value, bias=None, mask=None, *, rate=0.0, seed=None, **rules):
+def _(
+    xp, out, query, key, value, bias=None, mask=None, lengths=None, starts=None,
+    *, rate=0.0, seed=None, **rules,
+):  # fmt: skip
     def pullback(g):
-        weights = _weights(query, key, bias, mask, **rules)
-        seen = seen_by(query, key, mask, rules.get("causal"), rules.get("window"))
+        weights = _weights(query, key, bias, mask, lengths, starts, **rules)
+        limits = (rules.get("causal"), rules.get("window"))
+        seen = seen_by(query, key, mask, *limits, lengths, starts)
         wide_g, heads = _heads(wide(g)), key.shape[2]
         dvalue = _summed(_dropped(weights, rate, seed), wide_g, heads)
         dweights = _dropped(_by_group(wide_g, _columns(value)), rate, seed)
@@ -121,21 +149,24 @@ def _(xp, out, query, key, value, bias=None, mask=None, *, rate=0.0, seed=None, 
         dquery = _by_group(dscores, _heads(wide(key))) * scale
         dkey = _summed(dscores, _heads(wide(query)), heads) * scale
         dbias = None if bias is None else dscores
-        return _heads(dquery), _heads(dkey), _heads(dvalue), dbias, None
+        return _heads(dquery), _heads(dkey), _heads(dvalue), dbias, None, None, None
 
     return pullback
 
 
 @primitive
-def attention_weights(query, key, mask=None, *, causal=False, window=None, scale=None):
+def attention_weights(
+    query, key, mask=None, lengths=None, starts=None, *, causal=False, window=None, scale=None
+):
     """The weights (B, N, T, S) that `attention` gives values: 0 for what a query does not see."""
-    check_shapes(query, key, key, None, mask)
+    check_shapes(query, key, key, None, mask, lengths, starts)
     rules = {"causal": causal, "window": window, "scale": scale, "unseeing": "zeros"}
-    return cast(_weights(query, key, None, mask, **rules), dtypes.name(query.dtype))
+    weights = _weights(query, key, None, mask, lengths, starts, **rules)
+    return cast(weights, dtypes.name(query.dtype))
 
 
 @attention_weights.shape
-def _(query, key, mask=None, **options):
+def _(query, key, *others, **options):
     batch, length, heads, _ = query.shape
     return Abstract((batch, heads, length, key.shape[1]), query.dtype)
 
@@ -152,7 +183,7 @@ def _(weights, value):
     return Abstract((batch, length, heads, value.shape[3]), value.dtype)
 
 
-def check_shapes(query, key, value, bias=None, mask=None) -> None:
+def check_shapes(query, key, value, bias=None, mask=None, lengths=None, starts=None) -> None:
     """Raise ValueError, naming the shapes, unless these arguments of `attention` fit."""
     q, k, v = shapes = [tuple(x.shape) for x in (query, key, value)]
     who = "dot_product_attention"
@@ -177,39 +208,64 @@ def check_shapes(query, key, value, bias=None, mask=None) -> None:
                 f"{who}: the {name} must be broadcastable to the scores' shape {full} (samples, "
                 f"heads, queries, keys), got a {name} of shape {tuple(x.shape)}."
             )
+    for name, x in (("lengths", lengths), ("starts", starts)):
+        if x is not None:
+            _check_integers(f"{who}: {name}", x, q[0])
+    if type(lengths) is np.ndarray and ((lengths < 0) | (lengths > k[1])).any():
+        raise ValueError(
+            f"{who}: lengths must be from 0 to the number of keys, {k[1]}, got {lengths.tolist()}."
+        )
 
 
-def seen_by(query, key, mask, causal: bool, window: int | None):
+def _check_integers(what, x, samples):
+    """Raise ValueError unless `x` holds an integer for each sample."""
+    if tuple(x.shape) != (samples,) or not dtypes.is_integer(x):
+        raise ValueError(
+            f"{what} must be an integer for each of {samples} samples, got shape "
+            f"{tuple(x.shape)} of {dtypes.name(x.dtype)}."
+        )
+
+
+def seen_by(query, key, mask, causal: bool, window: int | None, lengths=None, starts=None):
     """Where scores count, broadcastable to (B, N, T, S); None if all do."""
     xp = namespace(query, key, mask)
-    seen = None
+    rules = []
     if mask is not None:
-        seen = mask if dtypes.is_bool(mask) else xp.astype(mask, xp.bool)
-    if not causal and window is None:
-        return seen
+        rules.append(mask if dtypes.is_bool(mask) else xp.astype(mask, xp.bool))
     device = devices.device_of(query)
-    row = xp.reshape(xp.arange(query.shape[1], device=device), (-1, 1))
     column = xp.reshape(xp.arange(key.shape[1], device=device), (1, -1))
-    for rule in (
-        row >= column if causal else None,
-        xp.abs(row - column) < window if window is not None else None,
-    ):
-        if rule is not None:
-            seen = rule if seen is None else xp.logical_and(seen, rule)
-    return seen
+    if causal or window is not None:
+        row = xp.reshape(xp.arange(query.shape[1], device=device), (-1, 1))
+        if starts is not None:
+            row = row + _by_sample(starts)
+        if causal:
+            rules.append(row >= column)
+        if window is not None:
+            rules.append(xp.abs(row - column) < window)
+    if lengths is not None:
+        rules.append(column < _by_sample(lengths))
+    return functools.reduce(xp.logical_and, rules) if rules else None
+
+
+def _by_sample(x):
+    """(B,) as (B, 1, 1, 1)."""
+    return namespace(x).reshape(x, (-1, 1, 1, 1))
 
 
 def _scale(query, scale):
     return 1.0 / math.sqrt(max(query.shape[3], 1)) if scale is None else scale
 
 
-def _weights(query, key, bias, mask, *, causal=False, window=None, scale=None, unseeing="mean"):
+def _weights(
+    query, key, bias, mask, lengths, starts,
+    *, causal=False, window=None, scale=None, unseeing="mean",
+):  # fmt: skip
     """The weights (B, N, T, S)."""
     xp = namespace(query, key, bias, mask)
     scores = _by_group(_heads(wide(query)) * _scale(query, scale), _columns(key))
     if bias is not None:
         scores = scores + cast(bias, dtypes.name(scores.dtype))
-    seen = seen_by(query, key, mask, causal, window)
+    seen = seen_by(query, key, mask, causal, window, lengths, starts)
     if not key.shape[1]:
         return scores
     if seen is None:

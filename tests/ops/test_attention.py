@@ -80,6 +80,32 @@ def test_causal_and_windows(causal, window, xp):
     np.testing.assert_allclose(xp.to_numpy(out), expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("window", [None, 2])
+@pytest.mark.parametrize("causal", [False, True])
+def test_lengths_and_starts(causal, window, xp):
+    """Queries stand anywhere among the keys; what lies behind a sample's length is not seen."""
+    arrays, lengths, starts = example(length=3, keys=7), np.array([7, 5]), np.array([4, 2])
+    i, j = starts[:, None, None, None] + np.arange(3)[:, None], np.arange(7)
+    seen = np.broadcast_to(j < lengths[:, None, None, None], (2, 1, 3, 7)).copy()
+    if causal:
+        seen &= i >= j
+    if window is not None:
+        seen &= abs(i - j) < window
+    given = {"is_causal": causal, "window": window}
+    given |= {"lengths": xp.asarray(lengths), "starts": xp.asarray(starts)}
+    out = ops.dot_product_attention(*map(xp.asarray, arrays), **given)
+    expected = by_hand(*arrays, mask=seen)
+    np.testing.assert_allclose(xp.to_numpy(out), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_gradients_with_lengths_and_starts(causal):
+    """The second sample has no keys: its queries see nothing."""
+    options, lengths = {"causal": causal, "window": 3}, np.array([3, 0])
+    arrays = (*example(), None, None, lengths, np.array([1, 0]))
+    check_primitive(attention, *arrays, differentiable=[0, 1, 2], **options)
+
+
 @pytest.mark.parametrize(
     ("options", "bias", "mask"),
     [
@@ -112,6 +138,19 @@ def test_dropout_is_that_of_the_weights():
     weights = np.where(kept, attention_weights(query, key, causal=True) / 0.6, 0.0)
     out = attention(query, key, value, causal=True, rate=0.4, seed=(7, 2))
     np.testing.assert_allclose(out, weighted_mean(weights, value), rtol=1e-12)
+
+
+def test_dropout_has_a_seed(xp):
+    query, key, value = map(xp.asarray, example())
+    out = ops.dot_product_attention(query, key, value, dropout=0.4, seed=(7, 2))
+    expected = attention(query, key, value, rate=0.4, seed=(7, 2))
+    np.testing.assert_array_equal(xp.to_numpy(out), xp.to_numpy(expected))
+    seeds = random.SeedGenerator(3)
+    one, two = (
+        xp.to_numpy(ops.dot_product_attention(query, key, value, dropout=0.4, seed=seeds))
+        for _ in range(2)
+    )
+    assert np.abs(one - two).max() > 1e-3
 
 
 def test_weights_and_their_mean(xp):
@@ -189,6 +228,11 @@ def test_symbolic():
         ({"heads": 3}, r"heads of the key must divide .*\(2, 3, 3, 3\), key \(2, 4, 2, 3\)"),
         ({"mask": np.ones((3, 5), bool)}, r"scores' shape \(2, 4, 3, 4\).*mask of shape \(3, 5\)"),
         ({"bias": np.ones((1, 1, 1, 3, 4))}, r"a bias of shape \(1, 1, 1, 3, 4\)"),
+        ({"lengths": np.array([1, 5])}, r"lengths must be from 0 to .* keys, 4, got \[1, 5\]"),
+        ({"lengths": np.array([-1, 3])}, r"lengths must be from 0 .*got \[-1, 3\]"),
+        ({"lengths": np.array([3])}, r"lengths must be an integer for each of 2 .*shape \(1,\)"),
+        ({"starts": np.ones(2)}, r"starts must be an integer .*of float64"),
+        ({"dropout": 1.5}, r"dropout must be from 0 to 1, got 1.5"),
         ({"attn_logits_soft_cap": 2.0}, r"soft_cap must be None, got 2.0"),
     ],
 )
