@@ -34,6 +34,7 @@ from .discretization import Discretization
 from .einsum_dense import EinsumDense
 from .embedding import Embedding, ReversibleEmbedding
 from .feature_normalization import Normalization
+from .flipping import RandomFlip
 from .global_pooling import (
     GlobalAveragePooling1D,
     GlobalAveragePooling2D,
@@ -225,6 +226,7 @@ __all__ = [
     "PReLU",
     "Permute",
     "RMSNormalization",
+    "RandomFlip",
     "ReLU",
     "RepeatVector",
     "Rescaling",

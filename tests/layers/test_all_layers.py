@@ -72,6 +72,11 @@ def trained(layer, *xs, **options):
     return called(layer, *xs, **{"training": True, **options})
 
 
+def idle(layer, *xs, **options):
+    """For layers that change images at random unless told otherwise."""
+    return called(layer, *xs, **{"training": False, **options})
+
+
 def separately(layer, *xs, **options):
     """For layers whose inputs are arguments of their own."""
     return layer(*xs, **options)
@@ -208,6 +213,7 @@ CASES = [
     case("RNN", SERIES, options={"cell": layers.LSTMCell(2, "elu")}, mask=MASK, unknown=(0, 1)),
     case("RNN", SERIES, options={"cell": [layers.GRUCell(2), layers.LSTMCell(3)],
          "return_sequences": True, "return_state": True}, mask=MASK),
+    case("RandomFlip", IMAGES, options={"seed": 5}, call=idle),
     case("ReLU", VECTORS, options={"max_value": 0.5, "negative_slope": 0.2, "threshold": 0.1}),
     case("RepeatVector", VECTORS, options={"n": 3}),
     case("Reshape", SERIES, options={"target_shape": (3, -1)}),
