@@ -54,6 +54,7 @@ from .hashing import HashedCrossing, Hashing
 from .input_layer import Input, InputLayer
 from .input_spec import InputSpec
 from .joining import Concatenate, Dot, concatenate, dot
+from .key_value_cache import KeyValueCache
 from .layer import Layer
 from .lookup import IntegerLookup, StringLookup
 from .merging import (
@@ -92,6 +93,7 @@ from .pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from .positions import PositionEmbedding
 from .recurrent import GRU, LSTM, RNN, SimpleRNN
 from .recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
 from .regularization import (
@@ -206,6 +208,7 @@ __all__ = [
     "InputLayer",
     "InputSpec",
     "IntegerLookup",
+    "KeyValueCache",
     "LSTMCell",
     "Lambda",
     "Layer",
@@ -225,6 +228,7 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "PositionEmbedding",
     "RMSNormalization",
     "RandomFlip",
     "ReLU",

@@ -6,7 +6,7 @@ import math
 
 from .. import regularizers
 from . import arguments
-from .projected_attention import ProjectedAttention, pair_mask, with_heads
+from .projected_attention import How, ProjectedAttention, what_counts, with_heads
 
 __all__ = ["GroupQueryAttention", "GroupedQueryAttention"]
 
@@ -117,13 +117,13 @@ class GroupedQueryAttention(ProjectedAttention):
         return_attention_scores=False,
         training=None,
         use_causal_mask=False,
+        cache=None,
     ):
-        mask = with_heads(pair_mask(query_mask, value_mask, key_mask, attention_mask), 4, 2)
+        how = How(use_causal_mask, return_attention_scores, training, cache)
+        mask, how = what_counts(query_mask, value_mask, key_mask, attention_mask, how)
         key = value if key is None else key
         query, key, value, gate = self._project(query, key, value)
-        outputs, scores = self._attend(
-            query, key, value, mask, use_causal_mask, return_attention_scores, training
-        )
+        outputs, scores = self._attend(query, key, value, with_heads(mask, 4, 2), how)
         outputs = self._output_dense(outputs if gate is None else outputs * gate)
         return (outputs, scores) if return_attention_scores else outputs
 

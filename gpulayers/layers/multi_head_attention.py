@@ -8,7 +8,7 @@ from string import ascii_lowercase
 
 from ..arrays import get_mask, namespace, set_mask
 from . import arguments
-from .projected_attention import ProjectedAttention, pair_mask, with_heads
+from .projected_attention import How, ProjectedAttention, what_counts, with_heads
 
 __all__ = ["MultiHeadAttention"]
 
@@ -41,6 +41,10 @@ class MultiHeadAttention(ProjectedAttention):
             sees a key. All masks hold together.
         return_attention_scores: whether to give (outputs, weights), weights (batch, heads, T, S).
         use_causal_mask: whether query i sees the keys 0 ... i only.
+        cache: a `KeyValueCache`, for generation step by step (not Keras's): keys and values go
+            into it, and queries, which come after those of earlier calls, see all that is in it.
+            Masks of keys and values then say which of the new ones count, the first ones of each
+            sample; an attention_mask is (batch, T, cache.length).
 
     Raises TypeError or ValueError for other numbers, ValueError for shapes that do not fit.
     """
@@ -165,25 +169,26 @@ class MultiHeadAttention(ProjectedAttention):
         return_attention_scores=False,
         training=None,
         use_causal_mask=False,
+        cache=None,
     ):
-        mask = pair_mask(get_mask(query), value_mask, key_mask, attention_mask)
+        how = How(use_causal_mask, return_attention_scores, training, cache)
+        mask, how = what_counts(get_mask(query), value_mask, key_mask, attention_mask, how)
         key = value if key is None else key
         query, key, value, gate = self._project(query, key, value)
         if query.ndim == 4:
-            mask = with_heads(mask, 4, 2)
-            how = (mask, use_causal_mask, return_attention_scores, training)
-            outputs, scores = self._attend(query, key, value, *how)
+            outputs, scores = self._attend(query, key, value, with_heads(mask, 4, 2), how)
         else:
-            how = (use_causal_mask, return_attention_scores, training)
-            outputs, scores = self._attend_over_axes(query, key, value, mask, *how)
+            outputs, scores = self._attend_over_axes(query, key, value, mask, how)
         outputs = self._output_dense(outputs if gate is None else outputs * gate)
         return (outputs, scores) if return_attention_scores else outputs
 
-    def _attend_over_axes(self, query, key, value, mask, causal, with_scores, training):
+    def _attend_over_axes(self, query, key, value, mask, how):
         """`_attend` over the attention axes as one, for all places along the other axes."""
         axes = self.attention_axes
         others = tuple(a for a in range(query.ndim - 2) if a not in axes)
-        if len(axes) > 1 and (causal or self.sliding_window is not None):
+        if how.cache is not None:
+            raise ValueError(f"{self._who}: a cache is for arrays of 3 axes, got {query.ndim - 1}.")
+        if len(axes) > 1 and (how.causal or self.sliding_window is not None):
             raise ValueError(
                 f"{self._who}: use_causal_mask and sliding_window need a single attention axis, "
                 f"got attention_axes={axes}."
@@ -196,7 +201,7 @@ class MultiHeadAttention(ProjectedAttention):
             mask = self._folded_mask(mask, batch, lengths, keys)
         outputs, scores = self._attend(
             *(_folded(x, order, len(others)) for x in (query, key, value)),
-            *(mask, causal, with_scores, training),
+            *(mask, how),
         )
         xp = namespace(outputs)
         outputs = xp.reshape(outputs, (*batch, *lengths, *outputs.shape[2:]))

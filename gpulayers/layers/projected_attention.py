@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .. import constraints, initializers, regularizers
-from ..arrays import dtypes, get_mask, masked, namespace, set_mask
+from ..arrays import devices, dtypes, get_mask, is_array, masked, namespace, set_mask
 from ..ops.attention import attention, attention_weights, seen_by, weighted_mean
 from . import arguments
 from .einsum_dense import EinsumDense
 from .layer import Layer
 from .regularization import Dropout
 from .unknown_sizes import is_guessed
+
+
+class How(NamedTuple):
+    """What a call says beside its arrays.
+
+    `cache` is a KeyValueCache or None, `new` the mask (B, T) of the positions that go into it.
+    """
+
+    causal: bool
+    with_scores: bool
+    training: bool | None
+    cache: object = None
+    new: object = None
 
 
 class ProjectedAttention(Layer):
@@ -25,6 +40,12 @@ class ProjectedAttention(Layer):
         use_gate: whether to multiply by sigmoid(projection of the query) before the last
             projection (Qiu et al., "Gated attention", 2025, arXiv:2505.06708).
         seed: of the dropout.
+
+    A subclass that defines `positioned` tells queries and keys where they stand, for example:
+
+        class RotaryAttention(layers.GroupQueryAttention):
+            def positioned(self, x, positions):
+                return ops.rotary_embedding(x, positions)
     """
 
     def __init__(
@@ -119,35 +140,56 @@ class ProjectedAttention(Layer):
         gate = self._gate_dense(query) if self.use_gate else None
         return self._query_dense(query), self._key_dense(key), self._value_dense(value), gate
 
-    def _attend(self, query, key, value, mask, causal, with_scores, training):
+    def positioned(self, x, positions):
+        """Queries or keys (batch, T, heads, size) that know where they stand: here they do not.
+
+        Args:
+            x: projected queries or keys.
+            positions: integers (T,), or (batch, T) with a cache.
+        """
+        return x
+
+    def _with_positions(self, query, key, cache):
+        if type(self).positioned is ProjectedAttention.positioned:
+            return query, key
+        xp, device = namespace(query), devices.device_of(query)
+        start = 0 if cache is None else cache.positions
+        if is_array(start):
+            start = xp.expand_dims(start, axis=-1)
+        return (
+            self.positioned(x, xp.arange(x.shape[1], device=device) + start) for x in (query, key)
+        )
+
+    def _attend(self, query, key, value, mask, how):
         """What heads of queries (B, T, N, H) see, and its weights, or None without `with_scores`.
 
         As in Keras, queries that see nothing give the mean of all values, but zeros if the layer
         has dropout, or if the weights are wanted.
         """
-        if with_scores and self._flash_attention:
+        if how.with_scores and self._flash_attention:
             raise ValueError(
                 f"{self._who}: flash_attention=True gives no attention scores: make the layer "
                 "without it."
             )
-        rules = {"causal": causal, "window": self.sliding_window, "scale": self._scale}
-        drops = training and self.dropout and not is_guessed(query)
-        if with_scores:
-            weights = attention_weights(query, key, mask, **rules)
+        rules = {"causal": how.causal, "window": self.sliding_window, "scale": self._scale}
+        query, key = self._with_positions(query, key, how.cache)
+        lengths = starts = None
+        if how.cache is not None:
+            kept = how.cache.extend(key, value, how.new, self.sliding_window)
+            key, value, lengths, starts = kept
+        drops = how.training and self.dropout and not is_guessed(query)
+        if how.with_scores:
+            weights = attention_weights(query, key, mask, lengths, starts, **rules)
             kept = self._dropout_layer(weights, training=True) if drops else weights
             outputs = weighted_mean(kept, value)
-            set_mask(weights, self._seen(query, key, mask, causal))
+            limits = (how.causal, self.sliding_window, lengths, starts)
+            set_mask(weights, with_heads(seen_by(query, key, mask, *limits), 4, 2))
             return outputs, weights
         if self.dropout:
             rules["unseeing"] = "zeros"
         if drops:
             rules |= {"rate": self.dropout, "seed": self._dropout_layer.seed_generator.next()}
-        return attention(query, key, value, None, mask, **rules), None
-
-    def _seen(self, query, key, mask, causal):
-        """The mask that weights carry: of 4 axes, None if each query sees each key."""
-        seen = seen_by(query, key, mask, causal, self.sliding_window)
-        return with_heads(seen, 4, 2)
+        return attention(query, key, value, None, mask, lengths, starts, **rules), None
 
     def get_config(self):
         return {
@@ -213,6 +255,14 @@ def pair_mask(query_mask, value_mask, key_mask, attention_mask):
         None if m is None else namespace(m).expand_dims(m, axis=-2) for m in (value_mask, key_mask)
     ]
     return both(rows, *columns, booleans(attention_mask))
+
+
+def what_counts(query_mask, value_mask, key_mask, attention_mask, how):
+    """The mask of pairs (B, T, S), and `how`; with a cache, masks of values say what goes in."""
+    if how.cache is None:
+        return pair_mask(query_mask, value_mask, key_mask, attention_mask), how
+    new = both(booleans(value_mask), booleans(key_mask))
+    return booleans(attention_mask), how._replace(new=new)
 
 
 def with_heads(mask, rank: int, places: int):

@@ -209,6 +209,7 @@ CASES = [
          "variance": [0.5, 1.5, 2.5], "invert": True}),
     case("PReLU", SERIES, options={"shared_axes": [1], "alpha_initializer": "glorot_normal"}),
     case("Permute", IMAGES, options={"dims": (3, 1, 2)}, unknown=(0, 1)),
+    case("PositionEmbedding", SERIES, options={"sequence_length": 7}, unknown=(0, 1), mask=MASK),
     case("RMSNormalization", SERIES, options={"axis": 1}),
     case("RNN", SERIES, options={"cell": layers.LSTMCell(2, "elu")}, mask=MASK, unknown=(0, 1)),
     case("RNN", SERIES, options={"cell": [layers.GRUCell(2), layers.LSTMCell(3)],
