@@ -44,7 +44,7 @@ class WeightsFile:
         """The arrays of one layer; an empty group if there are none."""
         found = self._file
         for name in [*filter(None, path.split("/")), "vars"]:
-            found = None if found is None else _part(found, name)
+            found = None if found is None else part(found, name)
         self._read.add(f"{path}/vars".lstrip("/"))
         return Group(found)
 
@@ -81,11 +81,7 @@ class Group(Mapping):
         return self._group is not None and name in self._group
 
     def __getitem__(self, name: str) -> np.ndarray:
-        dataset = self._dataset(name)
-        value = np.asarray(dataset[()])
-        if value.dtype.kind == "V":
-            value = value.view(dtypes.numpy_dtype("bfloat16"))
-        return value
+        return _value(self._dataset(name))
 
     def shapes(self) -> list[tuple[int, ...]]:
         """The shapes of all arrays, in the order of their numbers."""
@@ -93,18 +89,36 @@ class Group(Mapping):
         return [tuple(self._dataset(name).shape) for name in names]
 
     def _dataset(self, name):
-        import h5py
-
         if name not in self:
             raise KeyError(name)
-        found = _part(self._group, name)
-        if not isinstance(found, h5py.Dataset):
-            raise ValueError(f"{self._group.name}/{name} is no dataset.")
-        _check(found)
-        return found
+        return _dataset(self._group, name)
 
 
-def _part(group, name):
+def array(group, path: str) -> np.ndarray:
+    """The array at a path of this very file.  Raises ValueError if there is none."""
+    *groups, last = filter(None, path.split("/"))
+    for name in groups:
+        group = part(group, name)
+    found = _dataset(group, last)
+    return _value(found)
+
+
+def _dataset(group, name):
+    import h5py
+
+    found = part(group, name)
+    if not isinstance(found, h5py.Dataset):
+        raise ValueError(f"{group.name}/{name} is no dataset.")
+    _check(found)
+    return found
+
+
+def _value(dataset) -> np.ndarray:
+    value = np.asarray(dataset[()])
+    return value.view(dtypes.numpy_dtype("bfloat16")) if value.dtype.kind == "V" else value
+
+
+def part(group, name):
     """What is stored under a name in a group of this very file; None if there is nothing."""
     import h5py
 

@@ -6,18 +6,18 @@ import os
 from typing import Any
 
 from .. import registry
-from . import archive
+from . import archive, legacy_files
 from .assets import load_assets, saved_assets
 from .files import blaming, replacing
 from .weights import load_state, save_state
-
-_LEGACY = (".h5", ".hdf5")
 
 
 def save_model(
     model, filepath, overwrite: bool = True, zipped: bool | None = None, **kwargs
 ) -> None:
     """Write a whole model to a `.keras` file, which Keras 3 reads too.
+
+    Or to an `.h5` file, as Keras 2 did: without vocabularies, and for graphs of layers only.
 
     The file holds how the model is made, its weights and vocabularies, what `compile` was given,
     and the state of the optimizer, so that training goes on as if it had not been interrupted; but
@@ -26,7 +26,7 @@ def save_model(
 
     Args:
         model: a model.
-        filepath: ends in ".keras"; or a binary file open for writing.
+        filepath: ends in ".keras", ".h5" or ".hdf5"; or a binary file open for writing.
         overwrite: whether an old file may be replaced.
         zipped: False for a folder of the same files, of which each is replaced by itself.
         include_optimizer: False leaves out the state of the optimizer.
@@ -42,8 +42,13 @@ def save_model(
     is_file = hasattr(filepath, "write")
     path = "" if is_file else os.fspath(filepath)
     if not is_file:
-        _check_ending(path, zipped is not False)
+        _check_ending(path, zipped)
         _check_new(path, overwrite)
+    if path.endswith(legacy_files.ENDINGS):
+        _check_built("save_model", model)
+        with replacing(path) as file:
+            legacy_files.save_model(model, file, include_optimizer)
+        return
     config = registry.serialize(model)
 
     def write_weights(file):
@@ -57,7 +62,9 @@ def save_model(
 
 
 def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: bool = True):
-    """The model in a `.keras` file, written by `save_model` or by Keras 3.
+    """The model in a `.keras` file, or in an `.h5` file, written by `save_model` or by Keras.
+
+    Keras 3.0 to 3.15 wrote `.keras` files; these and Keras 2 wrote `.h5` files.
 
     Names in the file mean Keras's classes and functions, those registered by
     `register_keras_serializable`, and those in `custom_objects`: a file cannot make anything else
@@ -72,8 +79,9 @@ def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: b
     Raises ValueError or OSError, which name the file and what is wrong with it.
     """
     name = _name(filepath)
-    if name.endswith(_LEGACY):
-        raise ValueError(f"{name}: old HDF5 models cannot be read; expected a .keras file.")
+    if name.endswith(legacy_files.ENDINGS):
+        with blaming(name), open(filepath, "rb") as file:
+            return _legacy(file, custom_objects, compile, safe_mode)
     with blaming(name), archive.reading(filepath) as found:
         config = found.config()
         if not compile:
@@ -81,6 +89,19 @@ def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: b
         model = _made(config, custom_objects, safe_mode)
         load_state(model, found.weights())
         load_assets(model, found)
+    return model
+
+
+def _legacy(file, custom_objects, compile, safe_mode):
+    config = legacy_files.read_config(file)
+    training = config.pop("compile_config", None)
+    model = _made(config, custom_objects, safe_mode)
+    if compile and training:
+        with registry.custom_object_scope(custom_objects):
+            model.compile_from_config(training)
+    legacy_files.load_state(model, file)
+    if model.optimizer is not None:
+        legacy_files.load_optimizer(model.optimizer, file)
     return model
 
 
@@ -107,7 +128,7 @@ def save_weights(model, filepath, overwrite: bool = True, **kwargs) -> None:
 
 
 def load_weights(model, filepath, skip_mismatch: bool = False, **kwargs) -> None:
-    """Give a model the weights in a `.weights.h5` or `.keras` file.
+    """Give a model the weights in a `.weights.h5`, `.keras` or `.h5` file.
 
     The optimizer gets its state too, if it is built and the file has one.
 
@@ -115,13 +136,18 @@ def load_weights(model, filepath, skip_mismatch: bool = False, **kwargs) -> None
         model: a model, or a layer.
         filepath: the file.
         skip_mismatch: leave layers whose weights do not fit as they are, with a warning.
+        by_name: for `.h5` files: give weights to the layers of the same names only.
 
     Raises ValueError for a model that is not built, and with a list of what does not fit;
     ValueError or OSError for a damaged file. The model is as it was then.
     """
+    by_name = kwargs.pop("by_name", False)
     if kwargs:
         raise ValueError(f"load_weights: unknown arguments {', '.join(sorted(kwargs))}.")
     path = os.fspath(filepath)
+    legacy = path.endswith(legacy_files.ENDINGS) and not path.endswith(".weights.h5")
+    if by_name and not legacy:
+        raise ValueError(f"load_weights: by_name is for .h5 files of Keras 2, got {path!r}.")
     _check_built("load_weights", model)
     with blaming(path):
         if path.endswith(".weights.h5"):
@@ -130,8 +156,11 @@ def load_weights(model, filepath, skip_mismatch: bool = False, **kwargs) -> None
         elif path.endswith(".keras") or os.path.isdir(path):
             with archive.reading(path) as found:
                 load_state(model, found.weights(), skip_mismatch)
+        elif legacy:
+            with open(path, "rb") as file:
+                legacy_files.load_state(model, file, skip_mismatch, by_name)
         else:
-            raise ValueError("expected a file that ends in .weights.h5 or .keras.")
+            raise ValueError("expected a file that ends in .weights.h5, .keras or .h5.")
 
 
 def _made(config: dict[str, Any], custom_objects, safe_mode: bool):
@@ -197,13 +226,12 @@ def _check_built(who, model):
 
 
 def _check_ending(path, zipped):
-    if zipped and path.endswith(_LEGACY):
-        raise ValueError(
-            "save_model: old HDF5 models cannot be written; let filepath end in .keras, got "
-            f"{path!r}."
-        )
+    if zipped is None and path.endswith(legacy_files.ENDINGS):
+        return
+    zipped = zipped is not False
     if zipped != path.endswith(".keras"):
-        what = "end in .keras" if zipped else "be a folder, and not end in .keras, if not zipped"
+        what = "be a folder, and not end in .keras, if not zipped"
+        what = "end in .keras, .h5 or .hdf5" if zipped else what
         raise ValueError(f"save_model: filepath must {what}, got {path!r}.")
 
 

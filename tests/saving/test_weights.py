@@ -271,11 +271,11 @@ def test_wrong_names(tmp_path):
     model = sequential()
     with pytest.raises(ValueError, match=r"must end in \.weights\.h5, got '.*m\.h5'"):
         model.save_weights(tmp_path / "m.h5")
-    with pytest.raises(ValueError, match=r"m\.npz: expected a file that ends in \.weights\.h5 or"):
+    with pytest.raises(ValueError, match=r"m\.npz: expected a file that ends in \.weights\.h5, "):
         model.load_weights(tmp_path / "m.npz")
     with pytest.raises(FileNotFoundError, match=r"m\.weights\.h5"):
         model.load_weights(tmp_path / "m.weights.h5")
-    with pytest.raises(ValueError, match="unknown arguments by_name"):
+    with pytest.raises(ValueError, match="by_name is for .h5 files"):
         model.load_weights(tmp_path / "m.weights.h5", by_name=True)
     (tmp_path / "m.weights.h5").write_bytes(b"no HDF5")
     with pytest.raises(OSError, match=r"m\.weights\.h5: .*signature"):
