@@ -63,15 +63,19 @@ def _counted(indices, mode, depth, dtype, weights):
     """The same on the CPU, without a vector for each number in between."""
     rows = indices.reshape(-1, indices.shape[-1]) if indices.ndim == 2 else indices[None]
     inside = (rows >= 0) & (rows < depth)
-    places = np.arange(len(rows))[:, None] * depth + np.where(inside, rows, 0)
-    given = inside.astype(np.float64)
+    places = np.repeat(np.arange(len(rows)), inside.sum(axis=1)) * depth
+    places += rows[inside].astype(np.int64)
+    shape = (*indices.shape[:-1], depth)
     if weights is not None:
-        dtype = dtypes.name(weights.dtype)
-        given = given * weights.reshape(rows.shape)
-    found = np.bincount(
-        places.ravel().astype(np.int64), given.ravel(), minlength=len(rows) * depth
-    ).reshape((*indices.shape[:-1], depth))
-    return (found > 0 if mode == "multi_hot" else found).astype(dtypes.numpy_dtype(dtype))
+        given = weights.reshape(rows.shape)[inside].astype(np.float64)
+        found = np.bincount(places, given, minlength=len(rows) * depth)
+        return found.reshape(shape).astype(weights.dtype)
+    found = np.zeros(len(rows) * depth, dtypes.numpy_dtype(dtype))
+    if mode == "multi_hot":
+        found[places] = 1
+    else:
+        np.add.at(found, places, 1)
+    return found.reshape(shape)
 
 
 class CategoryEncoding(Layer):

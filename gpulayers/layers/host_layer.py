@@ -23,6 +23,8 @@ def as_values(x, encoding: str | None = "utf-8") -> np.ndarray:
     x = plain(x) if is_array(x) else x.to_numpy() if is_table(x) else x
     if is_array(x):
         values = devices.to_numpy(x)
+    elif isinstance(x, list) and set(map(type, x)) == {str}:
+        return np.array(x, object)  # Strings of one width would be copies of them all.
     else:
         try:
             values = np.asarray(x)
@@ -35,7 +37,9 @@ def as_values(x, encoding: str | None = "utf-8") -> np.ndarray:
         return values
     if values.dtype.kind == "S":
         values = np.char.decode(values, encoding)
-    elif values.dtype.kind == "O" and any(isinstance(v, bytes) for v in values.flat):
+    elif values.dtype.kind == "O" and any(
+        issubclass(kind, bytes) for kind in set(map(type, values.ravel().tolist()))
+    ):
         decoded = [v.decode(encoding) if isinstance(v, bytes) else v for v in values.flat]
         values = np.array(decoded, object).reshape(values.shape)
     return values

@@ -8,10 +8,12 @@ import numpy as np
 
 from .. import config
 from .adapting import as_whole, batches
+from .byte_tokens import ByteTokens
 from .category_encoding import MODES, check_mode, check_sparse, encode, encoded_shape
 from .hashing import check_salt, hashed
 from .host_layer import HostLayer, as_values, is_ragged
-from .vocabulary import TokenCounts, Vocabulary, read_vocabulary, write_vocabulary
+from .vocabulary import TokenCounts, Vocabulary
+from .vocabulary_files import check_no_file, read_vocabulary, write_vocabulary
 
 VOCABULARY_FILE = "vocabulary.txt"
 
@@ -249,6 +251,10 @@ class IndexLookup(HostLayer):
             rows = [[term for row in rows for term in row]]
         self._counts.add(rows, documents)
 
+    def count_bytes(self, tokens: ByteTokens) -> None:
+        """Count the terms of documents as `split_bytes` gives them."""
+        self._counts.add_bytes(tokens, self.output_mode == "tf_idf")
+
     def finalize_state(self) -> None:
         """Make the vocabulary of what was counted."""
         if self._has_input_vocabulary or not self._counts.tokens:
@@ -329,6 +335,11 @@ class IndexLookup(HostLayer):
         numbers[unknown] = buckets + self._mask_places()
         return numbers
 
+    def numbers_of_bytes(self, tokens: ByteTokens) -> np.ndarray:
+        """The number of each token of texts: none is the mask, and unknown ones have one number."""
+        places = self._vocabulary.places_of_bytes(tokens)
+        return np.where(places < 0, self._mask_places(), places + self._token_start())
+
     def encoded(self, numbers: np.ndarray) -> np.ndarray:
         """Numbers as vectors, in the output mode."""
         depth = self._depth()
@@ -341,7 +352,8 @@ class IndexLookup(HostLayer):
             return encode(numbers, self.output_mode, depth, "int64")
         if self.idf_weights is None:
             raise ValueError(f"{type(self).__name__} {self.name!r}: call adapt() first.")
-        return encode(numbers, "count", depth, self.output_dtype) * self.idf_weights
+        counts = encode(numbers, "count", depth, self.output_dtype)
+        return np.multiply(counts, self.idf_weights, out=counts)
 
     def _depth(self):
         return self.max_tokens if self.pad_to_max_tokens else self._frozen_vocab_size
@@ -427,15 +439,6 @@ class IndexLookup(HostLayer):
         if self.input_vocabulary is None:
             lines = read_vocabulary(os.path.join(dir_path, VOCABULARY_FILE))
             self._replace(Vocabulary(self._parsed(lines[self._token_start() :])))
-
-
-def check_no_file(who: str, config: dict) -> None:
-    """Refuse a description that would read a file: `get_config` names none."""
-    if isinstance(config.get("vocabulary"), str):
-        raise ValueError(
-            f"{who}: a description may not name a file to be read ({config['vocabulary']!r}); give "
-            "it to the constructor, or to set_vocabulary()."
-        )
 
 
 def _listed(values):

@@ -10,10 +10,11 @@ import numpy as np
 
 from .. import config, registry
 from .adapting import as_whole, batches
+from .byte_tokens import ByteTokens, split_bytes
 from .category_encoding import MODES, check_mode
 from .host_layer import HostLayer, as_values
-from .index_lookup import check_no_file
 from .lookup import StringLookup
+from .vocabulary_files import check_no_file
 
 # As TensorFlow's kernels do it, only ASCII letters are lowered, and only its white space splits.
 _LOWER = {ord(a): b for a, b in zip(string.ascii_uppercase, string.ascii_lowercase, strict=True)}
@@ -22,9 +23,11 @@ _STANDARDS = {
     "lower_and_strip_punctuation": _LOWER | _STRIP,
     "lower": _LOWER,
     "strip_punctuation": _STRIP,
+    None: {},
 }
 _OTHER_SPACE = re.compile("[\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
-_AT_ONCE = 4096  # Texts whose tokens are in memory together while a vocabulary is learned.
+_AT_ONCE = 1 << 13  # Texts whose tokens are in memory, and in the processor's cache, together.
+_MANY = 32  # Texts that are worth a way through bytes.
 
 
 class TextVectorization(HostLayer):
@@ -75,7 +78,7 @@ class TextVectorization(HostLayer):
         if hidden["has_input_vocabulary"] is None:
             hidden["has_input_vocabulary"] = vocabulary is not None
         super().__init__(name=name, **kwargs)
-        self._standardize = _checked("standardize", standardize, tuple(_STANDARDS))
+        self._standardize = _checked("standardize", standardize, tuple(_STANDARDS)[:3])
         self._split = _checked("split", split, ("whitespace", "character"))
         self._ngrams_arg, self._ngrams = ngrams, _widths(ngrams)
         self._output_mode = check_mode("TextVectorization", output_mode, (*MODES, "tf_idf"))
@@ -110,7 +113,14 @@ class TextVectorization(HostLayer):
     # From texts to tokens.
 
     def _tokens(self, texts: np.ndarray):
-        """The tokens of an array of texts: a list of them for each, or an array if not split."""
+        """The tokens of an array of texts.
+
+        `ByteTokens` of many texts, if what to do is known; else a list of tokens for each text, or
+        an array if they are not split.
+        """
+        found = self._byte_tokens(texts)
+        if found is not None:
+            return found
         texts = self._standardized(texts)
         if self._split is None:
             tokens = texts
@@ -124,6 +134,17 @@ class TextVectorization(HostLayer):
         rows = [_joined(r, self._ngrams) for r in tokens.reshape(-1, tokens.shape[-1]).tolist()]
         made = np.array(rows, object)
         return made.reshape((*tokens.shape[:-1], made.shape[-1]))
+
+    def _byte_tokens(self, texts):
+        """The tokens of many texts as bytes; None if they have to be strings."""
+        words, characters = self._split == "whitespace", self._split == "character"
+        known = words or (characters and self._ngrams is None)
+        if texts.size < _MANY or callable(self._standardize) or not known:
+            return None
+        table = _STANDARDS[self._standardize]
+        strip = "".join(map(chr, _STRIP)).encode() if table.keys() >= _STRIP.keys() else b""
+        lower = table.keys() >= _LOWER.keys()
+        return split_bytes(texts.ravel().tolist(), lower, strip, self._split, self._ngrams)
 
     def _standardized(self, texts):
         if callable(self._standardize):
@@ -164,14 +185,12 @@ class TextVectorization(HostLayer):
 
     def call(self, inputs):
         texts = self._texts(inputs)
-        tokens = self._tokens(texts)
         lookup = self._lookup_layer
-        if not isinstance(tokens, list):
+        if self._split is None:
+            tokens = self._tokens(texts)
             numbers = lookup.numbers(lookup.checked(tokens))
             return self._cut(numbers) if self._output_mode == "int" else lookup.encoded(numbers)
-        flat = np.array(list(chain.from_iterable(tokens)), object)
-        numbers = lookup.numbers(flat)
-        lengths = np.array([len(row) for row in tokens], np.int64)
+        numbers, lengths = self._numbers(texts.ravel())
         if self._ragged:
             rows = np.split(numbers, lengths.cumsum()[:-1])
             rows = [row[: self._output_sequence_length].tolist() for row in rows]
@@ -183,6 +202,20 @@ class TextVectorization(HostLayer):
             return self._cut(numbers)
         found = _padded(numbers, lengths, self._output_sequence_length, 0)
         return found.reshape(*texts.shape, found.shape[-1])
+
+    def _numbers(self, texts):
+        """The numbers of the tokens of all texts, and how many tokens each has."""
+        lookup, numbers, lengths = self._lookup_layer, [], []
+        for start in range(0, max(len(texts), 1), _AT_ONCE):
+            tokens = self._tokens(texts[start : start + _AT_ONCE])
+            if isinstance(tokens, ByteTokens):
+                numbers.append(lookup.numbers_of_bytes(tokens))
+                lengths.append(tokens.rows)
+            else:
+                flat = np.array(list(chain.from_iterable(tokens)), object)
+                numbers.append(lookup.numbers(flat))
+                lengths.append(np.array([len(row) for row in tokens], np.int64))
+        return np.concat(numbers), np.concat(lengths)
 
     def _cut(self, numbers):
         """An array of numbers, cut or padded in its last axis."""
@@ -226,7 +259,11 @@ class TextVectorization(HostLayer):
             return
         texts = texts.ravel()
         for start in range(0, len(texts), _AT_ONCE):
-            self._lookup_layer.count_rows(self._tokens(texts[start : start + _AT_ONCE]))
+            tokens = self._tokens(texts[start : start + _AT_ONCE])
+            if isinstance(tokens, ByteTokens):
+                self._lookup_layer.count_bytes(tokens)
+            else:
+                self._lookup_layer.count_rows(tokens)
 
     def finalize_state(self) -> None:
         """Make the vocabulary of what was counted."""
@@ -343,9 +380,11 @@ def _joined(tokens: list[str], widths) -> list[str]:
 def _padded(numbers, lengths, length, padding):
     """Numbers of rows that lie one after another, as rows of one length."""
     length = lengths.max(initial=0) if length is None else length
-    rows = np.full((len(lengths), length), padding, np.int64)
-    at = np.arange(len(numbers)) - np.repeat(lengths.cumsum() - lengths, lengths)
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    kept = at < length
-    rows[row[kept], at[kept]] = numbers[kept]
+    places = np.arange(length)
+    inside = places < lengths[:, None]
+    if not len(numbers):
+        return np.full(inside.shape, padding, np.int64)
+    first = lengths.cumsum() - lengths
+    rows = numbers.take(first[:, None] + places, mode="clip")
+    rows[~inside] = padding
     return rows

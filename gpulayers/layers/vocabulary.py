@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from .byte_tokens import ByteTokens, TokenTable
+
 
 class _Places(dict):
     def __missing__(self, token):
@@ -25,6 +27,7 @@ class Vocabulary:
     def __init__(self, tokens: Sequence = ()):
         self.tokens = list(tokens)
         self._places = _Places(zip(self.tokens, range(len(self.tokens)), strict=True))
+        self._table = None
         if len(self._places) < len(self.tokens):
             repeated = [token for token, n in Counter(self.tokens).items() if n > 1]
             raise ValueError(
@@ -43,6 +46,13 @@ class Vocabulary:
         found = np.fromiter(map(self._places.__getitem__, flat), np.int64, len(flat))
         return found.reshape(values.shape)
 
+    def places_of_bytes(self, tokens: ByteTokens) -> np.ndarray:
+        """The same for tokens of texts that are not strings yet."""
+        if self._table is None:
+            self._table = TokenTable(self.tokens)
+        found = self._table.places(tokens)
+        return self.places(np.array(tokens.texts(slice(None)), object)) if found is None else found
+
 
 class TokenCounts:
     """How often tokens were seen, and in how many documents."""
@@ -58,27 +68,24 @@ class TokenCounts:
                 self.in_documents.update(set(row))
                 self.documents += 1
 
+    def add_bytes(self, tokens: ByteTokens, documents: bool) -> None:
+        """The same for the tokens of texts that are not strings yet, each text a document."""
+        found = tokens.counted(documents)
+        if found is None:
+            self.add(tokens.lists(), documents)
+            return
+        texts, counts, inside = found
+        self.tokens.update(dict(zip(texts, counts, strict=True)))
+        if documents:
+            self.in_documents.update(dict(zip(texts, inside, strict=True)))
+            self.documents += len(tokens.rows)
+
     def most_frequent(self, without=()) -> list:
         """The tokens, most frequent first; of two as frequent ones, the greater."""
-        kept = [item for item in self.tokens.items() if item[0] not in without]
-        return [token for token, _ in sorted(kept, key=lambda item: item[::-1], reverse=True)]
+        falling = sorted((token for token in self.tokens if token not in without), reverse=True)
+        return sorted(falling, key=self.tokens.__getitem__, reverse=True)
 
     def inverse_frequencies(self, tokens: Sequence) -> np.ndarray:
         """log(1 + documents / (1 + documents with the token)) of each token."""
         found = np.array([self.in_documents[token] for token in tokens], np.float64)
         return np.log(1 + self.documents / (1 + found))
-
-
-def read_vocabulary(path: str) -> list[str]:
-    """The lines of a text file; empty ones at its end are left out."""
-    with open(path, encoding="utf-8", newline="\n") as file:
-        lines = [line.rstrip("\r") for line in file.read().split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
-
-
-def write_vocabulary(path: str, terms: Iterable) -> None:
-    """Write a text file with a term in each line."""
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        file.write("\n".join(map(str, terms)))

@@ -26,7 +26,7 @@ def as_bytes(values, encoding: str = "utf-8") -> list[bytes]:
     kind = values.dtype.kind
     if kind == "S":
         return values.ravel().tolist()
-    if kind in "UT":
+    if kind in "UT" or (kind == "O" and set(map(type, values.ravel().tolist())) == {str}):
         return [text.encode(encoding) for text in values.ravel().tolist()]
     if kind in "iuf":
         values = values.astype(np.int64) if kind == "f" else values
