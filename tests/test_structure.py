@@ -128,6 +128,7 @@ INFRASTRUCTURE = {
         "cublas": "products by NVIDIA's library",
         "geometry": "windows that slide, as kernels are told of them",
         "depthwise": "convolutions with a group for each channel",
+        "recurrent_step": "a launch for each step of recurrent layers",
         "capture": "CUDA graphs",
     },
 }

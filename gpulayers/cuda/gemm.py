@@ -85,12 +85,17 @@ def _multiply(a, b, y, accumulate) -> None:
         if not accumulate:
             y.fill(0)
         return
-    tf32 = products.tf32(a.dtype)
     for left, right, result, count in batches(*folded(a, b, y)):
-        if by_cublas(left, right, result, count):
-            cublas.gemm(left, right, result, batch=count, accumulate=accumulate, tf32=tf32)
-        else:
-            products.launch(left, right, result, batch=count, accumulate=accumulate)
+        multiply(left, right, result, count, accumulate)
+
+
+def multiply(a: Matrices, b: Matrices, y: Matrices, batch: int = 1, accumulate=False) -> None:
+    """y = a b (+ y) for each of a batch of matrices of one dtype; y is not transposed."""
+    if by_cublas(a, b, y, batch):
+        tf32 = products.tf32(y.array.dtype)
+        cublas.gemm(a, b, y, batch=batch, accumulate=accumulate, tf32=tf32)
+    else:
+        products.launch(a, b, y, batch=batch, accumulate=accumulate)
 
 
 def by_cublas(a: Matrices, b: Matrices, y: Matrices, batch: int) -> bool:

@@ -1,0 +1,107 @@
+"""Recurrent layers' sequences on the GPU, by each of the ways to get from step to step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kernel_checks import FLOATS, kind
+from recurrent_checks import CELLS, arrays_for, check
+
+from gpulayers.arrays import Tape
+from gpulayers.cuda import recurrent as kernels
+from gpulayers.ops.recurrent import lstm, simple_rnn
+
+EVERY = pytest.mark.parametrize("cell", CELLS)
+
+
+@pytest.fixture(params=list(kernels.WAYS))
+def way(request, monkeypatch):
+    """Each way, for whatever there is to compute."""
+    monkeypatch.setattr(kernels, "way", lambda run: request.param)
+    return request.param
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("masked", [False, True])
+@EVERY
+def test_cells(cupy, way, cell, masked, dtype):
+    check(cupy, cell, 3, 4, 5, 6, masked=masked, dtype=dtype)
+
+
+@EVERY
+def test_without_bias(cupy, way, cell):
+    check(cupy, cell, 2, 3, 4, 5, bias=False)
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "sigmoid"])
+@EVERY
+def test_activations(cupy, way, cell, activation):
+    more = {} if cell == "simple_rnn" else {"recurrent_activation": "tanh"}
+    check(cupy, cell, 2, 3, 4, 5, options={"activation": activation, **more})
+
+
+@EVERY
+def test_views(cupy, way, cell):
+    check(cupy, cell, 3, 2, 4, 6, order="view")
+
+
+@EVERY
+def test_no_sequences(cupy, way, cell):
+    check(cupy, cell, 0, 2, 4, 6)
+
+
+@EVERY
+def test_a_bad_sequence_harms_no_other(cupy, way, cell):
+    """Nor does what a masked step sees."""
+    op, _, _, options = CELLS[cell]
+    x, *rest, _ = arrays_for(cell, 3, 4, 2, 5)
+    mask = np.ones((3, 4), bool)
+    mask[2, 1] = False
+    wanted = op.reference(x, *rest, mask, **options)
+    x = x.copy()
+    x[0, 1] = x[2, 1] = np.nan
+    found = op(*(cupy.asarray(a.astype("f4")) for a in (x, *rest)), cupy.asarray(mask), **options)
+    for f, w in zip(*((a,) if op is not lstm else a for a in (found, wanted)), strict=True):
+        np.testing.assert_allclose(f.get()[1:], w[1:], rtol=1e-5, atol=1e-5)
+        assert np.isnan(f.get()[0, 1:]).all()
+
+
+@EVERY
+def test_only_what_is_needed(cupy, cell):
+    """Each gradient by itself is what it is among all."""
+    op, _, _, options = CELLS[cell]
+    arrays = [cupy.asarray(a.astype("f4")) for a in arrays_for(cell, 2, 3, 4, 5)[:-1]]
+
+    def gradients(places):
+        with Tape() as tape:
+            given = [tape.watch(a) if i in places else a for i, a in enumerate(arrays)]
+            out = op(*given, **options)
+            out = out[0] if isinstance(out, tuple) else out
+        return tape.gradient(out, [arrays[i] for i in places], out.value * 0 + 1)
+
+    every = gradients(range(len(arrays)))
+    for i, wanted in enumerate(every):
+        np.testing.assert_array_equal(gradients([i])[0].get(), wanted.get())
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_same_bits_each_time(cupy, way, cell):
+    first, second = (check(cupy, cell, 5, 4, 3, 40, dtype="float16") for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        assert a.get().tobytes() == b.get().tobytes()
+
+
+def test_what_is_left_to_the_reference(cupy):
+    x = cupy.asarray(np.zeros((2, 0, 3), "f4"))
+    h, w, u = (cupy.asarray(np.zeros(s, "f4")) for s in ((2, 4), (3, 4), (4, 4)))
+    assert simple_rnn.version("cupy")(x, h, w, u) is NotImplemented
+    assert simple_rnn.version("cupy")(x, h, w.astype("f8"), u) is NotImplemented
+
+
+def test_which_way(cupy, monkeypatch):
+    class Run:
+        count, units, dtype, cell = 128, 2048, kind("float16"), kernels.LSTM
+
+    assert kernels.way(Run) == "products"  # Much work a step: it is cuBLAS's.
+    monkeypatch.setattr(kernels.gemm, "capturing", lambda: True)
+    assert kernels.way(Run) == "steps"  # As it cannot be captured.

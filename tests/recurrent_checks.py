@@ -1,0 +1,48 @@
+"""What tests of recurrent layers' operations on a GPU need."""
+
+from __future__ import annotations
+
+import numpy as np
+from kernel_checks import check_version
+
+from gpulayers.ops.recurrent import gru, lstm, simple_rnn
+
+# Name: the operation, how many states and gates it has, options.
+CELLS = {
+    "simple_rnn": (simple_rnn, 1, 1, {}),
+    "lstm": (lstm, 2, 4, {}),
+    "gru": (gru, 1, 3, {}),
+    "gru, reset before": (gru, 1, 3, {"reset_after": False}),
+}
+# Roundings of states and gates to the dtype, which a few steps carry on.
+TOLERANCE = {"float64": 1e-11, "float32": 1e-5, "float16": 1e-2, "bfloat16": 8e-2}
+
+
+def arrays_for(cell, count, steps, width, units, *, bias=True, masked=False, seed=0):
+    """Arguments of a cell's operation, so that gates are neither open nor shut."""
+    _, states, gates, _ = CELLS[cell]
+    random = np.random.default_rng(seed)
+
+    def normal(*shape, scale=1.0):
+        return random.normal(size=shape) * scale
+
+    two = cell == "gru"
+    mask = random.random((count, steps)) < 0.7 if masked else None
+    return (
+        normal(count, steps, width), *(normal(count, units, scale=0.5) for _ in range(states)),
+        normal(width, gates * units, scale=width**-0.5),
+        normal(units, gates * units, scale=units**-0.5),
+        normal(*(2,) * two, gates * units, scale=0.3) if bias else None, mask,
+    )  # fmt: skip
+
+
+def check(cupy, cell, count, steps, width, units, *, dtype="float32", options=None, **how):
+    """The version for CuPy gives what the reference gives in float64, with all gradients."""
+    op, _, _, own = CELLS[cell]
+    order = how.pop("order", "C")
+    # Gradients of weights are sums over sequences and steps.
+    atol = how.pop("atol", TOLERANCE[dtype]) * max(1, (count * steps) ** 0.5 / 4)
+    arrays = arrays_for(cell, count, steps, width, units, **how)
+    return check_version(
+        cupy, op, *arrays, dtype=dtype, atol=atol, rtol=atol, order=order, **own, **(options or {})
+    )
