@@ -8,18 +8,18 @@ than 256 elements) and x is not.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
+from itertools import product
 from math import inf, prod
 
 import numpy as np
 
 from ..ops.pooling import average_pooling, max_pooling
-from ..ops.sliding import places
-from .sliding import AXES, Geometry, boxes, extents, geometry, with_axes
-from .threads import ENOUGH, available, share
+from .sliding import AXES, Geometry, boxes, extents, feeding, geometry, met, seeing, with_axes
+from .threads import available, scratch, share
 
-BLOCK = 1 << 19  # Elements of x that are worked on together.
+BLOCK = 1 << 22  # Elements of x that all threads together work on at a time: with fewer, threads
+# wait for Python's lock more than for memory (2^18 each, of two threads: half as fast as 2^21).
 COST = 8  # A comparison takes as long as so many operations in a product of matrices.
 
 
@@ -31,7 +31,7 @@ def _(x, *, windows, strides, padding, needs=None):
         return NotImplemented
     wide, y = with_axes(x), np.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
     shape = (geo.batch, *geo.counts[AXES - len(windows) :], geo.channels)
-    todo = _blocks(geo)
+    todo = _blocks(geo, available())
     if needs is None:
         share(lambda some: _largest(wide, y, geo, some), todo, _operations(geo))
         return y.reshape(shape)
@@ -51,7 +51,7 @@ def _(x, *, windows, strides, padding, needs=None):
     if not x.size or not geo.outputs or x.dtype.char not in "fd":
         return NotImplemented
     wide, y = with_axes(x), np.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
-    share(lambda some: _means(wide, y, geo, some), _blocks(geo), _operations(geo))
+    share(lambda some: _means(wide, y, geo, some), _blocks(geo, available()), _operations(geo))
     y = y.reshape(geo.batch, *geo.counts[AXES - len(windows) :], geo.channels)
     if needs is None:
         return y
@@ -69,13 +69,11 @@ def _operations(geo: Geometry) -> float:
 
 
 @lru_cache(1024)
-def _blocks(geo: Geometry):
-    """Boxes of places, with all columns, whose windows see about BLOCK elements of x."""
+def _blocks(geo: Geometry, threads: int):
+    """Boxes of places, with all columns, whose windows see BLOCK elements of x or less."""
     images, deep, high, across = geo.batch, *geo.counts
     each = max(geo.sizes[2] * geo.channels * geo.strides[0] * geo.strides[1], 1)
-    number = max(BLOCK // each, 1)
-    if _operations(geo) > 4e7:
-        number = min(number, -(-images * deep * high // available()))
+    number = max(min(BLOCK // each, images * deep * high) // threads, 1)
     return [(*box, slice(0, across)) for box in boxes((images, deep, high), number)]
 
 
@@ -88,242 +86,246 @@ def _part(x, box, geo: Geometry):
     return x[tuple(index)], before
 
 
-def _met(size, place, stride, before, count):
-    """For a place of the windows along an axis: which windows see an element there, and which."""
-    first = max(-(-(before - place) // stride), 0)
-    last = min((size - 1 + before - place) // stride + 1, count)
-    if last <= first:
-        return None
-    start = first * stride + place - before
-    return slice(first, last), slice(start, start + (last - first - 1) * stride + 1, stride)
-
-
 def _along(axis, part):
     """An index of five axes that takes a part of one."""
     return (slice(None),) * axis + (part,)
 
 
-def _slid(ufunc, nothing, x, axis, geo: Geometry, before, count, out=None):
-    """`ufunc` of all that windows see along an axis; `nothing` where they see nothing."""
-    k, s, n = geo.windows[axis - 1], geo.strides[axis - 1], x.shape[axis]
-    if k == 1 and s == 1 and n == count and out is None:
-        return x
-    if out is None:
-        out = np.empty((*x.shape[:axis], count, *x.shape[axis + 1 :]), x.dtype)
-    met = [_met(n, place, s, before, count) for place in range(k)]
-    met = [(_along(axis, to), _along(axis, of), to) for to, of in filter(None, met)]
-    whole = [i for i, (_, _, to) in enumerate(met) if to == slice(0, count)]
+def _room(name, shape, dtype):
+    """Memory of the thread's own, with whatever is in it."""
+    return scratch(name, prod(shape), np.dtype(dtype)).reshape(shape)
+
+
+def _steps(axes, geo: Geometry, part, to):
+    """The axes along which something is to be done to get from `part` to `to`, and the shapes."""
+    shape, found = list(part.shape), []
+    for axis in axes:
+        k, s, count = geo.windows[axis - 1], geo.strides[axis - 1], to.shape[axis]
+        if (k, s, shape[axis]) != (1, 1, count):
+            shape[axis] = count
+            found.append((axis, tuple(shape)))
+    return found
+
+
+def _slid(ufunc, nothing, x, axis, geo: Geometry, before, out) -> None:
+    """`ufunc` of all that windows see along an axis, in `out`; `nothing` where that is nothing."""
+    count = out.shape[axis]
+    places = met(x.shape[axis], geo.windows[axis - 1], geo.strides[axis - 1], before, count)
+    parts = [(_along(axis, to), _along(axis, of), to == slice(0, count)) for _, to, of in places]
+    whole = [one for one in parts if one[2]][:2]
     if len(whole) > 1:
-        a, b = whole[:2]
-        ufunc(x[met[a][1]], x[met[b][1]], out=out)
-        met = [one for i, one in enumerate(met) if i not in (a, b)]
-    elif whole:
-        out[...] = x[met.pop(whole[0])[1]]
+        ufunc(x[whole[0][1]], x[whole[1][1]], out=out)
     else:
-        out[...] = nothing
-    for to, of, _ in met:
+        out[...] = x[whole[0][1]] if whole else nothing
+    for to, of, _ in (one for one in parts if one not in whole):
         part = out[to]
         ufunc(part, x[of], out=part)
-    return out
+
+
+def _reduced(ufunc, nothing, x, out, box, geo: Geometry) -> None:
+    """`ufunc` of what each window of a box sees, in `out`: along one axis after another."""
+    part, before = _part(x, box, geo)
+    steps = _steps((1, 2, 3), geo, part, out)
+    for axis, shape in steps:
+        to = out if axis == steps[-1][0] else _room(f"pooled {axis}", shape, x.dtype)
+        _slid(ufunc, nothing, part, axis, geo, before[axis - 1], to)
+        part = to
+    if not steps:
+        out[...] = part
 
 
 def _largest(x, y, geo, some) -> None:
     least = -inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     for box in some:
-        part, before = _part(x, box, geo)
-        out = y[box]
-        for axis in (1, 2):
-            part = _slid(np.maximum, least, part, axis, geo, before[axis - 1], out.shape[axis])
-        _slid(np.maximum, least, part, 3, geo, before[2], out.shape[3], out)
+        _reduced(np.maximum, least, x, y[box], box, geo)
 
 
 def _largest_with(x, y, positions, geo, some) -> None:
     """Largest values, and where in the window the first of them stands."""
+    weights = dict(zip((3, 2, 1), (1, geo.windows[2], geo.windows[2] * geo.windows[1])))
     for box in some:
         value, before = _part(x, box, geo)
-        where, weight = None, 1
-        for axis in (3, 2, 1):  # The first in the order of rows is in the first row that has it.
-            k = geo.windows[axis - 1]
-            if k > 1 or geo.strides[axis - 1] > 1 or value.shape[axis] != y[box].shape[axis]:
-                value, where = _first_largest(
-                    value, where, axis, geo, before[axis - 1], y[box].shape[axis], weight, positions
+        out, code, where = y[box], positions[box], None
+        # The first in the order of rows is in the first row that has it: rows come last.
+        steps = _steps((3, 2, 1), geo, value, out)
+        for axis, shape in steps:
+            ends = out, code
+            if axis != steps[-1][0]:
+                ends = (
+                    _room(f"pooled {axis}", shape, x.dtype),
+                    _room(f"positions {axis}", shape, code.dtype),
                 )
-            weight *= k
-        y[box] = value
-        positions[box] = 0 if where is None else where
+            _first_largest(value, where, axis, geo, before[axis - 1], weights[axis], *ends)
+            value, where = ends
+        if not steps:
+            out[...], code[...] = value, 0
 
 
-def _first_largest(x, where, axis, geo, before, count, weight, positions):
+def _first_largest(x, where, axis, geo: Geometry, before, weight, largest, found) -> None:
     """The largest values along an axis, and the positions of the first of them.
 
     `where` are the positions along the axes behind, each less than `weight`.
     """
-    k, s, n = geo.windows[axis - 1], geo.strides[axis - 1], x.shape[axis]
-    shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
-    largest, found = np.empty(shape, x.dtype), np.zeros(shape, positions.dtype)
-    more, room = np.empty(shape, bool), np.empty(shape, positions.dtype)
-    for place in range(k):
-        met = _met(n, place, s, before, count)
-        if place == 0:
-            largest[...] = -inf if met is None or met[0] != slice(0, count) else 0
-        if met is None:
-            continue
-        to, of = _along(axis, met[0]), _along(axis, met[1])
-        seen, best = x[of], largest[to]
-        if place == 0:
-            best[...] = seen
-            if where is not None:
-                found[to] = where[of]
-            continue
-        # Positions grow from place to place, so that the largest of those found is the last.
+    count, dtype = largest.shape[axis], found.dtype
+    whole, best, known = slice(0, count), None, None
+    places = met(x.shape[axis], geo.windows[axis - 1], geo.strides[axis - 1], before, count)
+    if places and places[0][:2] == (0, whole):
+        (_, _, of), *places = places
+        of = _along(axis, of)
+        best, known = x[of], 0 if where is None else where[of]
+        if not places or places[0][1] != whole:
+            largest[...], found[...], best = best, known, None
+    else:
+        largest[...], found[...] = -inf, 0
+    more, room = _room("more", found.shape, bool), _room("codes", found.shape, dtype)
+    for place, to, of in places:
+        to, of = _along(axis, to), _along(axis, of)
         better, code = more[to], room[to]
-        one = better.view(np.uint8)
-        np.greater(seen, best, out=better)
-        np.maximum(best, seen, out=best)
+        if best is None:
+            best, known = largest[to], found[to]
+            np.greater(x[of], best, out=better)
+            np.maximum(best, x[of], out=best)
+        else:  # A comparison with what is contiguous takes half as long.
+            np.less(best, np.maximum(best, x[of], out=largest), out=better)
+        # Positions grow from place to place, so that the largest of those found is the last.
+        number, one = dtype.type(place * weight), better.view(np.uint8)
         if where is None:
-            np.multiply(one, positions.dtype.type(place * weight), out=code)
+            np.multiply(one, number, out=code)
         else:
-            np.add(where[of], positions.dtype.type(place * weight), out=code)
+            np.add(where[of], number, out=code)
             code *= one
-        np.maximum(found[to], code, out=found[to])
-    return largest, found
+        np.maximum(known, code, out=found[to])
+        best = None
+
+
+@lru_cache(1024)
+def _regions(geo: Geometry, threads: int):
+    """Boxes of x, with all columns, for gradients."""
+    images, (deep, high, across) = geo.batch, geo.sizes
+    each = max(across * geo.channels, 1)
+    number = max(min(BLOCK // each, images * deep * high) // threads, 1)
+    return [(*box, slice(0, across)) for box in boxes((images, deep, high), number)]
+
+
+def _gradient(g, geo: Geometry, give):
+    """The gradient of x, whose regions `give` fills: give(part of it, box of x)."""
+    dx = np.empty((geo.batch, *geo.sizes, geo.channels), g.dtype)
+
+    def work(some):
+        for box in some:
+            give(dx[box], box)
+
+    share(work, _regions(geo, available()), 2 * geo.places * geo.outputs * geo.channels)
+    return dx
+
+
+def _fed(dx, count, before, geo: Geometry):
+    """Parts of a region of x that the same places of windows see, and how these are fed: an index
+    of the part, whether the first feeds all of it, and (number of the place, index of windows,
+    index of elements of the part)."""
+    sizes = dx.shape[1:4], geo.windows, geo.strides, before, count
+    every = slice(None)
+    for parts in product(*map(feeding, *sizes)):
+        fed = []
+        for one in product(*(own for _, _, own in parts)):
+            places, windows, elements = zip(*one)
+            number = int(np.ravel_multi_index(places, geo.windows))
+            fed.append((number, (every, *windows), (every, *elements)))
+        whole = bool(fed) and fed[0][2][1:] == tuple(slice(0, size) for _, size, _ in parts)
+        yield (every, *(part for part, _, _ in parts)), whole, fed
 
 
 def _to_positions(g, positions, geo: Geometry):
     """The gradient of x: each g goes to where its window's largest element stands."""
-    dx = np.empty((geo.batch, *geo.sizes, geo.channels), g.dtype)
-    apart = _apart(geo)
 
-    def work(some):
-        for images in some:
-            dx[images] = 0
-            for box in _blocks(_of(geo, images)):
-                box = (slice(images.start + box[0].start, images.start + box[0].stop), *box[1:])
-                _send(g[box], positions[box], _part(dx, box, geo), geo, apart)
+    def give(dx, box):
+        index, before = seeing(box, geo)
+        given, where = g[index], positions[index]
+        here = _room("more", where.shape, bool)
+        for part, whole, fed in _fed(dx, where.shape[1:4], before, geo):
+            there = dx[part]
+            total = there if len(fed) < 2 else _room("pooled 1", there.shape, g.dtype)
+            if not whole:
+                total[...] = 0
+            for number, windows, elements in fed:
+                chosen = np.equal(where[windows], number, out=here[windows])
+                if whole:
+                    np.multiply(given[windows], chosen, out=total)
+                    whole = False
+                else:
+                    more = _room("pooled 2", chosen.shape, g.dtype)
+                    total[elements] += np.multiply(given[windows], chosen, out=more)
+            if total is not there:
+                there[...] = total
 
-    share(work, _images(geo), 2 * geo.places * geo.outputs * geo.channels)
-    return dx
-
-
-def _send(g, positions, part, geo: Geometry, apart: bool) -> None:
-    dx, before = part
-    here, share_of = np.empty(g.shape, bool), None if apart else np.empty(g.shape, g.dtype)
-    for number, place in enumerate(places(geo.windows)):
-        met = [
-            _met(n, p, s, low, count)
-            for n, p, s, low, count in zip(
-                dx.shape[1:-1], place, geo.strides, before, g.shape[1:-1], strict=True
-            )
-        ]
-        if None in met:
-            continue
-        to, of = (tuple(one[i] for one in met) for i in (0, 1))
-        to, of = (slice(None), *to), (slice(None), *of)
-        equal = np.equal(positions[to], positions.dtype.type(number), out=here[to])
-        if apart:
-            np.multiply(g[to], equal, out=dx[of])
-        else:
-            given = np.multiply(g[to], equal, out=share_of[to])
-            there = dx[of]
-            there += given
+    return _gradient(g, geo, give)
 
 
 def _means(x, y, geo, some) -> None:
-    numbers = _numbers(geo, x.dtype)
+    shares = _shares(geo, x.dtype)
     for box in some:
-        part, before = _part(x, box, geo)
-        out = y[box]
-        for axis in (1, 2):
-            part = _slid(np.add, 0, part, axis, geo, before[axis - 1], out.shape[axis])
-        _slid(np.add, 0, part, 3, geo, before[2], out.shape[3], out)
-        _divide(out, numbers, box)
+        _reduced(np.add, 0, x, y[box], box, geo)
+        _weigh(y[box], shares, box)
 
 
 def _spread(g, geo: Geometry):
     """The gradient of x: each g in equal parts to what its window sees."""
-    dx = np.empty((geo.batch, *geo.sizes, geo.channels), g.dtype)
-    numbers, apart = _numbers(geo, g.dtype), _apart(geo)
+    shares = _shares(geo, g.dtype)
 
-    def work(some):
-        for images in some:
-            dx[images] = 0
-            for box in _blocks(_of(geo, images)):
-                box = (slice(images.start + box[0].start, images.start + box[0].stop), *box[1:])
-                part, before = _part(dx, box, geo)
-                given = g[box].copy()
-                _divide(given, numbers, box)
-                for axis in (3, 2):
-                    given = _dealt(
-                        given, axis, geo, before[axis - 1], part.shape[axis], None, apart
-                    )
-                _dealt(given, 1, geo, before[0], part.shape[1], part, apart)
+    def give(dx, box):
+        index, before = seeing(box, geo)
+        given = _room("pooled 0", g[index].shape, g.dtype)
+        np.copyto(given, g[index])
+        _weigh(given, shares, index)
+        steps = _steps((3, 2, 1), geo, given, dx)
+        for axis, shape in steps:
+            to = dx if axis == steps[-1][0] else _room(f"pooled {axis}", shape, g.dtype)
+            _dealt(given, axis, geo, before[axis - 1], to)
+            given = to
+        if not steps:
+            dx[...] = given
 
-    share(work, _images(geo), 2 * COST * geo.batch * prod(geo.sizes) * geo.channels)
-    return dx
+    return _gradient(g, geo, give)
 
 
-def _dealt(g, axis, geo, before, size, out=None, apart=False):
-    """The inverse of `_slid` for sums: each g added to all that its window sees along an axis.
-
-    `apart` says that no other window adds to that.
-    """
-    k, s, count = geo.windows[axis - 1], geo.strides[axis - 1], g.shape[axis]
-    if k == 1 and s == 1 and size == count and out is None:
-        return g
-    if out is None:
-        out = np.zeros((*g.shape[:axis], size, *g.shape[axis + 1 :]), g.dtype)
-    for place in range(k):
-        met = _met(size, place, s, before, count)
-        if met is None:
-            continue
-        there, given = out[_along(axis, met[1])], g[_along(axis, met[0])]
-        if apart:
-            there[...] = given
+def _dealt(g, axis, geo: Geometry, before, out) -> None:
+    """The inverse of `_slid` for sums: each g added to all that its window sees along an axis."""
+    k, s, size = geo.windows[axis - 1], geo.strides[axis - 1], out.shape[axis]
+    for part, number, own in feeding(size, k, s, before, g.shape[axis]):
+        there = out[_along(axis, part)]
+        met = sorted(own, key=lambda one: one[2] != slice(0, number))  # What feeds all, first.
+        if met and met[0][2] == slice(0, number):
+            (_, windows, _), *met = met
+            there[...] = g[_along(axis, windows)]
         else:
-            there += given
-    return out
-
-
-def _apart(geo: Geometry) -> bool:
-    """Whether no two windows see the same element."""
-    return all(k <= s for k, s in zip(geo.windows, geo.strides))
+            there[...] = 0
+        for _, windows, elements in met:
+            there[_along(axis, elements)] += g[_along(axis, windows)]
 
 
 @lru_cache(256)
-def _numbers(geo: Geometry, dtype):
-    """How many elements windows see: a number if it is the same for all, else one for each row
-    (deep, high, 1, 1) and for each element of a row (across * channels,)."""
-    seen = []
+def _shares(geo: Geometry, dtype):
+    """One by how many elements windows see: a number if it is the same for all, else one for each
+    row (deep, high, 1) and for each element of a row (across * channels,)."""
+    shares = []
     for n, k, s, (low, _), count in zip(
         geo.sizes, geo.windows, geo.strides, geo.padding, geo.counts, strict=True
     ):
         starts = s * np.arange(count) - low
         inside = np.minimum(starts + k, n) - np.maximum(starts, 0)
-        seen.append(np.maximum(inside, 1).astype(dtype))
-    if all((one == one[0]).all() for one in seen):
-        return prod(float(one[0]) for one in seen), None
-    rows = seen[0][:, None] * seen[1]
-    return rows[..., None], np.repeat(seen[2], geo.channels)
+        shares.append((1 / np.maximum(inside, 1)).astype(dtype))
+    if all((one == one[0]).all() for one in shares):
+        return prod(one[0] for one in shares), None
+    rows = shares[0][:, None] * shares[1]
+    return rows[..., None], np.repeat(shares[2], geo.channels)
 
 
-def _divide(block, numbers, box) -> None:
-    rows, columns = numbers
+def _weigh(block, shares, box) -> None:
+    rows, columns = shares
     if columns is None:
         if rows != 1:
-            block /= rows
+            block *= rows
         return
-    wide = block.reshape(*block.shape[:3], -1)
-    wide /= rows[box[1:3]] * columns
-
-
-def _images(geo: Geometry):
-    """Slices of images for threads."""
-    if prod(geo.sizes) * geo.channels > BLOCK:
-        number = geo.batch
-    else:
-        number = min(geo.batch, 4 * available()) if _operations(geo) > ENOUGH else 1
-    return [slice(geo.batch * i // number, geo.batch * (i + 1) // number) for i in range(number)]
-
-
-def _of(geo: Geometry, images: slice) -> Geometry:
-    return replace(geo, batch=images.stop - images.start)
+    wide = block.reshape(*block.shape[:3], block.shape[3] * block.shape[4])
+    channels = block.shape[-1]
+    wide *= rows[box[1:3]] * columns[box[3].start * channels : box[3].stop * channels]

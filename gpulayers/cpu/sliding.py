@@ -170,3 +170,45 @@ def windows_over(seen, count, geo: Geometry):
         return as_strided(seen, shape, (n, *moves, *within[:2], size))
     shape = (images, *count, *geo.windows, channels)
     return as_strided(seen, shape, (n, *moves, *within, size))
+
+
+@lru_cache(4096)
+def met(size, window, stride, before, count):
+    """For each place of windows along an axis that any see an element at: (place, which windows
+    do, and which elements)."""
+    found = []
+    for place in range(window):
+        first = max(-(-(before - place) // stride), 0)
+        last = min((size - 1 + before - place) // stride + 1, count)
+        if last > first:
+            start = first * stride + place - before
+            stop = start + (last - first - 1) * stride + 1
+            found.append((place, slice(first, last), slice(start, stop, stride)))
+    return found
+
+
+@lru_cache(4096)
+def feeding(size, window, stride, before, count):
+    """How windows give to an axis of x: for each part of it that the places of windows of one
+    remainder see, (the part, its size, [(place, which windows, to which of its elements)])."""
+    places, found = met(size, window, stride, before, count), []
+    for first in range(min(stride, size)):
+        own = [
+            (place, windows, slice((of.start - first) // stride, (of.stop - 1) // stride + 1))
+            for place, windows, of in places
+            if of.start % stride == first
+        ]
+        found.append((slice(first, size, stride), -(-(size - first) // stride), own))
+    return found
+
+
+def seeing(box, geo: Geometry):
+    """The windows that see anything of a box of x: an index of them, and how many elements of the
+    first of them are in front of the box on each axis."""
+    index, before = [box[0]], []
+    axes = zip(box[1:], geo.windows, geo.strides, geo.padding, geo.counts)
+    for part, k, s, (low, _), count in axes:
+        first = min(max(-(-(part.start + low - k + 1) // s), 0), count)
+        index.append(slice(first, max(min((part.stop - 1 + low) // s + 1, count), first)))
+        before.append(part.start + low - s * first)
+    return tuple(index), before

@@ -57,13 +57,13 @@ class Winograd:
     def pays(self, geo: Geometry, kept: bool) -> bool:
         """Whether it is faster than other ways; `kept` if the kernel's transform stays.
 
-        Measured on one core with AVX-512, against `lowering` and `panels`, with 1 to 8 images of
-        7 x 7 to 112 x 112.
+        Measured on two cores with AVX-512 against `lowering` and `panels`, with 1 to 16 images of
+        7 x 7 to 28 x 28: the kernel's transform is as much to read, and to make, for few tiles.
         """
         pairs, tiles = geo.channels * geo.filters, self.tiles(geo)
         if min(geo.channels, geo.filters) < 16 or pairs < (576 if self.m == 4 else 4096):
             return False
-        return tiles >= (16 if kept else 24 if pairs <= 1 << 16 else 96)
+        return tiles >= (40 if kept else 96)
 
     def tiles(self, geo: Geometry) -> int:
         return geo.batch * prod(-(-n // self.m) for n in geo.counts)

@@ -35,6 +35,7 @@ def test_against_the_references(op, block, monkeypatch):
     monkeypatch.setattr(versions, "BLOCK", block)
     monkeypatch.setattr("gpulayers.cpu.threads.ENOUGH", 0)
     versions._blocks.cache_clear()
+    versions._regions.cache_clear()
     rng = np.random.default_rng(0)
     for _ in range(50):
         x, options = drawn(rng)
@@ -53,6 +54,7 @@ def test_against_the_references(op, block, monkeypatch):
             expected = tape.gradient(y, given, g)
         np.testing.assert_allclose(pullback(g)[0], expected, rtol=1e-12, atol=1e-12)
     versions._blocks.cache_clear()
+    versions._regions.cache_clear()
 
 
 @BOTH

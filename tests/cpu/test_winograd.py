@@ -19,7 +19,7 @@ def _nothing_kept():
 
 def arrays():
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(2, 12, 12, 32)).astype("f4")
+    x = rng.normal(size=(2, 20, 20, 32)).astype("f4")
     return x, rng.normal(size=(3, 3, 32, 32)).astype("f4")
 
 
