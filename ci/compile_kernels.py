@@ -6,7 +6,8 @@
 
 The table gpulayers/cuda/registers.csv has, for two architectures, what each kernel takes of a
 multiprocessor.  A kernel that spills registers to memory, needs more of them than the table says,
-or is not in it, fails the check: each makes a kernel slower without any message.
+or is not in it, fails the check: each makes a kernel slower without any message.  INSTANCES of a
+launcher are compiled for all architectures, HOPPER_INSTANCES for sm_90a only.
 
 NVRTC comes with the wheel nvidia-cuda-nvrtc, or with a CUDA toolkit.
 """
@@ -89,11 +90,16 @@ def _library() -> Path:
 
 def jobs(stems: list[str]) -> list[tuple[str, dict, str]]:
     """(stem, constants, architecture) for all that is to be compiled."""
+    launchers = [(stem, import_module(f"gpulayers.cuda.{stem}")) for stem in stems]
     return [
         (stem, constants, architecture)
-        for stem in stems
-        for constants in import_module(f"gpulayers.cuda.{stem}").INSTANCES
+        for stem, launcher in launchers
+        for constants in launcher.INSTANCES
         for architecture in ARCHITECTURES
+    ] + [
+        (stem, constants, "sm_90a")
+        for stem, launcher in launchers
+        for constants in getattr(launcher, "HOPPER_INSTANCES", ())
     ]
 
 
@@ -126,6 +132,8 @@ def run(job: tuple[str, dict, str]) -> tuple[list[dict[str, str]], list[str]]:
     source = import_module(f"gpulayers.cuda.{stem}")._source
     label = " ".join(f"{name}={value}" for name, value in constants.items())
     options = (*source.options, *FLAGS, f"-arch={architecture}")
+    if architecture == "sm_90a":
+        options += ("-arch=sm_90",)  # CuPy adds it, and it must not win.
     fine, log = compiler().compile(source.text(constants), f"{stem}.cu", options)
     if not fine:
         return [], [f"{stem} ({label}) does not compile for {architecture}:\n{log}"]

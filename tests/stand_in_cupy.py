@@ -20,7 +20,15 @@ from types import ModuleType
 
 import numpy as np
 import stand_in_cublas
-from rig import CompileError, CUDADriverError, RawKernel, RawModule, memory
+from rig import (
+    CompileError,
+    CUDADriverError,
+    RawKernel,
+    RawModule,
+    blocks_at_once,
+    memory,
+    tensor_map,
+)
 from stand_in_arrays import (
     COUNT,
     MEMORY,
@@ -158,7 +166,10 @@ def modules() -> dict[str, ModuleType]:
         memory=_module(
             "cupy.cuda.memory", OutOfMemoryError=OutOfMemoryError, MemoryPointer=MemoryPointer
         ),
-        driver=_module("cupy.cuda.driver", CUDADriverError=CUDADriverError),
+        driver=_module(
+            "cupy.cuda.driver", CUDADriverError=CUDADriverError,
+            occupancyMaxActiveBlocksPerMultiprocessor=blocks_at_once,
+        ),
         compiler=_module("cupy.cuda.compiler", CompileException=CompileError),
         MemoryPointer=MemoryPointer,
         cublas=stand_in_cublas, get_cublas_handle=stand_in_cublas.get_cublas_handle,
@@ -243,6 +254,9 @@ def installed(usable: bool = True, kernels: bool = False):
     guarded, MEMORY["guarded"] = MEMORY["guarded"], memory.guarded if kernels else None
     clear()
     had_kernels = _use_kernels(kernels)
+    from gpulayers.cuda import hopper
+
+    encode, hopper._encode = hopper._encode, lambda: tensor_map.encode
     was_usable, _usable[0], found = _usable[0], usable, modules()
     sys.modules.update(found | _compat)
     if _compat:
@@ -262,6 +276,7 @@ def installed(usable: bool = True, kernels: bool = False):
         config._settings["device"] = device
         devices._found_gpu[:] = found_gpu
         _use_kernels(had_kernels)
+        hopper._encode = encode
 
 
 @contextlib.contextmanager

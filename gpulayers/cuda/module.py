@@ -42,10 +42,11 @@ class Module:
     Args:
         stem: the file's name without `.cu`.
         options: more options for the compiler.
+        cooperative: whether all blocks of a launch run at once, and may wait for each other.
     """
 
-    def __init__(self, stem: str, *options: str):
-        self.stem, self.options = stem, OPTIONS + options
+    def __init__(self, stem: str, *options: str, cooperative: bool = False):
+        self.stem, self.options, self.cooperative = stem, OPTIONS + options, cooperative
         self._kernels: dict[tuple, Kernel] = {}
         self._compiled: dict[tuple, object] = {}
         self._lock = threading.RLock()
@@ -98,7 +99,9 @@ class Module:
                 label = f"{self.stem}({', '.join(_label(c) for c in constants.items())})"
                 with _explained(label):
                     if module is None:
-                        module = _compile(label, self.text(constants), self.options)
+                        module = _compile(
+                            label, self.text(constants), self.options, self.cooperative
+                        )
                         self._compiled[key[1:]] = module
                     function = module.get_function(name)
                 self._kernels[key] = Kernel(name, function, parameters, device)
@@ -165,6 +168,17 @@ class Kernel:
             self.function(grid, block, tuple(given), shared_mem=shared)
         else:
             self.function(grid, block, tuple(given))
+
+    def resident(self, block: int, shared: int = 0) -> int:
+        """How many blocks of so many threads run at once: the most of a cooperative launch."""
+        import cupy
+
+        if shared > self._shared:
+            self._allow(shared)
+        each = cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(
+            self.function.kernel.ptr, block, shared
+        )
+        return each * multiprocessors()
 
     def _check_sizes(self, grid, block) -> None:
         if not 0 < prod(block) <= MAX_BLOCK or len(block) > 3:
@@ -312,12 +326,14 @@ def _label(constant) -> str:
     return f"{name}={_dtype(value).name if _is_type(value) else value}"
 
 
-def _compile(label: str, text: str, options: tuple[str, ...]):
+def _compile(label: str, text: str, options: tuple[str, ...], cooperative: bool):
     import cupy
 
     _progress.before(label)
     start = time.perf_counter()
-    module = cupy.RawModule(code=text, options=options, backend="nvrtc")
+    module = cupy.RawModule(
+        code=text, options=options, backend="nvrtc", enable_cooperative_groups=cooperative
+    )
     module.compile()
     _progress.after(time.perf_counter() - start)
     return module

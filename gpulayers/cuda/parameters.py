@@ -33,10 +33,10 @@ LARGEST_FLOAT = float(np.finfo(np.float32).max)
 NUMBERS = (int, float, np.integer, np.floating, np.bool_)
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-_BOUNDS = r"(?:__launch_bounds__\s*\([^()]*\)\s*)?"
+_BOUNDS = r"(?:(?:__launch_bounds__|GL_CLUSTER)\s*\([^()]*\)\s*)*"
 _KERNEL = re.compile(rf'extern\s+"C"\s+__global__\s+{_BOUNDS}void\s+{_BOUNDS}(\w+)\s*\(([^()]*)\)')
 _QUALIFIER = re.compile(r"\b(?:const|volatile|__restrict__|__grid_constant__)\b")
-_PARAMETER = re.compile(r"(?P<kind>[\w ]+?)\s*(?P<star>\*?)\s*(?P<name>\w+)$")
+_PARAMETER = re.compile(r"(?P<kind>[\w: ]+?)\s*(?P<star>\*?)\s*(?P<name>\w+)$")
 
 
 def signatures(text: str) -> dict[str, list[tuple[str, bool, str]]]:

@@ -95,7 +95,15 @@ static void give_turn(Block* b) {
   if (b->statics && n) copy(run.launch->statics, b->statics, n);
   run.block = b, rig_bid = b->index, rig_dyn = b->dynamic;
 }
-static Block* start_block(uint3 index) {
+// Enters a block among those of its cluster; `linear`: its number in the grid.
+static void join_cluster(Block* b, size_t linear) {
+  const size_t wide = run.launch->cluster;
+  if (wide == 1) b->own = Cluster();
+  b->cluster = wide == 1 ? &b->own : &run.clusters[linear / wide];
+  b->rank = (unsigned)(linear % wide);
+  b->cluster->blocks[b->rank] = b;
+}
+static Block* start_block(uint3 index, size_t linear) {
   const Launch& l = *run.launch;
   size_t n = (size_t)l.block[0] * l.block[1] * l.block[2];
   if (spare_blocks.empty())
@@ -105,7 +113,9 @@ static Block* start_block(uint3 index) {
   if (!b->dynamic) b->dynamic = dynamic_memory(l.shared);
   b->index = index;
   b->head = b->waiting = b->done = b->at_barrier = b->at_grid = b->asleep = 0;
-  for (unsigned& turn : b->turn) turn = 0;
+  for (int i = 0; i < 16; i++) b->turn[i] = b->arrived[i] = 0;
+  b->flights.clear();
+  join_cluster(b, linear);
   give_turn(b);
   if (run.launch->statics_size) fill(run.launch->statics, run.launch->statics_size);
   fill(b->dynamic, l.shared);
@@ -118,6 +128,7 @@ static Block* start_block(uint3 index) {
     f.tid = {(unsigned)(i % l.block[0]), (unsigned)(i / l.block[0] % l.block[1]),
              (unsigned)(i / l.block[0] / l.block[1])};
     f.copies.clear(), f.groups.clear(), f.next_copy = 0, f.value = 0, f.warp_turn = 0;
+    f.products.clear(), f.product_groups.clear(), f.fenced = false;
     f.sp = first_stack_pointer(f.stack + f.stack_size, entry);
     wake(f);
   }
@@ -130,6 +141,9 @@ static void finish_block(Block* b) {
 #ifdef RIG_TSAN
   tsan_sync(b, true);
 #endif
+  b->cluster->blocks[b->rank] = nullptr;
+  if (run.launch->cluster > 1)  // What others of the cluster read from here now is a NaN.
+    fill(b->dynamic, run.launch->shared);
   run.block = nullptr;
   free(b->statics);
   b->statics = nullptr;
@@ -144,6 +158,11 @@ static bool advance(Block& b) {
       if (f->state == WAITING && f->kind == ASLEEP) wake(*f);
   }
   while (b.waiting && run.error.empty()) to_fiber(next_ready(b));
+  while (b.flights.size() && run.error.empty()) {
+    if (!b.alive()) set_error("a block ends with asynchronous copies on their way");
+    land_one(b);  // As late as it may.
+    while (b.waiting && run.error.empty()) to_fiber(next_ready(b));
+  }
   if (!b.alive() || !run.error.empty()) return true;
   if (!b.asleep && b.at_grid + b.done < b.n()) say_deadlock(b);
   if (!b.asleep && b.at_grid && b.done)
@@ -176,27 +195,33 @@ static void pass_grid_barrier(std::vector<Block*>& live) {
 }
 static void run_blocks() {
   const Launch& l = *run.launch;
-  std::vector<size_t> order((size_t)l.grid[0] * l.grid[1] * l.grid[2]);
+  const size_t count = (size_t)l.grid[0] * l.grid[1] * l.grid[2], wide = l.cluster;
+  if (l.grid[0] % wide) return set_error("the grid's width is no multiple of the cluster's");
+  const size_t resident = l.resident < wide ? wide : l.resident / wide * wide;
+  run.clusters.assign(wide > 1 ? count / wide : 0, Cluster());
+  std::vector<size_t> order(count / wide);
   for (size_t i = 0; i < order.size(); i++) order[i] = i;
   arrange(order, l.block_order);
   std::vector<Block*> live;
   size_t next = 0;
-  while (run.error.empty() && (next < order.size() || !live.empty())) {
-    if (next < order.size() && live.size() < l.resident) {
-      size_t i = order[next++];
+  while (run.error.empty() && (next < count || !live.empty())) {
+    if (next < count && live.size() < resident) {
+      size_t i = order[next / wide] * wide + next % wide;
+      next++;
       Block* b = start_block({(unsigned)(i % l.grid[0]), (unsigned)(i / l.grid[0] % l.grid[1]),
-                              (unsigned)(i / l.grid[0] / l.grid[1])});
+                              (unsigned)(i / l.grid[0] / l.grid[1])},
+                             i);
       if (advance(*b)) finish_block(b);
       else live.push_back(b);
       continue;
     }
-    bool asleep = false, everyone = live.size() == order.size();
+    bool asleep = false, everyone = live.size() == count;
     for (Block* b : live) asleep |= b->asleep > 0, everyone &= b->at_grid == b->n();
     if (everyone) pass_grid_barrier(live);
     else if (!asleep)
-      set_error("deadlock at a grid barrier: of " + std::to_string(order.size()) + " blocks, " +
+      set_error("deadlock at a grid barrier: of " + std::to_string(count) + " blocks, " +
                 std::to_string(live.size()) + " wait, " + std::to_string(next - live.size()) +
-                " have exited, " + std::to_string(order.size() - next) +
+                " have exited, " + std::to_string(count - next) +
                 " do not fit on the device until others exit");
     else if (++run.naps > 100000)
       set_error("threads sleep for ever: nothing gives them the word that they wait for");

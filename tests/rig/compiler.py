@@ -32,10 +32,9 @@ SANITIZER_FLAGS = {
     "thread": "-fsanitize=thread -g1 -fno-omit-frame-pointer",
 }
 RUNTIME_FLAGS = {None: [], "address": ["-DRIG_ASAN"], "thread": ["-DRIG_TSAN"]}
-KERNEL = re.compile(
-    r"__global__\s+(?:__launch_bounds__\s*\((?:[^()]|\([^()]*\))*\)\s*)?void\s+"
-    r"(?:__launch_bounds__\s*\((?:[^()]|\([^()]*\))*\)\s*)?(\w+)\s*\("
-)
+_BOUNDS = r"(?:__launch_bounds__\s*\((?:[^()]|\([^()]*\))*\)\s*)?"
+_CLUSTER = r"(?:__cluster_dims__\s*\(([^(),]*),\s*1\s*,\s*1\s*\)\s*)?"
+KERNEL = re.compile(rf"__global__\s+{_BOUNDS}void\s+{_CLUSTER}{_BOUNDS}(\w+)\s*\(")
 
 
 class CompileError(Exception):
@@ -139,13 +138,13 @@ def _defines(options) -> str:
     return "".join(f"#define {name} {value if given else 1}\n" for name, given, value in pairs)
 
 
-def _kernels(text: str, folder: Path) -> list[str]:
-    """The names of the kernels that a source has after preprocessing."""
+def _kernels(text: str, folder: Path) -> dict[str, str]:
+    """The kernels that a source has after preprocessing: for each how wide its clusters are."""
     (folder / "names.cc").write_text("#define GL_RIG 1\n" + text)
     found = KERNEL.findall(_run("-E", "-P", "-w", "-std=gnu++17", folder / "names.cc"))
     if not found:
         raise CompileError("no kernel found: `__global__ void name(` is looked for")
-    return list(dict.fromkeys(found))
+    return {name: cluster or "1" for cluster, name in found}
 
 
 def build(code: str, options: tuple[str, ...], sanitizer: str | None) -> Path:
@@ -157,7 +156,7 @@ def build(code: str, options: tuple[str, ...], sanitizer: str | None) -> Path:
     def make(path):
         text = f'{_defines(options)}namespace {{\n#line 1 "kernel.cu"\n{code}\n}}\n'
         names = _kernels(text, path.parent)
-        text += "".join(f"RIG_EXPORT({name})\n" for name in names)
+        text += "".join(f"RIG_EXPORT({name}, {wide})\n" for name, wide in names.items())
         if sanitizer:
             rows = ", ".join(f'{{"{name}", rig_launch_{name}}}' for name in names)
             text += f'#define RIG_TABLE {rows}\n#include "{HERE / "program.h"}"\n'

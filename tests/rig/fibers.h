@@ -24,6 +24,8 @@ std::string at(const Fiber& f) {
              f.line);
   if (f.kind == AT_BLOCK || f.kind == AT_NAMED)
     snprintf(b + n, sizeof b - n, " at barrier %d, %s:%d", f.bar_id, f.file, f.line);
+  if (f.kind == AT_MBARRIER)
+    snprintf(b + n, sizeof b - n, " at an mbarrier, %s:%d", f.file, f.line);
   if (f.kind == AT_GRID)
     snprintf(b + n, sizeof b - n, " at the grid barrier, %s:%d", f.file, f.line);
   return b;
@@ -114,6 +116,12 @@ static void release_block_barrier(Block& b) {  // ... if all are there.
     wake(*f);
   }
 }
+static void pass_cluster_barrier(Block& b) {  // ... if all are there.
+  Cluster& c = *b.cluster;
+  if (!c.arrived || c.arrived + c.ended != b.n() * run.launch->cluster) return;
+  c.arrived = 0, c.turn++, run.naps = 0;
+  run.launch->barriers++;
+}
 static void entry() {
 #ifdef RIG_ASAN
   __sanitizer_finish_switch_fiber(nullptr, &run.main_bottom, &run.main_size);
@@ -122,8 +130,11 @@ static void entry() {
   Fiber* me = current();
   if (me->copies.size())
     set_error("a thread exits with cp.async copies that it never waited for: " + at(*me));
+  if (me->products.size())
+    set_error("a thread exits with wgmma that it never waited for: " + at(*me));
   me->state = DONE;
-  me->block->done++;
+  me->block->done++, me->block->cluster->ended++;
+  pass_cluster_barrier(*me->block);
   release_block_barrier(*me->block);
   to_scheduler();
   abort();

@@ -11,6 +11,7 @@ import contextlib
 import ctypes as C
 import functools
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class _Launch(C.Structure):
         ("seed", C.c_uint32), ("resident", C.c_uint32), ("seconds", C.c_int32),
         ("err_size", C.c_int32), ("err", C.c_char_p), ("switches", C.c_uint64),
         ("barriers", C.c_uint64), ("collectives", C.c_uint64), ("statics", C.c_void_p),
-        ("statics_size", C.c_uint64),
+        ("statics_size", C.c_uint64), ("cluster", C.c_uint64),
     ]  # fmt: skip
 
 
@@ -115,6 +116,13 @@ class RawModule:
             raise CUDADriverError(message) from None
 
 
+def blocks_at_once(kernel, threads: int, shared_mem: int) -> int:
+    """`cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor`; `kernel` is its address."""
+    if shared_mem > kernel.max_dynamic_shared_size_bytes:
+        return 0
+    return min(32, 2048 // (-(-threads // 32) * 32), SHARED_MEMORY_OPTIN // (shared_mem + 1024))
+
+
 class RawKernel:
     """`cupy.RawKernel`, called with (grid, block, args); `stats` says what the last launch did."""
 
@@ -124,6 +132,7 @@ class RawKernel:
     def __init__(self, module: RawModule, name: str):
         self.module, self.name, self.stats = module, name, {}
         self.enable_cooperative_groups = module.enable_cooperative_groups
+        self.kernel = SimpleNamespace(ptr=self)  # `cupy.cuda.function.Function`.
         self._run = getattr(module._library, f"rig_launch_{name}")
         self._run.argtypes = [C.POINTER(_Launch)]
         sizes = (C.c_int * 256)()
@@ -179,8 +188,7 @@ class RawKernel:
                 f"CUDA_ERROR_INVALID_VALUE: invalid argument: {self.name}, grid {grid}, block "
                 f"{block}, {shared_mem} bytes of shared memory (limit set: {self._shared_limit})"
             )
-        per = min(32, 2048 // (-(-threads // 32) * 32), SHARED_MEMORY_OPTIN // (shared_mem + 1024))
-        resident = MULTIPROCESSORS * max(1, per)
+        resident = MULTIPROCESSORS * max(1, blocks_at_once(self, threads, shared_mem))
         if self.enable_cooperative_groups and grid[0] * grid[1] * grid[2] > resident:
             raise CUDADriverError(
                 "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE: too many blocks in cooperative launch: "

@@ -6,7 +6,8 @@
 // For common.cuh: rig::half_to_float(bits), float_to_half, bfloat16_to_float, float_to_bfloat16
 // (also h2f, f2h, b2f, f2b); rig_dyn (dynamic shared memory); rig::ldmatrix, rig_mma, rig_bar
 // (named barriers), rig::cp_async, rig_cp_commit, rig::cp_wait(groups left), rig_grid_sync (all
-// blocks wait for each other); rig_yield (while a thread waits for another's word).
+// blocks wait for each other); rig_yield (while a thread waits for another's word).  For hopper.cuh:
+// what follows there.
 #pragma once
 #define GL_RIG 1
 #include <math.h>
@@ -23,6 +24,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
+#define __cluster_dims__(...)
 #define __grid_constant__
 #define __align__(n) __attribute__((aligned(n)))
 #undef __restrict__
@@ -122,7 +124,10 @@ enum WOp {
   W_MMA_F16,
   W_MMA_BF16,
   W_MMA_TF32,
-  W_MMA_F16K8
+  W_MMA_F16K8,
+  W_WGMMA,
+  W_WGMMA_FENCE,
+  W_WGMMA_WAIT
 };
 struct Launch {  // C layout, filled from Python: see launching.py
   uint32_t grid[3], block[3];
@@ -134,7 +139,7 @@ struct Launch {  // C layout, filled from Python: see launching.py
   char* err;
   uint64_t switches, barriers, collectives;
   unsigned char* statics;  // The static shared memory of the source.
-  uint64_t statics_size;
+  uint64_t statics_size, cluster;  // cluster: how many neighbours along x
 };
 struct Ctx {
   uint3 tid;
@@ -163,6 +168,26 @@ void rig_cp_commit(void);
 int rig_cp_eager(void);
 int rig_cp_next(int keep, void** d, const void** s, int* n,
                 int* src_n);  // a copy that waiting for all but `keep` groups does
+// For hopper.cuh
+void rig_bar_arrive(int id, int n, const char* file, int line);
+uint32_t rig_shared_address(const void* p);
+void rig_mbarrier_init(void* bar, uint32_t arrivals, const char* file, int line);
+void rig_mbarrier_arrive(void* bar, uint32_t bytes, const char* file, int line);
+void rig_mbarrier_copies(void* bar, const char* file, int line);
+void rig_mbarrier_wait(void* bar, uint32_t parity, const char* file, int line);
+void rig_tma_load(void* to, const void* map, void* bar, const int* at, int rank, const char* file,
+                  int line);
+void rig_bulk_load(void* to, const void* from, uint32_t bytes, void* bar, const char* file,
+                   int line);
+void rig_wgmma(int kind, int n, int across_a, int across_b, float* d, const uint32_t* a,
+               uint64_t first, uint64_t second, int add, const char* file, int line);
+void rig_wgmma_fence(const char* file, int line);
+void rig_wgmma_commit(const char* file, int line);
+void rig_wgmma_wait(int keep, const char* file, int line);
+int rig_cluster_rank(void);
+void rig_cluster_arrive(const char* file, int line);
+void rig_cluster_wait(const char* file, int line);
+void* rig_at_rank(void* p, int rank);
 [[noreturn]] void rig_fail(const char* msg, const char* file, int line);
 }
 #pragma GCC visibility pop
@@ -224,6 +249,11 @@ inline void cp_wait(int keep) {
   int n, src_n;
   while (rig_cp_next(keep, &d, &s, &n, &src_n)) cp_do(d, s, n, src_n);
 }
+template <class... At>
+inline void tma_load(void* to, const void* map, void* bar, const char* file, int line, At... at) {
+  const int all[] = {at...};
+  rig_tma_load(to, map, bar, all, (int)sizeof...(At), file, line);
+}
 template <class T>
 struct is_pointer {
   static constexpr bool value = false;
@@ -248,21 +278,28 @@ template <class T>
 struct plain<const T> {
   typedef T type;
 };
+template <class T>  // From bytes that need not be aligned as T is.
+inline T read(const void* p) {
+  T value;
+  __builtin_memcpy(&value, p, sizeof value);
+  return value;
+}
 template <class... A>
 struct Bound {
   void (*kernel)(A...);
   void** args;
   template <size_t... I>
   void call(Places<I...>) {
-    kernel(*reinterpret_cast<typename plain<A>::type*>(args[I])...);
+    kernel(read<typename plain<A>::type>(args[I])...);
   }
   static void go(void* p) { ((Bound*)p)->call(typename Count<sizeof...(A)>::type()); }
 };
 template <class... A>
-inline int launch(void (*kernel)(A...), Launch* l) {
+inline int launch(void (*kernel)(A...), Launch* l, unsigned cluster) {
   Bound<A...> bound{kernel, l->args};
   l->statics = __start_gl_shared;
   l->statics_size = l->statics ? __stop_gl_shared - __start_gl_shared : 0;
+  l->cluster = cluster;
   return rig_run(l, &Bound<A...>::go, &bound);
 }
 // The size in bytes of each parameter, negative for pointers; gives their number.
@@ -310,9 +347,9 @@ struct same {
 template <class T>
 using same_t = typename same<T>::type;
 }  // namespace rig
-#define RIG_EXPORT(name)                                                                    \
+#define RIG_EXPORT(name, cluster)                                                           \
   extern "C" __attribute__((visibility("default"))) int rig_launch_##name(rig::Launch* l) { \
-    return rig::launch(&name, l);                                                           \
+    return rig::launch(&name, l, cluster);                                                  \
   }                                                                                         \
   extern "C" __attribute__((visibility("default"))) int rig_signature_##name(int* sizes) {  \
     return rig::signature(&name, sizes);                                                    \

@@ -72,28 +72,35 @@ int rig_sync_count(int predicate, const char* file, int line) {
   TSAN_ACQUIRE(key);
   return (int)f.result;
 }
-void rig_bar(int id, int n, const char* file,
-             int line) {  // bar.sync id, n: the first n threads to come
+// bar.sync id, n: the first n threads to come, of which some do not wait (bar.arrive).
+static void come_to_bar(int id, int n, bool waits, const char* file, int line) {
   Fiber& f = *current();
   Block& b = *f.block;
   if (id < 1 || id > 15 || n % 32)
     rig_fail("a named barrier: 1 to 15, and a multiple of 32 threads", file, line);
-  wait_as(AT_NAMED, file, line);
-  f.bar_id = id;
   [[maybe_unused]] uint64_t* key = &b.key[id * 2 + (b.turn[id] & 1)];
   TSAN_RELEASE(key);
+  if (waits) {
+    wait_as(AT_NAMED, file, line);
+    f.bar_id = id;
+  } else b.arrived[id]++;
   auto here = [&](Fiber* o) {
     return o->state == WAITING && o->kind == AT_NAMED && o->bar_id == id;
   };
-  int there = 0;
+  int there = (int)b.arrived[id];
   for (Fiber* o : b.f) there += here(o);
   if (there == n) {
-    run.launch->barriers++, b.turn[id]++;
+    run.launch->barriers++, b.turn[id]++, b.arrived[id] = 0;
     for (Fiber* o : b.f)
       if (here(o)) wake(*o);
   }
+  if (!waits) return;
   to_scheduler();
   TSAN_ACQUIRE(key);
+}
+void rig_bar(int id, int n, const char* file, int line) { come_to_bar(id, n, true, file, line); }
+void rig_bar_arrive(int id, int n, const char* file, int line) {
+  come_to_bar(id, n, false, file, line);
 }
 void rig_grid_sync(const char* file, int line) {
   wait_as(AT_GRID, file, line);
@@ -157,6 +164,120 @@ int rig_cp_next(int keep, void** d, const void** s, int* n, int* src_n) {
   for (size_t i = 0; i < f.groups.size(); i++) f.groups[i] -= end;
   f.next_copy = 0;
   return 0;
+}
+// What sm_90 adds: see hopper.h.
+uint32_t rig_shared_address(const void* p) {
+  const unsigned char* at = (const unsigned char*)p;
+  if (is_static(p)) return FIRST + (uint32_t)(at - run.launch->statics);
+  if (at >= rig_dyn && at <= rig_dyn + run.launch->shared)
+    return dynamic_first() + (uint32_t)(at - rig_dyn);
+  rig_fail("an address that is not in this block's shared memory", "", 0);
+}
+void rig_mbarrier_init(void* bar, uint32_t arrivals, const char* file, int line) {
+  rig_shared_address(bar);
+  if ((uintptr_t)bar % 8 || !arrivals || arrivals >= 0xfffff)
+    rig_fail("mbarrier.init: a multiple of 8 bytes, and 1 to 2^20 - 2 arrivals", file, line);
+  Phase* p = (Phase*)bar;
+  p->phase = 0, p->missing = p->arrivals = arrivals, p->bytes = 0;
+}
+void rig_mbarrier_arrive(void* bar, uint32_t bytes, const char* file, int line) {
+  TSAN_RELEASE(bar);
+  arrive(bar, bytes, file, line);
+  if (run.launch->order != RANDOM || !(random_bits() & 1)) return;
+  wake(*current());  // Others may go on before this thread does.
+  to_scheduler();
+}
+void rig_mbarrier_copies(void* bar, const char* file, int line) {
+  Fiber& f = *current();
+  phase_of(bar, file, line);
+  TSAN_RELEASE(bar);
+  Flight t = {};
+  for (size_t i = 0; i < f.copies.size(); i++) {
+    t.kind = Flight::CP_ASYNC, t.copy = f.copies[i];
+    run.block->flights.push_back(t);
+  }
+  f.copies.clear(), f.groups.clear();
+  t.kind = Flight::ARRIVAL, t.bar = bar;
+  take_off(t);
+}
+void rig_mbarrier_wait(void* bar, uint32_t parity, const char* file, int line) {
+  Fiber& f = *current();
+  while (phase_of(bar, file, line)->phase == (parity & 1)) {
+    if (run.launch->cluster > 1) {
+      rig_yield(file, line);
+      continue;
+    }
+    wait_as(AT_MBARRIER, file, line);
+    f.value = (uint64_t)bar;
+    to_scheduler();
+  }
+  TSAN_ACQUIRE(bar);
+}
+void rig_tma_load(void* to, const void* map, void* bar, const int* at, int rank, const char* file,
+                  int line) {
+  Flight t = {};
+  memcpy(&t.map, map, sizeof t.map);
+  if (t.map.magic != 0x70616d726f736e74ull || (int)t.map.rank != rank)
+    rig_fail("TMA: this is no tensor map of so many axes", file, line);
+  phase_of(bar, file, line);
+  t.kind = Flight::TILE, t.bar = bar, t.to = rig_shared_address(to), t.bytes = t.map.element;
+  if (t.to % 128) rig_fail("TMA: to a multiple of 128 bytes only", file, line);
+  for (int a = 0; a < rank; a++) t.bytes *= t.map.box[a], t.at[a] = at[a];
+  take_off(t);
+}
+void rig_bulk_load(void* to, const void* from, uint32_t bytes, void* bar, const char* file,
+                   int line) {
+  Flight t = {};
+  phase_of(bar, file, line);
+  rig_shared_address(to);
+  if (((uintptr_t)to | (uintptr_t)from | bytes) % 16)
+    rig_fail("cp.async.bulk: multiples of 16 bytes only", file, line);
+  t.kind = Flight::BULK, t.bar = bar, t.bytes = bytes, t.copy = {to, from, (int)bytes, (int)bytes};
+  take_off(t);
+}
+void rig_wgmma(int kind, int n, int across_a, int across_b, float* d, const uint32_t* a,
+               uint64_t first, uint64_t second, int add, const char* file, int line) {
+  Fiber& f = *current();
+  if (!f.fenced) rig_fail("wgmma without a wgmma.fence since registers were used", file, line);
+  Product p = {d, first, second, {}, kind, n, a != nullptr, across_a != 0, across_b != 0, add != 0};
+  for (int i = 0; i < 4 && a; i++) p.a[i] = a[i];
+  f.products.push_back(p);
+  collective(W_WGMMA, 0xffffffffu, file, line);
+}
+void rig_wgmma_fence(const char* file, int line) {
+  collective(W_WGMMA_FENCE, 0xffffffffu, file, line);
+  current()->fenced = true;
+}
+void rig_wgmma_commit(const char*, int) {
+  current()->product_groups.push_back(current()->products.size());
+}
+void rig_wgmma_wait(int keep, const char* file, int line) {
+  current()->arg = keep;
+  collective(W_WGMMA_WAIT, 0xffffffffu, file, line);
+  current()->fenced = false;
+}
+int rig_cluster_rank(void) { return (int)run.block->rank; }
+void rig_cluster_arrive(const char*, int) {
+  Cluster& c = *run.block->cluster;
+  TSAN_RELEASE(&c.blocks[0]);
+  current()->cluster_turn = c.turn;
+  c.arrived++;
+  pass_cluster_barrier(*run.block);
+}
+void rig_cluster_wait(const char* file, int line) {
+  Cluster& c = *run.block->cluster;
+  while (c.turn == current()->cluster_turn) rig_yield(file, line);
+  TSAN_ACQUIRE(&c.blocks[0]);
+}
+void* rig_at_rank(void* p, int rank) {
+  if (rank < 0 || rank >= (int)run.launch->cluster) rig_fail("a rank outside of the cluster", "", 0);
+  Block* other = run.block->cluster->blocks[rank];
+  rig_shared_address(p);
+  if (other == run.block) return p;
+  if (!other || (is_static(p) && !other->statics))
+    rig_fail("another block's shared memory before it has begun, or after its end", "", 0);
+  if (!is_static(p)) return other->dynamic + ((unsigned char*)p - rig_dyn);
+  return other->statics + ((unsigned char*)p - run.launch->statics);
 }
 void rig_fail(const char* message, const char* file, int line) {
   set_error(std::string(message) + " at " + file + ":" + std::to_string(line) + ": " +

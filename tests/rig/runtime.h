@@ -61,7 +61,35 @@ struct Copy {
   const void* src;
   int n, src_n;
 };
+// What cuTensorMapEncodeTiled makes here: see tensor_map.py.  In bytes, but for sizes and the box; the axis along the lines first.
+struct TensorMap {
+  uint64_t magic, address, sizes[5], strides[4];
+  uint32_t box[5], rank, element, swizzle;
+};
+static_assert(sizeof(TensorMap) == 120, "as tensor_map.py packs it, in the 128 bytes of a CUtensorMap");
+// A copy, or an arrival at a barrier, that happens later.
+struct Flight {
+  enum Kind { CP_ASYNC, ARRIVAL, TILE, BULK } kind;
+  Copy copy;
+  void* bar;
+  uint32_t bytes, to;
+  int at[5];
+  TensorMap map;
+};
+// A wgmma that one lane has given; operands that are in shared memory are read when it is done.
+struct Product {
+  float* d;
+  uint64_t first, second;
+  uint32_t a[4];
+  int kind, n;
+  bool in_registers, across_a, across_b, add;
+};
 struct Block;
+// Blocks that read each other's shared memory; of one block where there are no clusters.
+struct Cluster {
+  Block* blocks[16] = {};  // Those that have begun and not ended.
+  size_t arrived = 0, ended = 0, turn = 0;  // Threads; how often its barrier has been passed.
+};
 enum State { READY, WAITING, DONE };
 enum Kind {
   NOTHING,
@@ -69,6 +97,7 @@ enum Kind {
   AT_NAMED,
   AT_WARP,
   AT_GRID,
+  AT_MBARRIER,
   ASLEEP
 };  // What a waiting thread waits for.
 
@@ -92,6 +121,10 @@ struct Fiber : Ctx {
   Array<Copy, 4096> copies;  // cp.async: given, not yet done.
   Array<size_t, 4096> groups;
   size_t next_copy = 0;
+  Array<Product, 4096> products;  // wgmma: given, not yet done.
+  Array<size_t, 4096> product_groups;
+  bool fenced = false;
+  size_t cluster_turn = 0;
   void *fake = nullptr, *tsan = nullptr;
 };
 struct Block {
@@ -99,7 +132,10 @@ struct Block {
   std::vector<Fiber*> f;
   std::vector<int> ready;  // A ring.
   size_t head, waiting, done, at_barrier, at_grid, asleep;
-  unsigned turn[16];  // How often each barrier has been passed.
+  unsigned turn[16], arrived[16];  // How often each barrier has been passed; who came without waiting.
+  Array<Flight, 16384> flights;
+  Cluster *cluster = nullptr, own;
+  unsigned rank;
   unsigned char *dynamic = nullptr,
                 *statics = nullptr;  // Shared memory; the static part only while others run.
   alignas(64) uint64_t key[64],
@@ -115,6 +151,7 @@ struct Run {
   const void* main_bottom;
   size_t main_size, naps;
   uint64_t random;
+  std::vector<Cluster> clusters;
   std::string error;
   bool running;
   pthread_t thread;

@@ -2,14 +2,15 @@
 // products.  The last lane to arrive computes for all.  Products are summed in the order of k in
 // float32 (a tensor core's order and rounding differ).
 #pragma once
-#include "runtime.h"
+#include "hopper.h"
 
 namespace rig {
 const char* const OPERATION[] = {"__syncwarp",       "__shfl_sync",       "__shfl_up_sync",
                                  "__shfl_down_sync", "__shfl_xor_sync",   "__ballot_sync",
                                  "__match_any_sync", "ldmatrix",          "ldmatrix.trans",
                                  "mma.m16n8k16.f16", "mma.m16n8k16.bf16", "mma.m16n8k8.tf32",
-                                 "mma.m16n8k8.f16"};
+                                 "mma.m16n8k8.f16",    "wgmma",
+                                 "wgmma.fence",        "wgmma.wait_group"};
 
 // D (16 x 8) += A (16 x K) B (K x 8); the fragments' places are those of the PTX manual, "Matrix
 // fragments for mma.m16n8kK".
@@ -111,6 +112,14 @@ void combine(Fiber** w, unsigned mask, int op) {
       break;
     case W_MMA_TF32:
       mma_tf32(w);
+      break;
+    case W_WGMMA:
+      give_products(w);
+      break;
+    case W_WGMMA_FENCE:
+      break;
+    case W_WGMMA_WAIT:
+      wait_for_products(w);
       break;
     default:
       each([&](int l) {
