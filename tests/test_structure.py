@@ -121,6 +121,7 @@ INFRASTRUCTURE = {
         "__init__": "imports the others",
         "module": "compiles kernels and launches them",
         "parameters": "reads what kernels take",
+        "hopper": "what kernels with wgmma and TMA need",
         "partial_sums": "ends sums that other kernels began",
         "order": "sorts keys for other kernels",
         "gemm": "matrix products, for `dense` and for CuPy's namespace",
@@ -153,7 +154,7 @@ def test_each_kernel_says_what_it_assumes_is_launched_compiled_and_tested(path):
     assert all((PACKAGE / "cuda" / line.split('"')[1]).exists() for line in included)
     assert (ROOT / "tests" / "cuda" / f"test_{path.stem}.py").exists()
     launcher = import_module(f"gpulayers.cuda.{path.stem}")
-    assert launcher.INSTANCES
+    assert launcher.INSTANCES or launcher.HOPPER_INSTANCES
     table = (PACKAGE / "cuda" / "registers.csv").read_text(encoding="utf-8").splitlines()
     measured = {line.partition(",")[0] for line in table}
     assert signatures("\n".join(lines)).keys() <= measured
