@@ -46,15 +46,15 @@ _here = threading.local()
 _EMPTY_BUFFER = np.zeros(4, np.uint64)
 
 
-def words(seed: int, counter: int, count: int) -> np.ndarray:
-    """The first `count` 64-bit words of the stream (seed, counter)."""
+def words(seed: int, counter: int, count: int, skipped: int = 0) -> np.ndarray:
+    """`count` 64-bit words of the stream (seed, counter), after `skipped` groups of 4."""
     # Setting the state of a generator takes 1 us; making a new one takes 6.
     generator = getattr(_here, "generator", None)
     if generator is None:
         generator = _here.generator = np.random.Philox(0)
     generator.state = {
         "bit_generator": "Philox",
-        "state": {"counter": (0, 0, counter % WORD, 0), "key": (seed % WORD, 0)},
+        "state": {"counter": (skipped, 0, counter % WORD, 0), "key": (seed % WORD, 0)},
         "buffer": _EMPTY_BUFFER,
         "buffer_pos": 4,
         "has_uint32": 0,
@@ -68,9 +68,11 @@ def halves(seed: int, counter: int, count: int) -> np.ndarray:
     return _parts(words(seed, counter, (count + 1) // 2), "<u4", count)
 
 
-def quarters(seed: int, counter: int, count: int) -> np.ndarray:
-    """The first `count` 16-bit quarters of the stream."""
-    return _parts(words(seed, counter, (count + 3) // 4), "<u2", count)
+def quarters(seed: int, counter: int, count: int, start: int = 0) -> np.ndarray:
+    """`count` 16-bit quarters of the stream, from number `start` on."""
+    skipped, start = divmod(start, 16)
+    end = start + count
+    return _parts(words(seed, counter, (end + 3) // 4, skipped), "<u2", end)[start:]
 
 
 def uniforms(seed: int, counter: int, count: int, dtype: str) -> np.ndarray:

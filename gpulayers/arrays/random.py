@@ -248,12 +248,15 @@ def dropout_mask(shape, rate: float, seed=None, *, like=None):
     return _draw(draw, shape, "bool", seed, like, "dropout_mask", rate)
 
 
-def keep(shape: tuple[int, ...], rate: float, seed: int, counter: int) -> np.ndarray:
+def keep(
+    shape: tuple[int, ...], rate: float, seed: int, counter: int, start: int = 0
+) -> np.ndarray:
     """Which elements dropout of this rate keeps, on the CPU.
 
-    Element e stays where quarter[e] of the stream >= floor(rate * 65536 + 1/2).
+    Element e stays where quarter[start + e] of the stream >= floor(rate * 65536 + 1/2): `start`
+    is not 0 for a part of a larger array.
     """
-    quarters = philox.quarters(seed, counter, math.prod(shape))
+    quarters = philox.quarters(seed, counter, math.prod(shape), start)
     return (quarters >= int(rate * 65536 + 0.5)).reshape(shape)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrays import Abstract, devices, is_recorded, namespace, plain
-from ..arrays.namespace import library
+from ..arrays.namespace import NUMPY, library
 from . import arguments
 
 __all__ = ["KeyValueCache"]
@@ -123,12 +123,7 @@ class KeyValueCache:
 
     def _begin(self, key, value):
         batch = key.shape[0]
-        self.keys, self.values = (
-            namespace(x).zeros(
-                (batch, self.length, *x.shape[2:]), dtype=x.dtype, device=devices.device_of(x)
-            )
-            for x in (key, value)
-        )
+        self.keys, self.values = (_room(x, self.length) for x in (key, value))
         self._lengths = np.zeros(batch, np.int32)
         self._forgotten = np.zeros(batch, np.int32)
 
@@ -145,6 +140,15 @@ class KeyValueCache:
 
     def _beside_keys(self, numbers: np.ndarray):
         return devices.put(numbers, devices.home_of(self.keys))
+
+
+def _room(x, length: int):
+    """Zeros like `x` (B, T, K, H), but with `length` positions."""
+    xp, (batch, _, heads, size) = namespace(x), x.shape
+    how = {"dtype": x.dtype, "device": devices.device_of(x)}
+    if xp is NUMPY:  # Products with the keys of one head are twice as fast if these lie together.
+        return xp.permute_dims(xp.zeros((batch, heads, length, size), **how), (0, 2, 1, 3))
+    return xp.zeros((batch, length, heads, size), **how)
 
 
 def _leading(mask) -> np.ndarray:

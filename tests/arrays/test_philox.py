@@ -100,6 +100,9 @@ def test_parts_of_words_come_lowest_first(count):
     words = philox_words(5, 6, 20)
     assert philox.halves(5, 6, count).tolist() == [half(words, h) for h in range(count)]
     assert philox.quarters(5, 6, count).tolist() == [quarter(words, q) for q in range(count)]
+    for start in (0, 1, 15, 16, 17, 50):
+        expected = [quarter(words, start + q) for q in range(count)]
+        assert philox.quarters(5, 6, count, start).tolist() == expected
 
 
 @pytest.mark.parametrize(("seed", "counter"), STREAMS)
