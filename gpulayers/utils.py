@@ -17,6 +17,7 @@ from .models.data import PyDataset
 from .models.data import pack as pack_x_y_sample_weight
 from .models.data import unpack as unpack_x_y_sample_weight
 from .models.progress import Progbar
+from .ops import bounding_boxes
 from .registry import (
     CustomObjectScope,
     custom_object_scope,
@@ -35,6 +36,7 @@ __all__ = [
     "Progbar",
     "PyDataset",
     "Sequence",
+    "bounding_boxes",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",

@@ -23,6 +23,7 @@ from . import (
     resize,
     scattering,
     softmax,
+    warping,
 )
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "resize",
     "scattering",
     "softmax",
+    "warping",
 ]

@@ -13,6 +13,7 @@ from .adaptive_pooling import (
 from .attention import AdditiveAttention, Attention
 from .batch_normalization import BatchNormalization
 from .bidirectional import Bidirectional
+from .bounding_box_count import MaxNumBoundingBoxes
 from .category_encoding import CategoryEncoding
 from .convolution import (
     Conv1D,
@@ -31,6 +32,7 @@ from .depthwise_convolution import (
     DepthwiseConv2D,
 )
 from .discretization import Discretization
+from .distortion import RandomElasticTransform, RandomPerspective
 from .einsum_dense import EinsumDense
 from .embedding import Embedding, ReversibleEmbedding
 from .feature_normalization import Normalization
@@ -51,6 +53,7 @@ from .global_pooling import (
 )
 from .grouped_query_attention import GroupedQueryAttention, GroupQueryAttention
 from .hashing import HashedCrossing, Hashing
+from .image_cropping import CenterCrop, RandomCrop
 from .input_layer import Input, InputLayer
 from .input_spec import InputSpec
 from .joining import Concatenate, Dot, concatenate, dot
@@ -94,6 +97,7 @@ from .pooling import (
     MaxPooling3D,
 )
 from .positions import PositionEmbedding
+from .random_geometry import RandomRotation, RandomShear, RandomTranslation, RandomZoom
 from .recurrent import GRU, LSTM, RNN, SimpleRNN
 from .recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
 from .regularization import (
@@ -107,6 +111,7 @@ from .regularization import (
     SpatialDropout3D,
 )
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
+from .resizing import Resizing
 from .scaling import Rescaling
 from .separable_convolution import (
     SeparableConv1D,
@@ -155,6 +160,7 @@ __all__ = [
     "BatchNormalization",
     "Bidirectional",
     "CategoryEncoding",
+    "CenterCrop",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -215,6 +221,7 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "Masking",
+    "MaxNumBoundingBoxes",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
@@ -230,11 +237,19 @@ __all__ = [
     "Permute",
     "PositionEmbedding",
     "RMSNormalization",
+    "RandomCrop",
+    "RandomElasticTransform",
     "RandomFlip",
+    "RandomPerspective",
+    "RandomRotation",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Resizing",
     "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",

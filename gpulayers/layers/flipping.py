@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..arrays import devices, namespace, plain
-from ..ops.bounding_boxes import boxes_of, clip_to_image_size, convert_format, sides
-from ..ops.warping import Geometry
-from .image_layer import ImageLayer, beside, per_image
+from ..arrays import namespace
+from ..ops.box_formats import boxes_of, clip_to_image_size, convert_format, sides
+from ..ops.warping import Geometry, warp
+from .image_layer import ImageLayer, beside
+from .random_geometry import host, identities
 
 MODES = ("horizontal", "vertical", "horizontal_and_vertical")
 
@@ -50,10 +49,8 @@ class RandomFlip(ImageLayer):
         return {"flips": flips, "input_shape": tuple(self._images_of(data).shape)}
 
     def augment_images(self, images, transformation):
-        xp, first = namespace(images), self.data_format == "channels_first"
-        axes = [-2 if first else -3] * self._down + [-1 if first else -2] * self._across
-        turned = xp.flip(images, axis=tuple(axes))
-        return xp.where(per_image(transformation["flips"], images), turned, images)
+        geometry = self.geometry(transformation, *self._size(images))
+        return warp(images, geometry, data_format=self.data_format)
 
     def transform_segmentation_masks(self, segmentation_masks, transformation, training=True):
         return self.transform_images(segmentation_masks, transformation, training)
@@ -61,8 +58,7 @@ class RandomFlip(ImageLayer):
     def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
         if not training or transformation is None:
             return bounding_boxes
-        shape = transformation["input_shape"]
-        height, width = shape[-2:] if self.data_format == "channels_first" else shape[-3:-1]
+        height, width = self._size_of(transformation["input_shape"])
         sizes = {"height": height, "width": width}
         boxes = convert_format(bounding_boxes, self.bounding_box_format, "rel_xyxy", **sizes)
         x1, y1, x2, y2 = sides(boxes["boxes"])
@@ -75,8 +71,8 @@ class RandomFlip(ImageLayer):
         return convert_format(boxes, "rel_xyxy", self.bounding_box_format, **sizes)
 
     def geometry(self, transformation, height, width):
-        flips = devices.to_numpy(plain(transformation["flips"])).reshape(-1)
-        matrix = np.tile(np.eye(3, dtype=np.float32), (len(flips), 1, 1))
+        flips = host(transformation["flips"]).reshape(-1) > 0
+        matrix = identities(len(flips))
         if self._across:
             matrix[flips, 0] = -1, 0, width - 1
         if self._down:

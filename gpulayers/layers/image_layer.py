@@ -7,7 +7,7 @@ import numpy as np
 from .. import config, tree
 from ..arrays import Abstract, as_array, devices, dtypes, namespace, plain, random
 from ..arrays.short_floats import cast
-from ..ops.bounding_boxes import densified
+from ..ops.box_formats import densified
 from .layer import Layer
 
 
@@ -151,10 +151,11 @@ class ImageLayer(Layer):
             )
 
     def call(self, data, training=True):
+        single = self._is_single(self._images_of(data))
         transformation = self.get_random_transformation(data, training=training)
         if not isinstance(data, dict):
-            return self._of_each(data, "images", self._is_single(data), transformation, training)
-        single, made = self._is_single(data["images"]), dict(data)
+            return self._of_each(data, "images", single, transformation, training)
+        made = dict(data)
         for key in ("images", "bounding_boxes", "labels", "segmentation_masks"):
             if key in data:
                 made[key] = self._of_each(data[key], key, single, transformation, training)
@@ -169,13 +170,15 @@ class ImageLayer(Layer):
         return getattr(self, method)(value, transformation=transformation, training=training)
 
     def _is_single(self, images) -> bool:
-        rank = len(images.shape)
-        if rank not in (3, 4):
+        self._check_rank(images.shape)
+        return len(images.shape) == 3
+
+    def _check_rank(self, shape) -> None:
+        if len(shape) not in (3, 4):
             raise ValueError(
                 f"{type(self).__name__}: images must have rank 3 (one image) or 4 (a batch), got "
-                f"an array of shape {tuple(images.shape)}."
+                f"an array of shape {tuple(shape)}."
             )
-        return rank == 3
 
     def _compute(self, args, kwargs, arrays):
         data = args[0] if args else kwargs["data"]
@@ -215,7 +218,11 @@ class ImageLayer(Layer):
 
     def _size(self, data) -> tuple[int, int]:
         """Height and width of the images."""
-        shape = tuple(self._images_of(data).shape)
+        return self._size_of(self._images_of(data).shape)
+
+    def _size_of(self, shape) -> tuple[int, int]:
+        """Height and width of images of a shape."""
+        shape = tuple(shape)
         return shape[-2:] if self.data_format == "channels_first" else shape[-3:-1]
 
     def _uniform(self, shape, low, high, seed=None):

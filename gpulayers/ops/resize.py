@@ -15,7 +15,7 @@ __all__ = ["resize"]
 
 # How far each kernel reaches, in pixels of the input.
 REACH = {"bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5}
-INTERPOLATIONS = ("nearest", *REACH)
+INTERPOLATIONS = ("nearest", *REACH, "area")
 
 
 @operation
@@ -41,7 +41,8 @@ def resize(
         images: (height, width, channels), with a batch axis before it or not, or channels first.
         size: (height, width) of the result.
         interpolation: "nearest", "bilinear" (the default), "bicubic" (a = -1/2), "lanczos3",
-            "lanczos5".
+            "lanczos5", "area" (the mean of the part of the input that a pixel of the result covers,
+            which Keras 3.15 does not have).
         antialias: when shrinking, widen the kernel to the size of an output pixel.
         crop_to_aspect_ratio: crop the middle of the images to the ratio of `size` first.
         pad_to_aspect_ratio: add margins of `fill_value` up to the ratio of `size` first.
@@ -55,15 +56,7 @@ def resize(
     """
     images = as_array(images)
     size = tuple(size)
-    if interpolation not in INTERPOLATIONS:
-        raise ValueError(
-            f"resize: interpolation must be one of {', '.join(INTERPOLATIONS)}, "
-            f"got {interpolation!r}."
-        )
-    if fill_mode != "constant":
-        raise ValueError(f"resize: fill_mode must be 'constant', got {fill_mode!r}.")
-    if crop_to_aspect_ratio and pad_to_aspect_ratio:
-        raise ValueError("resize: choose crop_to_aspect_ratio or pad_to_aspect_ratio, not both.")
+    require_way(interpolation, fill_mode, crop_to_aspect_ratio, pad_to_aspect_ratio)
     if len(size) != 2:
         raise ValueError(f"resize: size must be (height, width), got {size}.")
     if images.ndim not in (3, 4):
@@ -78,6 +71,19 @@ def resize(
     elif pad_to_aspect_ratio:
         images = _padded(images, size, height, fill_value)
     return _resampled(images, size, height, interpolation, antialias)
+
+
+def require_way(interpolation, fill_mode, crop_to_aspect_ratio, pad_to_aspect_ratio) -> None:
+    """Raise ValueError for a name that `resize` does not know, and for cropping and padding."""
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"resize: interpolation must be one of {', '.join(INTERPOLATIONS)}, "
+            f"got {interpolation!r}."
+        )
+    if fill_mode != "constant":
+        raise ValueError(f"resize: fill_mode must be 'constant', got {fill_mode!r}.")
+    if crop_to_aspect_ratio and pad_to_aspect_ratio:
+        raise ValueError("resize: choose crop_to_aspect_ratio or pad_to_aspect_ratio, not both.")
 
 
 def _ratio_sizes(images, size, first):
@@ -158,6 +164,10 @@ def resampled(x, *, axis, size, interpolation, antialias=False):
 @lru_cache(maxsize=64)
 def interpolation_weights(old: int, new: int, interpolation: str, antialias: bool, dtype: str):
     """The (new, old) matrix of the weights of old entries in new ones: rows sum to 1, read-only."""
+    if interpolation == "area":
+        weights = _covered(old, new).astype(dtype)
+        weights.flags.writeable = False
+        return weights
     # In float32 the centres are rounded, as in other libraries: far from 0 that shows in results.
     scale = np.asarray(old, dtype) / np.asarray(new, dtype)
     centres = (np.arange(new, dtype=dtype) + np.asarray(0.5, dtype)) * scale - 0.5
@@ -167,6 +177,15 @@ def interpolation_weights(old: int, new: int, interpolation: str, antialias: boo
     weights = (weights / np.where(total == 0, 1, total)).astype(dtype)
     weights.flags.writeable = False
     return weights
+
+
+def _covered(old, new):
+    """The part of each of `new` pixels that lies in each of `old` ones, (new, old)."""
+    edges = np.arange(new + 1) * (old / new)
+    before = np.arange(old)
+    first = np.maximum(edges[:-1, None], before)
+    last = np.minimum(edges[1:, None], before + 1)
+    return np.maximum(last - first, 0) * (new / old)
 
 
 def _kernel(x, interpolation):

@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import product
-
-from ..arrays import as_array, dtypes, namespace, random
+from ..arrays import namespace, random
 from ..arrays.seeds import draw_seed
-from ..arrays.short_floats import cast
-from .calling import array_function, as_floats, floats
+from .calling import array_function, as_floats
 from .filtering import gaussian_blur
 from .image_layout import batch_of
 from .linalg import solve
+from .warping import FIXES, ORDERS, pixels, read, sampled, warped
 
 __all__ = ["affine_transform", "elastic_transform", "map_coordinates", "perspective_transform"]
-
-ORDERS = {"nearest": 0, "bilinear": 1}
-
-
-def _triangle(index, size):
-    """Back and forth between 0 and size - 1, without repeating the ends."""
-    last = size - 1
-    if last == 0:
-        return index * 0
-    return abs((index + last) % (2 * last) - last)
-
-
-FIXES = {  # Where in the array an index outside of it is read.
-    "constant": lambda index, size: namespace(index).clip(index, 0, size - 1),
-    "nearest": lambda index, size: namespace(index).clip(index, 0, size - 1),
-    "wrap": lambda index, size: index % size,
-    "mirror": _triangle,
-    "reflect": lambda index, size: (_triangle(2 * index + 1, 2 * size + 1) - 1) // 2,
-}
 
 
 @array_function("inputs", "coordinates")
@@ -62,63 +41,7 @@ def map_coordinates(inputs, coordinates, order: int, fill_mode: str = "constant"
     xp = namespace(inputs, coordinates)
     flat = xp.reshape(inputs, (-1, 1))
     places = xp.unstack(as_floats(coordinates)[1])
-    return _sampled(flat, places, inputs.shape, order, fill_mode, fill_value)[..., 0]
-
-
-def _sampled(rows, places, sizes, order, fill_mode, fill_value):
-    """The rows (elements, C) of an array of `sizes` at places; gives (..., C)."""
-    xp, dtype = namespace(rows, *places), dtypes.name(rows.dtype)
-    wide = rows if dtypes.is_floating(rows) else cast(rows, floats(places[0]))
-    corners = [_nearest(xp, p) if order == 0 else _around(xp, p) for p in places]
-    total = None
-    for choice in product(*corners):
-        place, inside, weight = 0, None, None
-        for (index, share), size in zip(choice, sizes, strict=True):
-            place = place * size + FIXES[fill_mode](index, size)
-            within = (index >= 0) & (index < size)
-            inside = within if inside is None else inside & within
-            if share is not None:
-                weight = share if weight is None else weight * share
-        shape = place.shape
-        part = xp.take(wide, xp.reshape(place, (-1,)), axis=0)
-        part = xp.reshape(part, (*shape, rows.shape[1]))
-        if fill_mode == "constant":
-            part = xp.where(xp.expand_dims(inside, axis=-1), part, float(fill_value))
-        part = part if weight is None else part * xp.expand_dims(weight, axis=-1)
-        total = part if total is None else total + part
-    if wide is rows:
-        return total
-    return cast(total if order == 0 else xp.round(total), dtype)
-
-
-def _nearest(xp, place):
-    return [(xp.astype(xp.round(place), xp.int64), None)]
-
-
-def _around(xp, place):
-    """The two neighbours of a place, with their weights."""
-    below = xp.floor(place)
-    share = place - below
-    index = xp.astype(below, xp.int64)
-    return [(index, 1 - share), (index + 1, share)]
-
-
-def _pixels(xp, height, width, like):
-    """The coordinates (y, x) of all pixels, each (height, width)."""
-    y = xp.reshape(xp.arange(height, dtype=like.dtype), (height, 1))
-    x = xp.reshape(xp.arange(width, dtype=like.dtype), (1, width))
-    return xp.broadcast_arrays(y, x)
-
-
-def _read(images, ys, xs, interpolation, fill_mode, fill_value):
-    """Images (N, H, W, C) at the places (ys, xs), (N, H', W') each."""
-    xp, (_, height, width, channels) = namespace(images, ys, xs), images.shape
-    results = []
-    for image, y, x in zip(xp.unstack(images), xp.unstack(ys), xp.unstack(xs), strict=True):
-        rows = xp.reshape(image, (height * width, channels))
-        order = ORDERS[interpolation]
-        results.append(_sampled(rows, [y, x], (height, width), order, fill_mode, fill_value))
-    return xp.stack(results)
+    return sampled(flat, places, inputs.shape, order, fill_mode, fill_value)[..., 0]
 
 
 def _require(who, interpolation, fill_mode="constant"):
@@ -134,10 +57,6 @@ def _per_image(xp, values, count, rank):
     """One set of parameters for each of `count` images, from one set or as many."""
     values = xp.expand_dims(values, axis=0) if values.ndim == rank else values
     return xp.broadcast_to(values, (count, *values.shape[1:]))
-
-
-def _column(xp, parameters, k):
-    return xp.reshape(parameters[:, k], (-1, 1, 1))
 
 
 @array_function("images", "transform")
@@ -169,12 +88,16 @@ def affine_transform(
         )
     batch, restored = batch_of("affine_transform", images, data_format)
     xp, transform = as_floats(transform)
-    n, height, width, _ = batch.shape
-    parameters = _per_image(xp, transform, n, 1)
-    y, x = _pixels(xp, height, width, parameters)
-    a0, a1, a2, b0, b1, b2 = (_column(xp, parameters, k) for k in range(6))
-    ys, xs = b0 * x + b1 * y + b2, a0 * x + a1 * y + a2
-    return restored(_read(batch, ys, xs, interpolation, fill_mode, fill_value))
+    matrix = _matrices(xp, _per_image(xp, transform, batch.shape[0], 1), perspective=False)
+    how = {"interpolation": interpolation, "fill_mode": fill_mode, "fill_value": fill_value}
+    return restored(warped(batch, matrix, **how))
+
+
+def _matrices(xp, parameters, perspective):
+    """The matrices (N, 3, 3) of maps of 8 parameters each; without perspective, of the first 6."""
+    one, zeros = xp.ones_like(parameters[:, :1]), xp.zeros_like(parameters[:, 6:])
+    last = parameters[:, 6:] if perspective else zeros
+    return xp.reshape(xp.concat([parameters[:, :6], last, one], axis=1), (-1, 3, 3))
 
 
 @array_function("images", "start_points", "end_points")
@@ -206,14 +129,10 @@ def perspective_transform(
         )
     batch, restored = batch_of("perspective_transform", images, data_format)
     xp = namespace(start_points, end_points)
-    n, height, width, _ = batch.shape
-    ends = (_per_image(xp, as_floats(p)[1], n, 2) for p in (start_points, end_points))
-    parameters = _homography(xp, *ends)
-    y, x = _pixels(xp, height, width, parameters)
-    a0, a1, a2, b0, b1, b2, c0, c1 = (_column(xp, parameters, k) for k in range(8))
-    distance = c0 * x + c1 * y + 1
-    xs, ys = (a0 * x + a1 * y + a2) / distance, (b0 * x + b1 * y + b2) / distance
-    return restored(_read(batch, ys, xs, interpolation, "constant", fill_value))
+    ends = (_per_image(xp, as_floats(p)[1], batch.shape[0], 2) for p in (start_points, end_points))
+    matrix = _matrices(xp, _homography(xp, *ends), perspective=True)
+    how = {"interpolation": interpolation, "fill_value": fill_value}
+    return restored(warped(batch, matrix, **how))
 
 
 def _homography(xp, start, end):
@@ -263,10 +182,10 @@ def elastic_transform(
     batch, restored = batch_of("elastic_transform", images, data_format)
     xp, sigma = namespace(batch), float(sigma)
     n, height, width, _ = batch.shape
-    noise = random.normal((n, height, width, 2), stddev=sigma, seed=draw_seed(seed))
-    noise = as_array(noise, like=batch)
+    shape, stream = (n, height, width, 2), draw_seed(seed)
+    noise = random.normal(shape, 0.0, sigma, "float32", stream, like=batch)
     span = int(6 * sigma) | 1
     noise = gaussian_blur(noise, (span, span), (sigma, sigma), data_format="channels_last")
-    y, x = _pixels(xp, height, width, noise)
+    y, x = pixels(xp, height, width, noise)
     ys, xs = y + float(alpha) * noise[..., 0], x + float(alpha) * noise[..., 1]
-    return restored(_read(batch, ys, xs, interpolation, fill_mode, fill_value))
+    return restored(read(batch, ys, xs, interpolation, fill_mode, fill_value))

@@ -158,3 +158,13 @@ def test_repeat_blocks(xp, factors):
     y = repeat_blocks(xp.asarray(x), factors=factors)
     np.testing.assert_array_equal(xp.to_numpy(y), expected)
     check_primitive(repeat_blocks, images(2, 3, 4, dtype="float64"), factors=factors)
+
+
+def test_area_takes_the_mean_of_what_a_pixel_covers():
+    x = random.normal(size=(2, 12, 20, 3))
+    y = resize(x, (4, 5), "area")
+    np.testing.assert_allclose(y, x.reshape(2, 4, 3, 5, 4, 3).mean(axis=(2, 4)), rtol=1e-12)
+    row = np.arange(5.0).reshape(1, 5, 1)
+    np.testing.assert_allclose(resize(row, (1, 2), "area")[0, :, 0], [0.8, 3.2])
+    np.testing.assert_allclose(resize(row, (1, 7), "area").mean(), row.mean())
+    np.testing.assert_allclose(resize(row, (1, 10), "area")[0, :, 0], np.repeat(np.arange(5.0), 2))

@@ -1,0 +1,271 @@
+"""Images read at other places on NumPy arrays: plane by plane, in blocks that stay in cache.
+
+A batch of 32 images of 224 x 224 x 3 bytes turned by some angle takes the reference 900 ms.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..ops.warping import warped
+from . import threads
+
+BLOCK = 1 << 13  # Pixels at a time: some 20 arrays of so many numbers stay in the L2 cache.
+OPERATIONS = 60  # About how many a number of a result takes.
+
+
+@warped.on("numpy")
+def _(images, matrix=None, colours=None, means=None, *, needs=None, dtype=None, **options):
+    work = np.dtype(np.float64 if images.dtype.name == "float64" else np.float32)
+    if needs is not None or images.dtype.kind not in "buif":
+        return NotImplemented
+    if matrix is not None and matrix.dtype != work:
+        return NotImplemented
+    n, height, width, channels = images.shape
+    height, width = options.get("size") or (height, width)
+    out = _empty_like(images, (n, height, width, channels), dtype)
+    one = _Pass(images, matrix, colours, means, out, work, **options)
+
+    def some(indices):
+        with np.errstate(all="ignore"):  # Places of a perspective may be infinitely far away.
+            for i in indices:
+                one.run(i)
+
+    threads.share(some, range(n), OPERATIONS * out.size)
+    return out
+
+
+def _empty_like(images, shape, dtype):
+    """Memory for results, with channels first where the images have them first."""
+    n, height, width, channels = shape
+    dtype = images.dtype if dtype is None else np.dtype(dtype)
+    if channels > 1 and images.strides[3] > images.strides[2]:
+        return np.moveaxis(np.empty((n, channels, height, width), dtype), 1, 3)
+    return np.empty(shape, dtype)
+
+
+class _Pass:
+    """What is done to each image of a batch."""
+
+    def __init__(
+        self,
+        images,
+        matrix,
+        colours,
+        means,
+        out,
+        work,
+        size=None,
+        exact=False,
+        interpolation="bilinear",
+        fill_mode="constant",
+        fill_value=0.0,
+        clips=(),
+    ):
+        self.images, self.matrix, self.out, self.work = images, matrix, out, work
+        self.colours, self.means, self.clips = colours, means, clips
+        self.exact, self.nearest = exact, exact or interpolation == "nearest"
+        self.fill_mode, self.fill_value = fill_mode, work.type(fill_value)
+        self.rows = max(1, BLOCK // max(out.shape[2], 1))
+
+    def run(self, i: int) -> None:
+        """Make result `i`."""
+        height = self.out.shape[1]
+        image = self.images[i]
+        if self.matrix is not None and self.exact:
+            image = _moved(image, self.matrix[i], self.out.shape[1:3])
+        sampled = self.matrix is not None and image is not None and not self.exact
+        if image is None:  # Some places are beyond the image.
+            image, sampled = self.images[i], True
+        if not (sampled or self.clips):
+            self._copy(image, i)
+            return
+        flat = _planes(image, self.work) if sampled else None
+        whole = self.means is not None and np.any(self.means[:, i])
+        step = height if whole else self.rows
+        for start in range(0, height, step):
+            stop = min(start + step, height)
+            if sampled:
+                planes = self._sampled(flat, image.shape[:2], i, start, stop)
+            else:
+                planes = [p.astype(self.work) for p in np.moveaxis(image[start:stop], 2, 0)]
+            for s, (low, high) in enumerate(self.clips):
+                part = 0 if self.means is None else self.means[s, i]
+                planes = _coloured(planes, self.colours[s, i], part, low, high)
+            self._write(planes, i, start, stop)
+
+    def _copy(self, image, i):
+        """The image as it is, in the dtype of the result."""
+        out = self.out[i]
+        if image.dtype.kind == "f" and out.dtype.kind in "iu":
+            self._write([p.astype(self.work) for p in np.moveaxis(image, 2, 0)], i, 0, len(out))
+        elif image.shape[2] <= 4 and image.strides[1] < 0:  # Long loops instead of short ones.
+            for k in range(image.shape[2]):
+                np.copyto(out[..., k], image[..., k], casting="unsafe")
+        else:
+            np.copyto(out, image, casting="unsafe")
+
+    def _write(self, planes, i, start, stop):
+        out = self.out[i, start:stop]
+        limits = np.iinfo(out.dtype) if out.dtype.kind in "iu" else None
+        for k, plane in enumerate(planes):
+            if limits is not None:
+                plane = np.rint(plane, out=plane)
+                if limits.bits < 32:
+                    plane = np.clip(plane, limits.min, limits.max, out=plane)
+            np.copyto(out[..., k], plane, casting="unsafe")
+
+    def _sampled(self, flat, sizes, i, start, stop):
+        """Rows start ... stop of what is read of an image's planes, in blocks."""
+        width = self.out.shape[2]
+        planes = np.empty((len(flat), stop - start, width), self.work)
+        for first in range(start, stop, self.rows):
+            last = min(first + self.rows, stop)
+            ys, xs = _places(self.matrix[i], first, last, width)
+            block = planes[:, first - start : last - start]
+            if self.nearest:
+                self._nearest(flat, sizes, ys, xs, block)
+            else:
+                self._bilinear(flat, sizes, ys, xs, block)
+        return list(planes)
+
+    def _nearest(self, flat, sizes, ys, xs, out):
+        y, x = _rounded(ys), _rounded(xs)
+        outside = None
+        if self.fill_mode == "constant":
+            outside = ~(_within(y, sizes[0]) & _within(x, sizes[1]))
+        index = _fixed(y, sizes[0], self.fill_mode).astype(np.intp)
+        index *= sizes[1]
+        index += _fixed(x, sizes[1], self.fill_mode).astype(np.intp)
+        for plane, block in zip(flat, out, strict=True):
+            block[...] = plane.take(index, mode="clip")
+            if outside is not None:
+                block[outside] = self.fill_value
+
+    def _bilinear(self, flat, sizes, ys, xs, out):
+        corners, weights, filled = self._corners(sizes, ys, xs)
+        part = np.empty(ys.shape, self.work)
+        for plane, block in zip(flat, out, strict=True):
+            total = plane.take(corners[0], mode="clip")
+            total *= weights[0]
+            for index, weight in zip(corners[1:], weights[1:], strict=True):
+                plane.take(index, mode="clip", out=part)
+                np.multiply(part, weight, out=part)
+                total += part
+            if filled is not None:
+                total += filled
+            block[...] = total
+
+    def _corners(self, sizes, ys, xs):
+        """The indices of the four neighbours of places, their weights, and what is to be added."""
+        y, x = np.floor(ys), np.floor(xs)
+        down, across = np.subtract(ys, y, out=ys), np.subtract(xs, x, out=xs)
+        both = down * across
+        weights = [1 - down - across + both, across - both, down - both, both]
+        rows, inside_rows = self._line(y, sizes[0])
+        columns, inside_columns = self._line(x, sizes[1])
+        for row in rows:
+            row *= sizes[1]
+        corners = [row + column for row in rows for column in columns]
+        if self.fill_mode != "constant" or (inside_rows is None and inside_columns is None):
+            return corners, weights, None
+        for k in range(4):
+            insides = [inside_rows, inside_columns]
+            known = [pair[(k >> 1, k & 1)[a]] for a, pair in enumerate(insides) if pair is not None]
+            inside = known[0] if len(known) == 1 else known[0] & known[1]
+            weights[k] = np.where(inside, weights[k], self.work.type(0))
+        if not self.fill_value:
+            return corners, weights, None
+        missing = 1 - (weights[0] + weights[1] + weights[2] + weights[3])
+        return corners, weights, missing * self.fill_value
+
+    def _line(self, below, size):
+        """The indices along an axis of the neighbours on both sides, and which are inside of it;
+        None if all of them are."""
+        if below.min(initial=0) >= 0 and below.max(initial=0) < size - 1:
+            first = below.astype(np.intp)
+            return [first, first + 1], None
+        above = below + 1
+        inside = None
+        if self.fill_mode == "constant":
+            inside = [_within(below, size), _within(above, size)]
+        return [_fixed(p, size, self.fill_mode).astype(np.intp) for p in (below, above)], inside
+
+
+def _planes(image, work):
+    """The channels of an image, each (height * width) numbers in a row."""
+    channels = image.shape[2]
+    planes = np.empty((channels, image.shape[0] * image.shape[1]), work)
+    for k in range(channels):
+        np.copyto(planes[k].reshape(image.shape[:2]), image[..., k], casting="unsafe")
+    return planes
+
+
+def _moved(image, matrix, size):
+    """A view of the image in which it is turned over or cut; None if it does not reach as far."""
+    slices = []
+    for axis in (0, 1):
+        step, start = int(matrix[1 - axis, 1 - axis]), int(matrix[1 - axis, 2])
+        last = start + step * (size[axis] - 1)
+        if not (0 <= start < image.shape[axis] and 0 <= last < image.shape[axis]):
+            return None
+        stop = last + step
+        slices.append(slice(start, stop if stop >= 0 else None, step))
+    return image[tuple(slices)]
+
+
+def _places(matrix, first, last, width):
+    """Where the pixels of rows first ... last are read: (ys, xs), each (rows, width)."""
+    x = np.arange(width, dtype=matrix.dtype)
+    y = np.arange(first, last, dtype=matrix.dtype)[:, None]
+    u, v = (a * x + b * y + c for a, b, c in matrix[:2])
+    if matrix[2, 0] or matrix[2, 1] or matrix[2, 2] != 1:
+        w = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
+        u /= w
+        v /= w
+    return v, u
+
+
+def _rounded(place):
+    """The nearest whole number; in the middle between two, the one farther from 0."""
+    whole = np.trunc(place)
+    rest = np.subtract(place, whole, out=place)
+    whole += rest >= 0.5
+    whole -= rest <= -0.5
+    return whole
+
+
+def _within(index, size):
+    return (index >= 0) & (index < size)
+
+
+def _fixed(index, size, fill_mode):
+    """The whole numbers (floats) `index` within 0 ... size - 1."""
+    if fill_mode in ("constant", "nearest"):
+        return np.minimum(np.maximum(index, 0), size - 1)
+    if fill_mode == "wrap":
+        return index - size * np.floor(index / size)
+    end = 2 * size - 1 if fill_mode == "reflect" else 2 * size - 2
+    period = end + 1 if fill_mode == "reflect" else max(end, 1)
+    index = index - period * np.floor(index / period)
+    return np.minimum(index, end - index)
+
+
+def _coloured(planes, matrix, part, low, high):
+    """Planes after a colour matrix (C, C + 1), plus `part` of their means, clipped."""
+    channels, made = len(planes), []
+    for k in range(channels):
+        total = None
+        for j in range(channels):
+            if matrix[k, j]:
+                term = planes[j] * matrix[k, j]
+                total = term if total is None else np.add(total, term, out=total)
+        if total is None:
+            total = np.zeros_like(planes[k])
+        offset = matrix[k, channels] + (part * planes[k].mean() if part else 0)
+        if offset:
+            total += total.dtype.type(offset)
+        if low is not None:
+            np.minimum(np.maximum(total, low, out=total), high, out=total)
+        made.append(total)
+    return made
