@@ -15,7 +15,8 @@ __all__ = ["resize"]
 
 # How far each kernel reaches, in pixels of the input.
 REACH = {"bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5}
-INTERPOLATIONS = ("nearest", *REACH, "area")
+INTERPOLATIONS = ("nearest", *REACH)
+WAYS = (*INTERPOLATIONS, "area")
 
 
 @operation
@@ -75,10 +76,9 @@ def resize(
 
 def require_way(interpolation, fill_mode, crop_to_aspect_ratio, pad_to_aspect_ratio) -> None:
     """Raise ValueError for a name that `resize` does not know, and for cropping and padding."""
-    if interpolation not in INTERPOLATIONS:
+    if interpolation not in WAYS:
         raise ValueError(
-            f"resize: interpolation must be one of {', '.join(INTERPOLATIONS)}, "
-            f"got {interpolation!r}."
+            f"resize: interpolation must be one of {', '.join(WAYS)}, got {interpolation!r}."
         )
     if fill_mode != "constant":
         raise ValueError(f"resize: fill_mode must be 'constant', got {fill_mode!r}.")
