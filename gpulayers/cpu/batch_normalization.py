@@ -1,4 +1,4 @@
-"""Batch normalization of NumPy arrays, in blocks that stay in the cache."""
+"""Batch normalization of NumPy arrays, in blocks that threads share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from math import prod
 import numpy as np
 
 from ..ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
-from .normalization import blocks, in_blocks, repeats, same_dtype
+from .normalization import blocks, in_blocks, repeats, room, same_dtype
+
+SAMPLED = 256  # Rows whose mean is what sums of squares are first taken around.
+APART = 16  # Variances that the square of the distance from there to the mean may have.
 
 
 class Channels:
@@ -15,15 +18,16 @@ class Channels:
 
     def __init__(self, x, axis):
         axis %= x.ndim
-        self.shape, self.count = x.shape, x.size // x.shape[axis]
+        self.shape, self.size, self.dtype = x.shape, x.size, x.dtype
         self.channels, inner = x.shape[axis], prod(x.shape[axis + 1 :])
+        self.count = x.size // self.channels
         outer = prod(x.shape[:axis])
         self.last = inner == 1
         self.times = repeats(outer, self.channels) if self.last else 1
         width = self.times * self.channels
         self.view = (outer // self.times, width) if self.last else (outer, self.channels, inner)
         self.blocks = blocks(self.view[0], prod(self.view[1:]))
-        self.ones = np.ones(self.blocks[0].stop if self.last else inner, x.dtype)
+        self.ones = np.ones(self.blocks[0].stop, x.dtype)
 
     def of(self, x):
         """An array in that shape."""
@@ -35,39 +39,50 @@ class Channels:
             return np.tile(values, self.times) if self.times > 1 else values
         return values[:, None]
 
-    def sums(self, block, other=None):
-        """The sums (channels,) of a block, or of its products with another, in float64."""
-        if not self.last:
-            part = block @ self.ones if other is None else np.vecdot(block, other)
-            return part.sum(0, dtype=np.float64)
-        if other is None:
-            part = self.ones[: len(block)] @ block
-        else:
-            part = np.einsum("ij,ij->j", block, other)
-        return part.reshape(self.times, self.channels).sum(0, dtype=np.float64)
+    def sums(self, out, block, other=None) -> None:
+        """The sums of a block, for each element of a row or for each channel, into `out`; or of its
+        products with another, which these may be written into."""
+        if other is not None:
+            block = np.multiply(block, other, other)
+        if self.last:
+            np.dot(self.ones[: len(block)], block, out)
+        else:  # NumPy adds long rows up in pairs, so that errors stay small.
+            np.add.reduce(np.add.reduce(block, axis=-1), axis=0, out=out)
+
+    def two_sums(self, work, passes):
+        """Two totals (channels,) in float64; work(rows, out, out) adds up each block."""
+        parts = np.empty((2, len(self.blocks), self.times * self.channels), self.dtype)
+        in_blocks(lambda i, rows: work(rows, *parts[:, i]), self.blocks, passes * self.size)
+        return parts.reshape(2, -1, self.channels).sum(1, dtype=np.float64)
 
     def moments(self, x):
-        """The mean and the variance of each channel, in one reading (Chan et al., 1979)."""
-        parts = [None] * len(self.blocks)
+        """The mean and the variance of each channel, in one reading as a rule.
 
-        def work(i, rows):
-            parts[i] = self._moments_of(x[rows])
+        Sums are taken around a value near the mean; where it turns out to be far, around the mean.
+        """
+        sample = x[:: -(-len(x) // SAMPLED)]
+        if self.last:
+            near = sample.reshape(-1, self.channels).mean(0, dtype=x.dtype)
+        else:
+            near = sample.mean((0, 2), dtype=x.dtype)
+        apart, variance = self._around(x, near)
+        if not (apart**2 <= APART * variance + (1e-6 * near) ** 2).all():
+            near = (near + apart).astype(x.dtype)
+            apart, variance = self._around(x, near)
+        return (near + apart).astype(x.dtype), np.maximum(variance, 0).astype(x.dtype)
 
-        in_blocks(work, self.blocks, x.size)
-        mean, squares, done = parts[0]
-        for own, own_squares, size in parts[1:]:
-            apart, before, done = own - mean, done, done + size
-            mean = mean + apart * (size / done)
-            squares = squares + own_squares + apart**2 * (size * before / done)
-        return mean.astype(x.dtype), np.maximum(squares / done, 0).astype(x.dtype)
+    def _around(self, x, middle):
+        """The mean less `middle`, and the variance, from sums around that."""
+        middle = self.spread(middle)
 
-    def _moments_of(self, part):
-        """The means in a block, the sums of squares around them, and the count."""
-        size = part.size // self.channels
-        near = (self.sums(part) / size).astype(part.dtype)
-        centred = part - self.spread(near)
-        left = self.sums(centred) / size  # What rounding the mean has left.
-        return near + left, self.sums(centred, centred) - size * left**2, size
+        def work(rows, sums, squares):
+            part = x[rows]
+            part = np.subtract(part, middle, room("seen", part))
+            self.sums(sums, part)
+            self.sums(squares, part, part)
+
+        apart, squares = self.two_sums(work, 4) / self.count
+        return apart, squares - apart**2
 
     def affine(self, x, factor, offset=None):
         """x factor + offset."""
@@ -79,19 +94,19 @@ class Channels:
             if offset is not None:
                 y += offset
 
-        in_blocks(work, self.blocks, x.size // 4)
+        in_blocks(work, self.blocks, 2 * x.size)
         return out.reshape(self.shape)
 
     def shared(self, g, x, mean):
         """The sums of g, and of g (x - mean), for each channel."""
-        parts, mean = np.empty((len(self.blocks), 2, self.channels)), self.spread(mean)
+        mean = self.spread(mean)
 
-        def work(i, rows):
-            parts[i, 0] = self.sums(g[rows])
-            parts[i, 1] = self.sums(g[rows], x[rows] - mean)
+        def work(rows, sums, products):
+            given, part = g[rows], x[rows]
+            self.sums(sums, given)
+            self.sums(products, given, np.subtract(part, mean, room("seen", part)))
 
-        in_blocks(work, self.blocks, x.size)
-        return parts.sum(0).astype(x.dtype)
+        return self.two_sums(work, 4).astype(x.dtype)
 
     def centred(self, x, mean, slope, offset=None, g=None, factor=None):
         """(x - mean) slope + offset + g factor."""
@@ -106,9 +121,10 @@ class Channels:
             if offset is not None:
                 y += offset
             if g is not None:
-                y += g[rows] * factor
+                part = g[rows]
+                y += np.multiply(part, factor, room("seen", part))
 
-        in_blocks(work, self.blocks, x.size // 2)
+        in_blocks(work, self.blocks, (3 if g is None else 5) * x.size)
         return out.reshape(self.shape)
 
 

@@ -1,8 +1,8 @@
 """Normalization of NumPy arrays along their last axes, and of groups of channels.
 
-In blocks that stay in the cache, for each pass of a ufunc costs as much as the arithmetic: sums are
-products with vectors of ones, weights stand several times in a row so that inner loops are long.
-Threads share the blocks of large arrays; what they sum is added in the order of the blocks.
+In blocks that threads share, with few passes, for each of a ufunc costs as much as the arithmetic:
+sums are products with vectors of ones, weights stand several times in a row so that inner loops are
+long.  What threads sum is added in the order of the blocks.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from ..ops.normalization import (
     normalized_in_groups,
 )
 from .activation import fits
-from .threads import share
+from .threads import ENOUGH, available, scratch, share
 
-BLOCK = 1 << 16  # Elements: with two more arrays of this size, a core's cache.
-SHARED_BLOCK = 1 << 17  # Of arrays that threads share: so that they seldom wait for Python's lock.
-OPERATIONS = 8  # For each element, about.
+BLOCK = 1 << 19  # Elements at most: with fewer, threads wait more for Python's lock than is saved
+# by what stays in a core's cache (1.6 million elements in blocks of 2^16 by two: 1.8 instead of 1).
+PASS = 6  # Operations of a product that an element takes as long as, in each pass.
+PASSES = 6  # About, over all elements.
 LONG = 512  # From this length on, an inner loop costs little to begin.
 
 
@@ -32,21 +33,27 @@ def same_dtype(x, *weights) -> bool:
     return fits(x) and all(w is None or w.dtype == x.dtype for w in weights)
 
 
-def blocks(rows: int, width: int):
-    """Slices of rows that together are one block each."""
-    size = SHARED_BLOCK if rows * width >= 8 * SHARED_BLOCK else BLOCK
-    step = max(size // max(width, 1), 1)
+def blocks(rows: int, width: int, times: int = 1):
+    """Slices of rows that together are one block each, of a multiple of `times` rows."""
+    threads = available() if PASS * PASSES * rows * width >= ENOUGH else 1
+    step = max(min(BLOCK // max(width, 1), -(-rows // threads)), 1)
+    step = -(-step // times) * times
     return [slice(i, min(i + step, rows)) for i in range(0, rows, step)]
 
 
+def room(name: str, like):
+    """Memory of the thread's own as large as an array, with whatever is in it."""
+    return scratch(name, like.size, like.dtype).reshape(like.shape)
+
+
 def in_blocks(work, slices, elements: int) -> None:
-    """Call work(i, slice) for all slices of an array of so many elements, on several threads."""
+    """Call work(i, slice) for all slices, on several threads; passes are over so many elements."""
 
     def run(items):
         for i in items:
             work(i, slices[i])
 
-    share(run, range(len(slices)), OPERATIONS * elements)
+    share(run, range(len(slices)), PASS * elements)
 
 
 def repeats(rows: int, width: int) -> int:
@@ -57,17 +64,27 @@ def repeats(rows: int, width: int) -> int:
     return k
 
 
-def weigh(out, gamma, beta) -> None:
-    """Multiply rows by gamma and add beta, in place."""
-    if gamma is None and beta is None:
-        return
-    rows, width = out.shape
-    k = repeats(rows, width) if rows > 8 else 1
-    view = out.reshape(-1, k * width) if k > 1 else out
-    if gamma is not None:
-        view *= np.tile(gamma, k) if k > 1 else gamma
-    if beta is not None:
-        view += np.tile(beta, k) if k > 1 else beta
+class Weights:
+    """Factors and offsets for the elements of rows, several times in a row where rows are short:
+    so that inner loops are long."""
+
+    def __init__(self, times: int, gamma=None, beta=None):
+        self.times = times
+        self.gamma, self.beta = (
+            np.tile(w, times) if times > 1 and w is not None else w for w in (gamma, beta)
+        )
+
+    def of(self, rows):
+        """Rows in a shape that broadcasts with weights."""
+        return rows.reshape(-1, self.times * rows.shape[1])
+
+    def apply(self, rows) -> None:
+        """Multiply by the factors and add the offsets, in place."""
+        view = self.of(rows)
+        if self.gamma is not None:
+            view *= self.gamma
+        if self.beta is not None:
+            view += self.beta
 
 
 class Rows:
@@ -79,10 +96,12 @@ class Rows:
         self.mean = np.empty(n, x.dtype) if kind == LAYER else None
         self.factor = np.empty(n, x.dtype)
         self.average = np.full(width, 1 / width, x.dtype)
+        self.times = repeats(n, width) if n > 8 else 1
+        self.blocks = blocks(n, width, self.times)
 
     def forward(self, gamma=None, beta=None):
         """The normalized rows, multiplied and added to."""
-        out = np.empty_like(self.x)
+        out, weights = np.empty_like(self.x), Weights(self.times, gamma, beta)
 
         def work(_, rows):
             x, y, factor = self.x[rows], out[rows], self.factor[rows]
@@ -90,9 +109,9 @@ class Rows:
                 x = np.subtract(x, np.dot(x, self.average, self.mean[rows])[:, None], y)
             self._factors(np.vecdot(x, x), factor)
             np.multiply(x, factor[:, None], y)
-            weigh(y, gamma, beta)
+            weights.apply(y)
 
-        in_blocks(work, blocks(*out.shape), out.size)
+        in_blocks(work, self.blocks, PASSES * out.size)
         return out
 
     def _factors(self, squares, out):
@@ -113,10 +132,10 @@ class Rows:
 
     def backward(self, g, gamma, needs=(True, True, True)):
         """The gradients by x, gamma and beta; None where not needed."""
-        slices, width = blocks(*g.shape), g.shape[1]
+        slices, weights = self.blocks, Weights(self.times, gamma)
         dx = np.empty_like(g) if needs[0] else None
         d_gamma, d_beta = (
-            np.empty((len(slices), width), g.dtype) if need else None for need in needs[1:]
+            np.empty((len(slices), g.shape[1]), g.dtype) if need else None for need in needs[1:]
         )
         ones = np.ones(slices[0].stop, g.dtype)
 
@@ -126,13 +145,15 @@ class Rows:
                 np.dot(ones[: len(part)], part, d_beta[i])
             if not needs[0] and not needs[1]:
                 return
-            unit = self.units(rows, np.empty(part.shape, g.dtype))
+            unit, more = self.units(rows, room("seen", part)), room("given", part)
             if needs[1]:
-                np.einsum("ij,ij->j", part, unit, out=d_gamma[i])
+                np.dot(ones[: len(part)], np.multiply(part, unit, more), d_gamma[i])
             if needs[0]:
-                self._through(part if gamma is None else part * gamma, unit, rows, dx[rows])
+                if gamma is not None:
+                    np.multiply(weights.of(part), weights.gamma, weights.of(more))
+                self._through(part if gamma is None else more, unit, rows, dx[rows])
 
-        in_blocks(work, slices, 2 * g.size)
+        in_blocks(work, slices, 2 * PASSES * g.size)
         return dx, *(None if d is None else d.sum(0) for d in (d_gamma, d_beta))
 
     def _through(self, g, unit, rows, dx):
@@ -213,43 +234,54 @@ def _(x, gamma=None, beta=None, *, groups, axis, epsilon, needs=None):
 
 
 def _channels_last(x, gamma, beta, groups, epsilon, needs):
-    """Samples (places, channels), one after another."""
-    channels = x.shape[-1]
-    samples = x.reshape(x.shape[0], -1, channels)
-    size = channels // groups
-    share = x.dtype.type(1 / (samples.shape[1] * size))
+    """Samples whose channels are last, one for a thread at a time."""
+    batch, channels, places = x.shape[0], x.shape[-1], prod(x.shape[1:-1])
+    times = repeats(places, channels)
+    samples = x.reshape(batch, places // times, times * channels)
+    weights, size = Weights(times, gamma, beta), channels // groups
+    share = x.dtype.type(1 / (places * size))
     ones = np.ones(samples.shape[1], x.dtype)
-    means, factors = np.empty((2, len(samples), channels), x.dtype)
+    out, (means, factors) = np.empty_like(samples), np.empty((2, batch, times * channels), x.dtype)
 
     def spread(values):
-        """The mean of each group, for each of its channels."""
-        return np.repeat(values.reshape(groups, size).sum(1) * share, size)
+        """The mean of each group, for each element of a row."""
+        found = values.reshape(times, groups, size).sum((0, 2)) * share
+        return np.tile(np.repeat(found, size), times)
 
-    out = np.empty_like(samples)
-    for i, (sample, y) in enumerate(zip(samples, out, strict=True)):
+    def work(i, sample):
         means[i] = spread(ones @ sample)
-        np.subtract(sample, means[i], y)
-        factors[i] = 1 / np.sqrt(spread(np.einsum("ij,ij->j", y, y)) + epsilon)
-        weigh(y, factors[i] if gamma is None else factors[i] * gamma, beta)
+        y = np.subtract(sample, means[i], out[i])
+        squares = np.multiply(y, y, room("seen", y))
+        factors[i] = 1 / np.sqrt(spread(ones @ squares) + epsilon)
+        y *= factors[i] if gamma is None else factors[i] * weights.gamma
+        if beta is not None:
+            y += weights.beta
+
+    in_blocks(work, samples, PASSES * x.size)
     out = out.reshape(x.shape)
     if needs is None:
         return out
 
     def pullback(g):
         g, dx = g.reshape(samples.shape), np.empty_like(samples)
-        d_gamma, d_beta = np.zeros((2, channels), x.dtype)
-        for i, part in enumerate(g):
-            unit = np.subtract(samples[i], means[i], dx[i])
+        d_gamma, d_beta = np.empty((2, batch, times * channels), x.dtype)
+
+        def back(i, part):
+            unit, more = np.subtract(samples[i], means[i], dx[i]), room("seen", part)
             unit *= factors[i]
-            total, shared = ones @ part, np.einsum("ij,ij->j", part, unit)
-            d_beta += total
-            d_gamma += shared
+            total, shared = d_beta[i], d_gamma[i]
+            np.dot(ones, part, total)
+            np.dot(ones, np.multiply(part, unit, more), shared)
+            factor = factors[i]
             if gamma is not None:
-                total, shared = total * gamma, shared * gamma
+                total, shared, factor = (a * weights.gamma for a in (total, shared, factor))
             unit *= -spread(shared) * factors[i]
-            unit += part * (factors[i] if gamma is None else factors[i] * gamma)
+            unit += np.multiply(part, factor, more)
             unit -= spread(total) * factors[i]
-        gradients = dx.reshape(x.shape), d_gamma, d_beta
+
+        in_blocks(back, g, 2 * PASSES * g.size)
+        sums = (d.sum(0).reshape(times, channels).sum(0) for d in (d_gamma, d_beta))
+        gradients = dx.reshape(x.shape), *sums
         return tuple(d if wanted else None for d, wanted in zip(gradients, needs, strict=True))
 
     return out, pullback

@@ -6,6 +6,7 @@ from checks import check_gradient, check_primitive
 from function_checks import real
 
 from gpulayers.arrays import Tape
+from gpulayers.cpu.batch_normalization import SAMPLED
 from gpulayers.ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
 
 SHAPES = [((3, 4), 1), ((2, 3, 2, 4), -1), ((3, 4, 5), 1), ((4, 3), 0), ((2, 1, 3), 1)]
@@ -109,3 +110,15 @@ def test_short_floats_have_statistics_in_float32():
     weights = (np.ones(3, "f4"), np.zeros(3, "f4"))
     out, mean, variance = normalized_in_batch(x, *weights, axis=-1, epsilon=1e-3)
     assert (out.dtype, mean.dtype, variance.dtype) == (np.float32,) * 3
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_a_sample_that_misleads(axis):
+    """Rows that are looked at first are zeros, all others far away."""
+    x = np.random.default_rng(0).normal(1000, 1, size=(5000, 3)).astype("f4")
+    x[:: -(-5000 // SAMPLED)] = 0
+    x = x if axis == -1 else np.ascontiguousarray(x.reshape(5000, 1, 3).transpose(0, 2, 1))
+    mean, variance = batch_moments(x, axis=axis)
+    wide = x.astype("f8")
+    np.testing.assert_allclose(mean, wide.mean(others(x, axis)), rtol=1e-6)
+    np.testing.assert_allclose(variance, wide.var(others(x, axis)), rtol=1e-5)
