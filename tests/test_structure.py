@@ -112,8 +112,11 @@ INFRASTRUCTURE = {
     "cpu": {
         "__init__": "imports the others",
         "depthwise": "convolutions of each channel by itself",
+        "gru": "`recurrent` for GRU",
         "lowering": "convolutions of few channels",
+        "lstm": "`recurrent` for LSTM",
         "panels": "convolutions as matrix products",
+        "steps": "products and gates of single steps of `recurrent`",
         "threads": "shares work among threads",
         "winograd": "convolutions with fewer products",
     },

@@ -20,7 +20,7 @@ def multiply(a, b, out) -> None:
     *_, rows, depth = a.shape
     columns = b.shape[-1]
     piece = SMALL // (depth * columns)
-    if piece >= rows or columns > COLUMNS or depth > DEPTH or piece < ROWS or not _small():
+    if piece >= rows or columns > COLUMNS or depth > DEPTH or piece < ROWS or not without_copies():
         np.matmul(a, b, out=out)
         return
     pieces = -(-rows // piece)
@@ -34,5 +34,5 @@ def multiply(a, b, out) -> None:
         np.matmul(a[..., whole:, :], b, out=out[..., whole:, :])
 
 
-def _small() -> bool:
+def without_copies() -> bool:
     return core() in WITHOUT_COPIES

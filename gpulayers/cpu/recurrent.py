@@ -1,253 +1,172 @@
-"""LSTM and GRU of NumPy arrays: few passes over each step, and all else for all steps at once.
+"""The way of LSTM and GRU of NumPy arrays through their steps: cpu/lstm.py and cpu/gru.py.
 
-Time is the first axis inside.  All gates of a step come from one exp, which NumPy computes twice
-as fast as tanh: sigmoid(z) = 1 / (1 + exp(-z)), tanh(z) = 2 / (1 + exp(-2 z)) - 1.  The factors -1
-and -2 are in the weights.
+Few passes over each step, and all else for all steps at once.  While one thread goes through the
+steps, another projects the inputs of later ones; where units are many, each thread takes some of
+the sequences through all steps.
 """
 
 from __future__ import annotations
 
+from functools import cached_property, partial
+
 import numpy as np
 
-from ..ops.recurrent import gru, lstm
-from .activation import fits
+from .steps import (
+    StepProduct,
+    StepProductBack,
+    do,
+    one_after_the_other,
+    pieces,
+    sequences,
+    sigmoid_factor,
+    temporary,
+    time_first,
+)
 
-USUAL = {"activation": "tanh", "recurrent_activation": "sigmoid"}
-
-
-def _fit(arrays, x, options) -> bool:
-    """Whether these versions are for such arrays and activations."""
-    same = all(a is None or a.dtype == x.dtype for a in arrays)
-    return same and fits(x) and x.shape[1] > 0 and options == USUAL
-
-
-def _time_first(x):
-    return np.ascontiguousarray(x.swapaxes(0, 1))
-
-
-def _sigmoid(z):
-    """1 / (1 + exp(z)) in place."""
-    np.exp(z, out=z)
-    z += 1
-    np.reciprocal(z, out=z)
+ENOUGH = 1 << 22  # Elements of the gates of steps between which nothing is lost.
 
 
-def _stretched(z):
-    """From 0...1 to -1...1, in place."""
-    z *= 2
-    z -= 1
+class Run:
+    """The weights of a call, and the way through its steps.
 
+    Args:
+        h: the first states (N, U).
+        kernel, recurrent_kernel, biases: as the operations take them; `biases` of the projected
+            inputs alone, (gates U,) or None.
+        masked: (steps, N, 1), where states stay; None for nowhere.
 
-def _projected(x, kernel, bias):
-    """(steps, N, 4 U or 3 U): the inputs' part of all steps, in one product."""
-    z = x.reshape(-1, x.shape[-1]) @ kernel
-    if bias is not None:
-        z += bias
-    return z.reshape(*x.shape[:2], -1)
+    Inside, the gates of all steps are (parts, steps, N, U), in an order of their own.
+    """
 
+    order: tuple[int, ...]  # For each part, its place among the gates of the weights.
+    tangent: int  # The part that is no sigmoid.
+    room = 4  # Parts for each step: the gates, and what else is kept for the gradient.
+    back = 5  # Parts for each step on the way back.
 
-def _masks(mask, steps):
-    """For each step, where states stay: (N, 1); None if nowhere."""
-    return [None] * steps if mask is None else list(~mask.T[:, :, None])
+    def __init__(self, h, kernel, recurrent_kernel, biases, masked):
+        (self.count, self.units), self.dtype = h.shape, h.dtype
+        self.kernel, self.recurrent_kernel, self.bias = kernel, recurrent_kernel, biases
+        self.masked = masked
+        self.parts = sequences(self.count, self.units)
+        self.most = max(part.stop - part.start for part in self.parts)
+        # Operations of a step.
+        self.work = 2.0 * len(self.order) * self.count * self.units * self.units
 
+    @cached_property
+    def factors(self):
+        """By what the weights of each part are multiplied: see `sigmoid`."""
+        factors = np.full(len(self.order), sigmoid_factor(), self.dtype)
+        factors[self.tangent] = 1
+        return factors
 
-def _part(masked, g):
-    """Take the gradient of kept states out of `g`, in place, and give it."""
-    if masked is None:
-        return None
-    kept = np.where(masked, g, 0)
-    np.copyto(g, 0, where=masked)
-    return kept
+    @cached_property
+    def product(self):
+        """That of the inputs."""
+        return StepProduct(self.gates_of(self.kernel), self.factors, self.count)
 
+    @cached_property
+    def biases(self):
+        """Those of the projected inputs, (parts, U), or None."""
+        if self.bias is None:
+            return None
+        return np.stack(self.gates_of(self.bias)) * self.factors[:, None]
 
-def _weight_gradients(needs, x, before, kernel, d_inputs, d_states):
-    """Gradients of x, kernel and recurrent kernel from those of both products of all steps."""
-    flat, states = (d.reshape(-1, d.shape[-1]) for d in (d_inputs, d_states))
-    need_x, need_kernel, need_recurrent = needs
-    dx = None
-    if need_x:
-        dx = (flat @ kernel.T).reshape(*d_inputs.shape[:2], -1).swapaxes(0, 1)
-    return (
-        dx,
-        x.reshape(-1, x.shape[-1]).T @ flat if need_kernel else None,
-        before.reshape(-1, before.shape[-1]).T @ states if need_recurrent else None,
-    )
+    @cached_property
+    def recurrent(self):
+        """The product of the states."""
+        return StepProduct(self.gates_of(self.recurrent_kernel), self.factors, self.most)
 
+    def recurrent_back(self, order):
+        """That of the gradients of the parts in this order."""
+        matrices = [m.T for m in self.gates_of(self.recurrent_kernel, order)]
+        return StepProductBack(matrices, self.most)
 
-@lstm.on("numpy")
-def _(x, h, c, kernel, recurrent_kernel, bias=None, mask=None, *, needs=None, **options):
-    options = {**USUAL, **options}
-    if not _fit((h, c, kernel, recurrent_kernel, bias), x, options):
-        return NotImplemented
-    size = h.shape[-1]
-    scale = np.repeat(np.array([-1, -1, -2, -1], x.dtype), size)
-    x = _time_first(x)
-    steps, count = x.shape[:2]
-    with np.errstate(over="ignore"):  # Then the gate is 0.
-        z = _projected(x, kernel * scale, None if bias is None else bias * scale)
-        states, carries = (np.empty((steps + 1, count, size), x.dtype) for _ in range(2))
-        states[0], carries[0] = h, c
-        activated = np.empty((steps if needs else 1, count, size), x.dtype)
-        masks = _masks(mask, steps)
-        _run_lstm(z, states, carries, activated, recurrent_kernel * scale, masks)
-    out = states[1:].swapaxes(0, 1), carries[1:].swapaxes(0, 1)
-    if needs is None:
-        return out
+    def gates_of(self, weights, order=None):
+        """The parts of weights, in the order here or another one."""
+        size = self.units
+        return [weights[..., i * size : (i + 1) * size] for i in order or self.order]
 
-    def pullback(g):
-        d = _lstm_factors(z, carries, activated)
-        dz, dh, dc = _back_lstm(g, z, d, activated, recurrent_kernel, masks)
-        wanted = needs[0], needs[3], needs[4]
-        dx, dw, du = _weight_gradients(wanted, x, states[:-1], kernel, dz, dz)
-        return dx, dh, dc, dw, du, None if bias is None else dz.sum(axis=(0, 1)), None
+    def steps_of(self, parts, steps, memory=np.empty):
+        """Memory (parts, steps, N, U): all of a step lies together if there is one sequence."""
+        if self.count == 1:
+            return memory((steps, parts, 1, self.units), self.dtype).swapaxes(0, 1)
+        return memory((parts, steps, self.count, self.units), self.dtype)
 
-    return out, pullback
+    def gates(self, steps):
+        """Memory for the gates of so many steps, and what else is kept."""
+        return self.steps_of(self.room, steps)
 
+    def outputs(self, x, arrays):
+        """The steps of x (N, steps, D) without a record, some at a time.
 
-def _run_lstm(z, states, carries, activated, recurrent_kernel, masks):
-    """The steps in place: `z` becomes the gates, `activated` tanh of the carries."""
-    size = states.shape[-1]
-    product, term = np.empty_like(z[0]), np.empty_like(states[0])
-    for t, (gates, masked) in enumerate(zip(z, masks, strict=True)):
-        np.matmul(states[t], recurrent_kernel, out=product)
-        gates += product
-        _sigmoid(gates)
-        i, f, n, o = (gates[:, k * size : (k + 1) * size] for k in range(4))
-        _stretched(n)
-        carry, a = carries[t + 1], activated[t % len(activated)]
-        np.multiply(f, carries[t], out=carry)
-        np.multiply(i, n, out=term)
-        carry += term
-        np.multiply(carry, -2, out=a)
-        _sigmoid(a)
-        _stretched(a)
-        np.multiply(o, a, out=states[t + 1])
-        if masked is not None:
-            np.copyto(states[t + 1], states[t], where=masked)
-            np.copyto(carry, carries[t], where=masked)
+        arrays: (steps + 1, N, U), of which the first states stand in the first places.
+        """
+        steps = x.shape[1]
+        most = max(1, min(steps, ENOUGH // (self.room * self.count * self.units)))
+        gates = self.steps_of(self.room, most, partial(temporary, "gates"))
+        for start in range(0, steps, most):
+            some = slice(start, min(start + most, steps))
+            seen = time_first(x[:, some], None if self.masked is None else self.masked[some])
+            now = gates[:, : some.stop - start]
+            self.forward(seen, now, [a[start:] for a in arrays], start)
 
+    def forward(self, x, gates, arrays, start=0):
+        """The steps of x (steps, N, D) from the one numbered `start`, in place."""
+        steps, projected = len(x), gates[: len(self.order)]
+        masked = None if self.masked is None else self.masked[start : start + steps]
+        some, work = pieces(steps, projected[:, 0].size), 2 * self.work * steps
 
-def _lstm_factors(z, carries, activated):
-    """(steps, N, 4, U): by what the gradients of carries (of states, for o) go into z."""
-    i, f, n, o = np.split(z, 4, axis=-1)
-    d = np.empty((*z.shape[:2], 4, i.shape[-1]), z.dtype)
-    for k, (gate, other) in enumerate(((i, n), (f, carries[:-1]), (n, i), (o, activated))):
-        to = d[:, :, k]
-        if gate is n:
-            np.multiply(n, n, out=to)
-            np.subtract(1, to, out=to)
-        else:
-            np.subtract(1, gate, out=to)
-            to *= gate
-        to *= other
-    return d
+        def project(piece):
+            self.product.all_steps(x[piece], self.biases, projected[:, piece])
 
+        def run(part, piece):
+            ours = None if masked is None else masked[piece, part]
+            many = slice(piece.start, piece.stop + 1)
+            self.through(gates[:, piece, part], [a[many, part] for a in arrays], ours)
 
-def _back_lstm(g, z, d, activated, recurrent_kernel, masks):
-    """The gradients of z, and of the first state and carry."""
-    size = activated.shape[-1]
-    g_h, g_c = (one.swapaxes(0, 1) for one in g)
-    into_carry = 1 - activated * activated
-    into_carry *= z[:, :, 3 * size :]
-    dz, turned = np.empty_like(d), np.ascontiguousarray(recurrent_kernel.T)
-    dh, dc, term = (np.zeros_like(activated[0]) for _ in range(3))
-    for t in range(len(z) - 1, -1, -1):
-        dh += g_h[t]
-        dc += g_c[t]
-        kept_h, kept_c = _part(masks[t], dh), _part(masks[t], dc)
-        np.multiply(into_carry[t], dh, out=term)
-        dc += term
-        np.multiply(d[t, :, :3], dc[:, None], out=dz[t, :, :3])
-        np.multiply(d[t, :, 3], dh, out=dz[t, :, 3])
-        np.matmul(dz[t].reshape(len(dh), -1), turned, out=dh)
-        dc *= z[t, :, size : 2 * size]
-        if kept_h is not None:
-            dh += kept_h
-            dc += kept_c
-    return dz.reshape(z.shape), dh, dc
+        _ = self.product, self.recurrent  # Made before threads ask for them.
+        if len(self.parts) == 1:
+            one_after_the_other(project, partial(run, self.parts[0]), some, work)
+            return
+        do([partial(project, piece) for piece in some], work)
+        do([partial(run, part, slice(0, steps)) for part in self.parts], work)
 
+    def through(self, gates, arrays, masked):
+        """The steps of some sequences, whose inputs have been projected into `gates`."""
+        raise NotImplementedError
 
-@gru.on("numpy")
-def _(x, h, kernel, recurrent_kernel, bias=None, mask=None, *, needs=None, **options):
-    reset_after = options.pop("reset_after", True)
-    options = {**USUAL, **options}
-    if not reset_after or not _fit((h, kernel, recurrent_kernel, bias), x, options):
-        return NotImplemented
-    size = h.shape[-1]
-    scale = np.repeat(np.array([-1, -1, -2], x.dtype), size)
-    x = _time_first(x)
-    steps, count = x.shape[:2]
-    of_x, of_h = (None, None) if bias is None else bias * scale
-    with np.errstate(over="ignore"):  # Then the gate is 0.
-        y = _projected(x, kernel * scale, of_x)
-        states = np.empty((steps + 1, count, size), x.dtype)
-        states[0] = h
-        inner = np.empty((steps if needs else 1, count, size), x.dtype)
-        masks = _masks(mask, steps)
-        _run_gru(y, states, inner, recurrent_kernel * scale, of_h, masks)
-    out = states[1:].swapaxes(0, 1)
-    if needs is None:
-        return out
+    def backward(self, gates, arrays, firsts, order, *further):
+        """The way back: gives (back, steps, N, U) as `factors_of` and `through_back` leave it.
 
-    def pullback(g):
-        dy, dv, dh = _back_gru(g.swapaxes(0, 1), y, states, inner, recurrent_kernel, masks)
-        wanted = needs[0], needs[2], needs[3]
-        dx, dw, du = _weight_gradients(wanted, x, states[:-1], kernel, dy, dv)
-        both = None if bias is None else np.stack([d.sum(axis=(0, 1)) for d in (dy, dv)])
-        return dx, dh, dw, du, both, None
+        Args:
+            gates, arrays: of the way there.
+            firsts: the gradients of the last states, which become those of the first ones.
+            order: that of the parts whose gradients go into the product.
+            further: for `through_back`.
+        """
+        steps = gates.shape[1]
+        d = self.steps_of(self.back, steps, partial(temporary, "gradients"))
 
-    return out, pullback
+        def factors(piece):
+            many = slice(piece.start, piece.stop + 1)
+            masked = None if self.masked is None else self.masked[piece]
+            self.factors_of(gates[:, piece], [a[many] for a in arrays], d[:, piece], masked)
 
+        def run(part):
+            masked = None if self.masked is None else self.masked[:, part]
+            ours = [f[part] for f in firsts], [None if g is None else g[:, part] for g in further]
+            self.through_back(d[:, :, part], product, *ours, masked)
 
-def _run_gru(y, states, inner, recurrent_kernel, bias, masks):
-    """The steps in place: `y` becomes the gates z, r, n; `inner` what r is multiplied by, * -2."""
-    size = states.shape[-1]
-    product, term = np.empty_like(y[0]), np.empty_like(states[0])
-    for t, (gates, masked) in enumerate(zip(y, masks, strict=True)):
-        np.matmul(states[t], recurrent_kernel, out=product)
-        if bias is not None:
-            product += bias
-        both, n = gates[:, : 2 * size], gates[:, 2 * size :]
-        both += product[:, : 2 * size]
-        _sigmoid(both)
-        inner[t % len(inner)] = product[:, 2 * size :]
-        np.multiply(both[:, size:], product[:, 2 * size :], out=term)
-        n += term
-        _sigmoid(n)
-        _stretched(n)
-        new = states[t + 1]
-        np.subtract(states[t], n, out=new)
-        new *= both[:, :size]
-        new += n
-        if masked is not None:
-            np.copyto(new, states[t], where=masked)
+        some = pieces(steps, self.count * self.units)
+        do([partial(factors, piece) for piece in some], 20.0 * d.size)
+        product = self.recurrent_back(order)
+        do([partial(run, part) for part in self.parts], self.work * steps)
+        return d
 
+    def factors_of(self, gates, arrays, d, masked):
+        """By what gradients of states are multiplied on their way, for all steps at once."""
+        raise NotImplementedError
 
-def _back_gru(g, y, states, inner, recurrent_kernel, masks):
-    """The gradients of y, of the recurrent product, and of the first state."""
-    size = states.shape[-1]
-    z, r, n = (y[:, :, k * size : (k + 1) * size] for k in range(3))
-    into_z = states[:-1] - n
-    into_z *= z * (1 - z)
-    into_n = 1 - n * n
-    into_n *= 1 - z
-    into_r = r * (1 - r)
-    into_r *= inner * -0.5
-    dy, dv = np.empty_like(y), np.empty_like(y)
-    dh, turned = np.zeros_like(states[0]), np.ascontiguousarray(recurrent_kernel.T)
-    back = np.empty_like(dh)
-    for t in range(len(y) - 1, -1, -1):
-        dh += g[t]
-        kept = _part(masks[t], dh)
-        own, own_n = dv[t], dy[t, :, 2 * size :]
-        np.multiply(dh, into_n[t], out=own_n)
-        np.multiply(dh, into_z[t], out=own[:, :size])
-        np.multiply(own_n, into_r[t], out=own[:, size : 2 * size])
-        np.multiply(own_n, r[t], out=own[:, 2 * size :])
-        np.matmul(own, turned, out=back)
-        dh *= z[t]
-        dh += back
-        if kept is not None:
-            dh += kept
-    dy[:, :, : 2 * size] = dv[:, :, : 2 * size]
-    return dy, dv, dh
+    def through_back(self, d, product, firsts, grads, masked):
+        """The steps of some sequences, last ones first: factors become gradients, in place."""
+        raise NotImplementedError

@@ -15,6 +15,7 @@ from .batch_normalization import BatchNormalization
 from .bidirectional import Bidirectional
 from .bounding_box_count import MaxNumBoundingBoxes
 from .category_encoding import CategoryEncoding
+from .cell_layers import GRU, LSTM, SimpleRNN
 from .convolution import (
     Conv1D,
     Conv2D,
@@ -98,7 +99,7 @@ from .pooling import (
 )
 from .positions import PositionEmbedding
 from .random_geometry import RandomRotation, RandomShear, RandomTranslation, RandomZoom
-from .recurrent import GRU, LSTM, RNN, SimpleRNN
+from .recurrent import RNN
 from .recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
 from .regularization import (
     ActivityRegularization,

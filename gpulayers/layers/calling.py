@@ -68,6 +68,12 @@ def build_parameters(cls) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.kind not in kinds)
 
 
+def of_masks_only(compute_mask):
+    """Say of a `compute_mask` that it gives no mask for inputs without one."""
+    compute_mask.of_masks_only = True
+    return compute_mask
+
+
 class Usual:
     """What a layer was last called on: one array, without a mask, that needed no conversion.
 
@@ -79,12 +85,10 @@ class Usual:
     @classmethod
     def of(cls, layer, x, signature):
         """The usual call of `layer`, or None if its calls need more than `call`."""
-        from .layer import Layer
-
         compute = layer.compute_dtype
         if (
             layer.activity_regularizer is not None
-            or type(layer).compute_mask is not Layer.compute_mask
+            or not getattr(type(layer).compute_mask, "of_masks_only", False)
             or compute in dtypes.SHORT_FLOATS
             or isinstance(x, Abstract)
             or len(x.shape) < 2

@@ -8,8 +8,8 @@ from ..ops.convolution import convolved
 from ..ops.creation import zeros
 from ..ops.sliding import counts, margins, require_padding
 from . import arguments
+from .cell_layers import CellLayer
 from .dropout_cell import DropoutCell
-from .recurrent import CellLayer
 
 
 class ConvLSTMCell(DropoutCell):

@@ -127,6 +127,7 @@ class Layer(Building, AddedLosses, Weights):
         """The computation."""
         raise NotImplementedError(f"{type(self).__name__} does not define `call`.")
 
+    @calling.of_masks_only
     def compute_mask(self, inputs, previous_mask):
         """The mask of the outputs, given that of the inputs; the same one by default."""
         return previous_mask

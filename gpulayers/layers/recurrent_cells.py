@@ -59,25 +59,24 @@ class DenseCell(DropoutCell):
         n = self.units
         return [z[:, i : i + n] for i in range(0, z.shape[-1], n)]
 
-    def sequence(self, x, states, mask, training):
+    def sequence(self, x, states, mask, training, names):
         """The states of all steps at once, for inputs (batch, steps, size); None if that cannot be.
 
-        The first of them are the outputs.
+        The first of them are the outputs.  `names` are what `fused_names` gives.
         """
-        names = self._fused_names()
         one_by_one = training and (self.recurrent_dropout or (self.dropout and self._mask_each))
-        if names is None or one_by_one or self.kernel.value.dtype != x.dtype:
+        if one_by_one or self.kernel.value.dtype != x.dtype:
             return None
         if training and self._drops(self.dropout):
             xp = namespace(x)
             x = x * xp.expand_dims(self.get_dropout_mask(x[:, 0, :]), axis=1)
-        return self._over_time(x, states, mask, names)
+        return self.over_time(x, states, mask, names)
 
     @property
     def _mask_each(self) -> bool:
         return self.dropout_mask_count is not None
 
-    def _fused_names(self) -> dict | None:
+    def fused_names(self) -> dict | None:
         """The activations by the names that the operations know; None if they don't know one."""
         found = {}
         for name in ("activation", "recurrent_activation"):
@@ -145,7 +144,7 @@ class SimpleRNNCell(DenseCell):
         new = self.activation(z + self._product(state, of_states, self.recurrent_kernel))
         return new, [new] if listed else new
 
-    def _over_time(self, x, states, mask, names):
+    def over_time(self, x, states, mask, names):
         weights = self.kernel, self.recurrent_kernel, self.bias
         return [simple_rnn(x, states[0], *weights, mask, **names)]
 
@@ -216,7 +215,7 @@ class LSTMCell(DenseCell):
         state = gate(o) * self.activation(carry)
         return state, [state, carry]
 
-    def _over_time(self, x, states, mask, names):
+    def over_time(self, x, states, mask, names):
         weights = self.kernel, self.recurrent_kernel, self.bias
         return list(lstm(x, *states, *weights, mask, **names))
 
@@ -301,6 +300,6 @@ class GRUCell(DenseCell):
         last = self.recurrent_kernel.value[:, 2 * self.units :]
         return namespace(state, last).matmul(r * state, last)
 
-    def _over_time(self, x, states, mask, names):
+    def over_time(self, x, states, mask, names):
         weights = self.kernel, self.recurrent_kernel, self.bias
         return [gru(x, states[0], *weights, mask, reset_after=self.reset_after, **names)]

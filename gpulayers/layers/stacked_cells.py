@@ -127,7 +127,12 @@ def sequence(cell, x, states, mask, training):
             x = one[0]
             found.append(one[1] if listed else one[1][0])
         return x, found
-    if type(cell) not in (SimpleRNNCell, LSTMCell, GRUCell):
-        return None
-    every = cell.sequence(x, states, mask, training)
+    names = fused(cell)
+    every = None if names is None else cell.sequence(x, states, mask, training, names)
     return None if every is None else (every[0], every)
+
+
+def fused(cell) -> dict | None:
+    """The activations of a cell by name, if an operation does all steps of it; else None."""
+    known = type(cell) in (SimpleRNNCell, LSTMCell, GRUCell)
+    return cell.fused_names() if known else None
