@@ -10,6 +10,7 @@ from .adaptive_pooling import (
     AdaptiveMaxPooling2D,
     AdaptiveMaxPooling3D,
 )
+from .applications import CustomScaleLayer, LayerScale
 from .attention import AdditiveAttention, Attention
 from .batch_normalization import BatchNormalization
 from .bidirectional import Bidirectional
@@ -287,6 +288,8 @@ __all__ = [
     "serialize",
     "subtract",
 ]
+
+IN_FILES = {"CustomScaleLayer": CustomScaleLayer, "LayerScale": LayerScale}  # And not public.
 
 serialize = registry.serialize
 

@@ -118,6 +118,11 @@ def exported(kind: str) -> dict[str, Any]:
     return {name: obj for name, obj in found.items() if not inspect.ismodule(obj)}
 
 
+def _not_exported(kind: str) -> dict[str, Any]:
+    """The classes of a module that files name, although they are not public."""
+    return getattr(module_of(kind), "IN_FILES", {})
+
+
 @cache
 def canonical() -> dict[Any, tuple[str, str]]:
     """Public object -> (module as Keras names it, name)."""
@@ -218,7 +223,7 @@ def find_class(config: dict, custom_objects=None, kind: str | None = None):
     if _is_ours(config, module):
         found = _model_or_policy(name) if module != "keras.layers" else None
         for place in () if found is not None else _places(module, kind):
-            found = exported(place).get(name)
+            found = exported(place).get(name) or _not_exported(place).get(name)
             if found is not None:
                 break
         if found is not None:
