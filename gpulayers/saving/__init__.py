@@ -10,7 +10,8 @@ from ..registry import (
 )
 from ..registry import deserialize as deserialize_keras_object
 from ..registry import serialize as serialize_keras_object
-from .model_files import load_model, load_weights, save_model, save_weights
+from .model_files import load_model, save_model
+from .weights_files import load_weights, save_weights
 
 __all__ = [
     "CustomObjectScope",

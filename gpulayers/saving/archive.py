@@ -187,26 +187,26 @@ class Window(io.RawIOBase):
         return count
 
 
-def parsed(text: bytes) -> dict:
-    """The JSON object that `text` is.
+def parsed(text: bytes, name: str = CONFIG) -> dict:
+    """The JSON object that `text` is; `name` says where it stands.
 
     Raises ValueError if it is none, or so large or deep that it could only do harm.
     """
     if text.count(b",") + text.count(b"[") + text.count(b"{") > MOST_TOKENS:
-        raise ValueError(f"{CONFIG} holds more than {MOST_TOKENS} values.")
+        raise ValueError(f"{name} holds more than {MOST_TOKENS} values.")
     try:
         found = json.loads(text)
     except RecursionError:
-        raise ValueError(f"{CONFIG} is nested too deeply.") from None
+        raise ValueError(f"{name} is nested too deeply.") from None
     except ValueError as error:
-        raise ValueError(f"{CONFIG} is no JSON: {error}") from error
+        raise ValueError(f"{name} is no JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{CONFIG} must hold an object, got {type(found).__name__}.")
+        raise ValueError(f"{name} must hold an object, got {type(found).__name__}.")
     level, depth = [found], 0
     while level:
         depth += 1
         if depth > DEEPEST:
-            raise ValueError(f"{CONFIG} is nested more than {DEEPEST} levels deep.")
+            raise ValueError(f"{name} is nested more than {DEEPEST} levels deep.")
         parts = [p for v in level for p in (v.values() if isinstance(v, dict) else v)]
         level = [part for part in parts if isinstance(part, (dict, list))]
     return found

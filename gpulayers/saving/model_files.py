@@ -6,10 +6,11 @@ import os
 from typing import Any
 
 from .. import registry
-from . import archive, legacy_files
+from . import archive, hdf5, legacy_files
 from .assets import load_assets, saved_assets
 from .files import blaming, replacing
 from .weights import load_state, save_state
+from .weights_files import check_built, check_new
 
 
 def save_model(
@@ -43,9 +44,9 @@ def save_model(
     path = "" if is_file else os.fspath(filepath)
     if not is_file:
         _check_ending(path, zipped)
-        _check_new(path, overwrite)
+        check_new(path, overwrite)
     if path.endswith(legacy_files.ENDINGS):
-        _check_built("save_model", model)
+        check_built("save_model", model)
         with replacing(path) as file:
             legacy_files.save_model(model, file, include_optimizer)
         return
@@ -87,7 +88,7 @@ def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: b
         if not compile:
             config["compile_config"] = None
         model = _made(config, custom_objects, safe_mode)
-        load_state(model, found.weights())
+        load_state(model, hdf5.WeightsFile(found.weights()))
         load_assets(model, found)
     return model
 
@@ -103,64 +104,6 @@ def _legacy(file, custom_objects, compile, safe_mode):
     if model.optimizer is not None:
         legacy_files.load_optimizer(model.optimizer, file)
     return model
-
-
-def save_weights(model, filepath, overwrite: bool = True, **kwargs) -> None:
-    """Write the weights of a model, and the state of its optimizer, to a `.weights.h5` file.
-
-    Args:
-        model: a model, or a layer.
-        filepath: ends in ".weights.h5"; an old file is replaced when the new one is complete.
-        overwrite: whether an old file may be replaced.
-
-    Raises FileExistsError, unless `overwrite`, if there is such a file; ValueError for another
-    ending, and for a model that is not built.
-    """
-    if kwargs:
-        raise ValueError(f"save_weights: unknown arguments {', '.join(sorted(kwargs))}.")
-    path = os.fspath(filepath)
-    if not path.endswith(".weights.h5"):
-        raise ValueError(f"save_weights: filepath must end in .weights.h5, got {path!r}.")
-    _check_built("save_weights", model)
-    _check_new(path, overwrite)
-    with replacing(path) as file:
-        save_state(model, file)
-
-
-def load_weights(model, filepath, skip_mismatch: bool = False, **kwargs) -> None:
-    """Give a model the weights in a `.weights.h5`, `.keras` or `.h5` file.
-
-    The optimizer gets its state too, if it is built and the file has one.
-
-    Args:
-        model: a model, or a layer.
-        filepath: the file.
-        skip_mismatch: leave layers whose weights do not fit as they are, with a warning.
-        by_name: for `.h5` files: give weights to the layers of the same names only.
-
-    Raises ValueError for a model that is not built, and with a list of what does not fit;
-    ValueError or OSError for a damaged file. The model is as it was then.
-    """
-    by_name = kwargs.pop("by_name", False)
-    if kwargs:
-        raise ValueError(f"load_weights: unknown arguments {', '.join(sorted(kwargs))}.")
-    path = os.fspath(filepath)
-    legacy = path.endswith(legacy_files.ENDINGS) and not path.endswith(".weights.h5")
-    if by_name and not legacy:
-        raise ValueError(f"load_weights: by_name is for .h5 files of Keras 2, got {path!r}.")
-    _check_built("load_weights", model)
-    with blaming(path):
-        if path.endswith(".weights.h5"):
-            with open(path, "rb") as file:
-                load_state(model, file, skip_mismatch)
-        elif path.endswith(".keras") or os.path.isdir(path):
-            with archive.reading(path) as found:
-                load_state(model, found.weights(), skip_mismatch)
-        elif legacy:
-            with open(path, "rb") as file:
-                legacy_files.load_state(model, file, skip_mismatch, by_name)
-        else:
-            raise ValueError("expected a file that ends in .weights.h5, .keras or .h5.")
 
 
 def _made(config: dict[str, Any], custom_objects, safe_mode: bool):
@@ -220,11 +163,6 @@ def _check_model(who, model):
         raise TypeError(f"{who}: expected a model, got {type(model).__name__}.")
 
 
-def _check_built(who, model):
-    if not model.built:
-        raise ValueError(f"{who}: {model.name!r} has no weights yet: build it, or call it on data.")
-
-
 def _check_ending(path, zipped):
     if zipped is None and path.endswith(legacy_files.ENDINGS):
         return
@@ -233,8 +171,3 @@ def _check_ending(path, zipped):
         what = "be a folder, and not end in .keras, if not zipped"
         what = "end in .keras, .h5 or .hdf5" if zipped else what
         raise ValueError(f"save_model: filepath must {what}, got {path!r}.")
-
-
-def _check_new(path, overwrite):
-    if not overwrite and os.path.exists(path):
-        raise FileExistsError(f"{path} exists already, and overwrite=False.")

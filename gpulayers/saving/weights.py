@@ -106,10 +106,11 @@ _SKIPPED: dict[type, set[str]] = {}
 
 def save_state(model, file: BinaryIO, include_optimizer: bool = True) -> None:
     """Write the weights of a model, and the state of its optimizer, into an HDF5 file."""
-    hdf5.write(file, _states(model, include_optimizer))
+    hdf5.write(file, states(model, include_optimizer))
 
 
-def _states(model, include_optimizer):
+def states(model, include_optimizer: bool = True) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(path, name, arrays by name) of all parts of a model: what files of weights hold."""
     for path, part in walk(model):
         if include_optimizer or not isinstance(part, Optimizer):
             arrays: dict[str, Any] = {}
@@ -117,15 +118,19 @@ def _states(model, include_optimizer):
             yield path, part.name, arrays
 
 
-def load_state(model, file: BinaryIO, skip_mismatch: bool = False) -> None:
-    """Give the weights of a model, and the state of its optimizer, the values in an HDF5 file.
+def load_state(model, stored, skip_mismatch: bool = False) -> None:
+    """Give the weights of a model, and the state of its optimizer, the values in a file.
+
+    Args:
+        model: a model, or a layer.
+        stored: an `hdf5.WeightsFile`, or another store like it; it is closed in the end.
 
     Raises ValueError that lists the layers whose weights do not fit; nothing is changed then.
     With `skip_mismatch` those layers stay as they were, with a warning. Weights in the file that
     belong to no layer give a warning too.
     """
     before, misfits = [], []
-    with hdf5.WeightsFile(file) as stored:
+    with stored:
         try:
             for path, part in walk(model):
                 own = [(v, v._value) for v in _variables(part)]

@@ -52,7 +52,7 @@ def test_a_u_net(tmp_path):
     x = keras.Input((16, 16, 2))
     fine = twice(x, 4)
     middle = twice(layers.MaxPooling2D()(fine), 8)
-    coarse = twice(layers.AveragePooling2D()(middle), 8)
+    coarse = twice(layers.AveragePooling2D(2)(middle), 8)
     y = layers.Concatenate()([layers.UpSampling2D(interpolation="bilinear")(coarse), middle])
     y = layers.Conv2DTranspose(4, 2, strides=2)(twice(y, 8))
     model = keras.Model(x, layers.Conv2D(1, 1, activation="sigmoid")(twice(y + fine, 4)))
