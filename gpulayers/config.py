@@ -15,6 +15,7 @@ _settings = {
     "image_data_format": "channels_last",
     "float32_matmul_precision": "highest",
     "float32_convolution_precision": "medium",
+    "fused_augmentation": True,
     "dtype_policy": None,
     "device": os.environ.get("GPULAYERS_DEVICE") or None,
     "interactive_logging": True,
@@ -102,6 +103,26 @@ def set_float32_convolution_precision(precision: str) -> None:
     _settings["float32_convolution_precision"] = _one_of(
         "set_float32_convolution_precision", precision, _CONVOLUTION_PRECISIONS
     )
+
+
+def fused_augmentation() -> bool:
+    """Whether a `Pipeline` puts image layers together in few passes: True unless set."""
+    return _settings["fused_augmentation"]
+
+
+def set_fused_augmentation(fused: bool) -> None:
+    """Choose how a `Pipeline` of image layers computes.
+
+    fused: True to put layers together that move images or change their colours, so that images
+        are read, interpolated and written once; False for one layer after the other, as in Keras.
+        Flips, crops and colours give the same either way; see `layers/image_passes.py` for what
+        differs where several layers interpolate.
+
+    Raises TypeError unless it is True or False.
+    """
+    if not isinstance(fused, bool):
+        raise TypeError(f"set_fused_augmentation: expected True or False, got {fused!r}.")
+    _settings["fused_augmentation"] = fused
 
 
 def dtype_policy():

@@ -27,7 +27,7 @@ class ImageLayer(Layer):
             arrays in `bounding_box_format`.
     and, if it can be done with others in one pass over the images,
         geometry(transformation, height, width): what it does to places, as a `Geometry`;
-        colour(transformation): what it does to each pixel, as a `Colour`.
+        colour(transformation, channels): what it does to each pixel, as a `Colour`.
 
     Args:
         factor: a number, or the two between which numbers are drawn, within `factor_bounds`; only
@@ -103,7 +103,7 @@ class ImageLayer(Layer):
         """The places that images (height, width) are read at, as a `Geometry`; None by default."""
         return None
 
-    def colour(self, transformation):
+    def colour(self, transformation, channels: int):
         """What becomes of each pixel's colour, as a `Colour`; None by default."""
         return None
 
@@ -207,6 +207,10 @@ class ImageLayer(Layer):
     def _as_computed(self, images):
         """Images in the compute dtype of the layer."""
         return as_array(images, dtype=self._working_dtype([images]) or self.compute_dtype)
+
+    def _fusible_dtype(self) -> bool:
+        """Whether nothing is rounded between this layer and others in floats."""
+        return self.compute_dtype in dtypes.FLOATS
 
     def _images_of(self, data):
         return data["images"] if isinstance(data, dict) else data
