@@ -17,6 +17,14 @@ from .bidirectional import Bidirectional
 from .bounding_box_count import MaxNumBoundingBoxes
 from .category_encoding import CategoryEncoding
 from .cell_layers import GRU, LSTM, SimpleRNN
+from .color_adjustment import RandomColorJitter, RandomHue, RandomSaturation
+from .color_mixing import (
+    RandomBrightness,
+    RandomColorDegeneration,
+    RandomContrast,
+    RandomGrayscale,
+    RandomInvert,
+)
 from .convolution import (
     Conv1D,
     Conv2D,
@@ -37,6 +45,7 @@ from .discretization import Discretization
 from .distortion import RandomElasticTransform, RandomPerspective
 from .einsum_dense import EinsumDense
 from .embedding import Embedding, ReversibleEmbedding
+from .erasing import RandomErasing
 from .feature_normalization import Normalization
 from .flipping import RandomFlip
 from .global_pooling import (
@@ -76,6 +85,7 @@ from .merging import (
     multiply,
     subtract,
 )
+from .mixing import CutMix, MixUp
 from .multi_head_attention import MultiHeadAttention
 from .normalization import (
     GroupNormalization,
@@ -84,6 +94,8 @@ from .normalization import (
     UnitNormalization,
 )
 from .padding import ZeroPadding1D, ZeroPadding2D, ZeroPadding3D
+from .pipeline import Pipeline
+from .policies import AugMix, RandAugment
 from .pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -121,10 +133,18 @@ from .separable_convolution import (
     SeparableConvolution1D,
     SeparableConvolution2D,
 )
+from .sharpness import RandomGaussianBlur, RandomSharpness
 from .spectral_normalization import SpectralNormalization
 from .stacked_cells import StackedRNNCells
 from .text_vectorization import TextVectorization
 from .time_distributed import TimeDistributed
+from .tone import (
+    AutoContrast,
+    ContrastLimitedAdaptiveHistogramEqualization,
+    Equalization,
+    RandomPosterization,
+    Solarization,
+)
 from .transposed_convolution import (
     Conv1DTranspose,
     Conv2DTranspose,
@@ -152,6 +172,8 @@ __all__ = [
     "AdditiveAttention",
     "AlphaDropout",
     "Attention",
+    "AugMix",
+    "AutoContrast",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -164,6 +186,7 @@ __all__ = [
     "CategoryEncoding",
     "CenterCrop",
     "Concatenate",
+    "ContrastLimitedAdaptiveHistogramEqualization",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",
@@ -182,6 +205,7 @@ __all__ = [
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
+    "CutMix",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
@@ -190,6 +214,7 @@ __all__ = [
     "Dropout",
     "EinsumDense",
     "Embedding",
+    "Equalization",
     "Flatten",
     "GRUCell",
     "GaussianDropout",
@@ -232,18 +257,33 @@ __all__ = [
     "MaxPooling3D",
     "Maximum",
     "Minimum",
+    "MixUp",
     "MultiHeadAttention",
     "Multiply",
     "Normalization",
     "PReLU",
     "Permute",
+    "Pipeline",
     "PositionEmbedding",
     "RMSNormalization",
+    "RandAugment",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomContrast",
     "RandomCrop",
     "RandomElasticTransform",
+    "RandomErasing",
     "RandomFlip",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
     "RandomPerspective",
+    "RandomPosterization",
     "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
     "RandomShear",
     "RandomTranslation",
     "RandomZoom",
@@ -260,6 +300,7 @@ __all__ = [
     "SimpleRNN",
     "SimpleRNNCell",
     "Softmax",
+    "Solarization",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",

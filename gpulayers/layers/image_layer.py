@@ -133,8 +133,11 @@ class ImageLayer(Layer):
     def __call__(self, data, **kwargs):
         if not isinstance(data, dict):
             return super().__call__(data, **kwargs)
-        known = {key: self._ready(key, data[key]) for key in SINGLE if key in data}
-        return {**data, **super().__call__(known, **kwargs)}
+        return {**data, **super().__call__(self.ready(data), **kwargs)}
+
+    def ready(self, data: dict) -> dict:
+        """What belongs to images in `data`, with arrays in the place of lists."""
+        return {key: self._ready(key, data[key]) for key in SINGLE if key in data}
 
     def _ready(self, key, value):
         """A part of `data` with arrays in the place of lists."""
@@ -235,6 +238,11 @@ class ImageLayer(Layer):
         They are drawn there for arrays of every library: few numbers, the same everywhere.
         """
         return random.uniform(shape, low, high, "float32", self.generator if seed is None else seed)
+
+    def _chosen(self, data, seed=None):
+        """Which images a layer acts on (N,), whose factors are how probable that is."""
+        probable = self._uniform((self._count(data),), *self.factor, seed)
+        return self._uniform((self._count(data),), 0.0, 1.0, seed) < probable
 
     def get_config(self):
         own = {"data_format": self.data_format}

@@ -184,7 +184,7 @@ def _coloured(xp, images, matrix, mean):
     offset = matrix[:, None, None, :, channels]
     if mean is not None:
         middle = xp.mean(images, axis=(1, 2), keepdims=True)
-        offset = offset + xp.reshape(mean, (-1, 1, 1, 1)) * middle
+        offset = middle * xp.reshape(mean, (-1, 1, 1, 1)) + offset
     by = xp.matrix_transpose(matrix[:, None, :, :channels])
     return xp.matmul(images, xp.astype(by, images.dtype)) + xp.astype(offset, images.dtype)
 

@@ -24,6 +24,7 @@ NOT_CALLED = {
     "IntegerLookup": "it looks up on the host: test_lookup.py",
     "StringLookup": "it looks up on the host: test_lookup.py",
     "Layer": "the base of all others",
+    "Pipeline": "dtypes are its layers': test_pipeline.py",
     "TextVectorization": "it takes text: test_text_vectorization.py",
     "Wrapper": "the base of layers around a layer",
 }
@@ -49,6 +50,7 @@ STATE, CARRY = floats(3, 2), -floats(3, 2)
 FILMS = floats(2, 3, 4, 3, 2)
 VECTORS, SERIES, IMAGES, VOLUMES = (floats(*s) for s in [(3, 4), (2, 5, 3), (2, 4, 5, 2)]
                                     + [(1, 2, 4, 3, 2)])  # fmt: skip
+PHOTOS = floats(3, 5, 4, 3) * 120 + 125
 MASK = np.array([[True] * 5, [True, True, False, True, False]])
 PAIR = (floats(2, 3, 4), floats(2, 3, 4))
 
@@ -75,6 +77,12 @@ def trained(layer, *xs, **options):
 def idle(layer, *xs, **options):
     """For layers that change images at random unless told otherwise."""
     return called(layer, *xs, **{"training": False, **options})
+
+
+def alike(layer, *xs, **options):
+    """For layers that draw: in training, with the same draws in each call."""
+    layer.generator.state.assign([5, 0])
+    return called(layer, *xs, **{"training": True, **options})
 
 
 def separately(layer, *xs, **options):
@@ -104,6 +112,31 @@ CASES = [
     case("Add", *PAIR),
     case("AdditiveAttention", *PAIR, unknown=(0, 1)),
     case("AdditiveAttention", *PAIR, options={"use_scale": False, "dropout": 0.3, "seed": 5}),
+    case("AugMix", PHOTOS, call=alike, gradient=False, rtol=1e-3),
+    case("AutoContrast", PHOTOS),
+    case("ContrastLimitedAdaptiveHistogramEqualization", PHOTOS, gradient=False,
+         options={"tile_grid_size": (2, 3)}),
+    case("CutMix", PHOTOS, call=alike),
+    case("Equalization", PHOTOS, call=trained),
+    case("MixUp", PHOTOS, call=alike),
+    case("RandAugment", PHOTOS, call=alike, gradient=False, rtol=1e-3),
+    case("RandomBrightness", PHOTOS, options={"factor": 0.4}, call=alike),
+    case("RandomColorDegeneration", PHOTOS, options={"factor": 0.4}, call=alike),
+    case("RandomColorJitter", PHOTOS, call=alike, rtol=1e-3, options={"brightness_factor": 0.3,
+         "contrast_factor": 0.2, "saturation_factor": 0.6, "hue_factor": 0.4}),
+    case("RandomContrast", PHOTOS, options={"factor": 0.4}, call=alike),
+    case("RandomErasing", PHOTOS, options={"scale": (0.1, 0.7), "fill_value": (3, 4, 5)},
+         call=alike),
+    case("RandomErasing", PHOTOS, call=alike),
+    case("RandomGaussianBlur", PHOTOS, options={"kernel_size": (3, 5)}, call=alike),
+    case("RandomGrayscale", PHOTOS, call=alike),
+    case("RandomHue", PHOTOS, options={"factor": 0.8}, call=alike, rtol=1e-3),
+    case("RandomInvert", PHOTOS, call=alike),
+    case("RandomPosterization", PHOTOS, options={"factor": 4}, call=alike),
+    case("RandomSaturation", PHOTOS, options={"factor": 0.8}, call=alike, rtol=1e-3),
+    case("RandomSharpness", PHOTOS, options={"factor": 0.8}, call=alike),
+    case("Solarization", PHOTOS, options={"addition_factor": 0.2, "threshold_factor": 0.7},
+         call=alike),
     case("AlphaDropout", SERIES, options={"rate": 0.4, "seed": 5}),
     case("Attention", *PAIR, unknown=(0, 1)),
     case("Attention", *PAIR, options={"use_scale": True, "score_mode": "concat", "dropout": 0.3,

@@ -168,6 +168,8 @@ class LayerCase:
 
     def _check_gradient(self, got, key) -> str | None:
         expected = None if key is None else self.cases.stored(key)
+        if expected is not None and np.isnan(expected).all():
+            return None  # Of a `where` around a division by 0: nothing to be like.
         if got is None or expected is None:
             other = got if expected is None else expected
             missing = "Keras has none" if expected is None else "missing"

@@ -1,0 +1,128 @@
+"""Parts of images covered."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..arrays import devices, dtypes, namespace, random
+from ..arrays.short_floats import cast
+from .color_layer import ColorLayer
+from .image_layer import beside, per_image
+
+
+def inside_boxes(xp, sizes, boxes, like, first: bool):
+    """Which pixels of images are in the box of each: (N, height, width, 1), or channels first.
+
+    Args:
+        sizes: (height, width) of the images.
+        boxes: left, right, top and bottom, (N, 1, 1, 1) each: pixels from the first on and before
+            the second.
+        first: whether channels stand first.
+    """
+    x0, x1, y0, y1 = boxes
+    height, width = sizes
+    how = {"dtype": like.dtype, "device": devices.device_of(like)}
+    y = xp.reshape(xp.arange(height, **how), (height, 1) if first else (height, 1, 1))
+    x = xp.reshape(xp.arange(width, **how), (width,) if first else (width, 1))
+    return (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+
+
+def drawn_box(layer, size: int, part, seed):
+    """Where boxes of a part of an axis begin and end, (N,) each, anywhere along it."""
+    length = part * np.float32(size)
+    start = layer._uniform(length.shape, 0.0, 1.0, seed) * (size - length)
+    return start, start + length
+
+
+class RandomErasing(ColorLayer):
+    """Cover a rectangle in some images, only in training.
+
+    Zhong, Zheng, Kang, Li and Yang, "Random erasing data augmentation", 2017.
+
+    Args:
+        factor: a number p from 0 to 1, or two: for each image, how probable it is that it gets a
+            rectangle is drawn between them; a single one stands for 0 ... p. 1 by default, so that
+            half of all images do.
+        scale: two numbers from 0 to 1; the squares of height and of width, as parts of the image's,
+            are drawn between them. (0.02, 0.33) by default.
+        fill_value: the colour of the rectangle, a number or three of them; None, the default, for
+            numbers of a normal distribution times the upper bound of the range, drawn for each
+            pixel. All are clipped to the range.
+        value_range: the numbers between which the values of images are, (0, 255) by default.
+        seed: a whole number for a repeatable sequence of draws.
+        data_format: `config.image_data_format()` by default.
+
+    Takes images, or a dict of them and what belongs to them: see `RandomFlip`. Raises ValueError
+    for factors out of bounds, and for another fill value.
+    """
+
+    factor_bounds = (0, 1)
+    computed_always = True
+
+    def __init__(
+        self,
+        factor=1.0,
+        scale=(0.02, 0.33),
+        fill_value=None,
+        value_range=(0, 255),
+        seed=None,
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(
+            factor=factor, value_range=value_range, data_format=data_format, seed=seed, **kwargs
+        )
+        self.scale = self._bounds("scale", scale, (0, 1))
+        colours = fill_value if isinstance(fill_value, (tuple, list)) else [fill_value] * 3
+        if len(colours) != 3 or not all(v is None or isinstance(v, (int, float)) for v in colours):
+            raise ValueError(
+                "RandomErasing: fill_value must be a number, three numbers or None, got "
+                f"{fill_value!r}."
+            )
+        self.fill_value = fill_value
+
+    def get_random_transformation(self, data, training=True, seed=None):
+        """Which images get a rectangle, the rectangles' sides, and what fills them."""
+        if not training:
+            return None
+        height, width = self._size(data)
+        parts = np.sqrt(self._uniform((self._count(data), 2), *self.scale, seed))
+        boxes = [
+            *drawn_box(self, width, parts[:, 0], seed), *drawn_box(self, height, parts[:, 1], seed)
+        ]  # fmt: skip
+        chosen = self._chosen(data, seed)
+        return {
+            "apply_erasing": chosen,
+            "boxes": boxes,
+            "fill_value": self._filling(data, chosen, seed),
+        }
+
+    def _filling(self, data, chosen, seed):
+        if self.fill_value is not None:
+            return np.clip(np.asarray(self.fill_value, np.float32), *self.value_range)
+        if not chosen.any():
+            return np.float32(0)
+        images = self._images_of(data)
+        shape = tuple(images.shape) if len(images.shape) == 4 else (1, *images.shape)
+        seed = self.generator if seed is None else seed
+        drawn = random.normal(shape, 0.0, self.value_range[1], "float32", seed, like=images)
+        return namespace(drawn).clip(drawn, *map(float, self.value_range))
+
+    def augment_images(self, images, transformation):
+        images, first = self._as_computed(images), self.data_format == "channels_first"
+        dtype = dtypes.name(images.dtype)
+        work = "float64" if dtype == "float64" else "float32"
+        boxes = [cast(per_image(b, images), work) for b in transformation["boxes"]]
+        chosen = per_image(transformation["apply_erasing"], images)
+        xp = namespace(images)
+        inside = inside_boxes(xp, self._size(images), boxes, boxes[0], first) & chosen
+        filling = transformation["fill_value"]
+        if isinstance(filling, (np.generic, int, float)):
+            filling = np.asarray(filling)
+        filling = cast(beside(filling, images), dtype)
+        if filling.ndim == 1 and first:
+            filling = xp.reshape(filling, (-1, 1, 1))
+        return xp.where(inside, filling, images)
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale, "fill_value": self.fill_value}
