@@ -46,3 +46,18 @@ def check(cupy, cell, count, steps, width, units, *, dtype="float32", options=No
     return check_version(
         cupy, op, *arrays, dtype=dtype, atol=atol, rtol=atol, order=order, **own, **(options or {})
     )
+
+
+def check_bad_sequence(cupy, cell):
+    """What a sequence has seen, or a masked step, is in no other's states."""
+    op, _, _, options = CELLS[cell]
+    x, *rest, _ = arrays_for(cell, 3, 4, 2, 5)
+    mask = np.ones((3, 4), bool)
+    mask[2, 1] = False
+    wanted = op.reference(x, *rest, mask, **options)
+    x = x.copy()
+    x[0, 1] = x[2, 1] = np.nan
+    found = op(*(cupy.asarray(a.astype("f4")) for a in (x, *rest)), cupy.asarray(mask), **options)
+    for f, w in zip(*((a,) if op is not lstm else a for a in (found, wanted)), strict=True):
+        np.testing.assert_allclose(f.get()[1:], w[1:], rtol=1e-5, atol=1e-5)
+        assert np.isnan(f.get()[0, 1:]).all()

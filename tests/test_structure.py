@@ -133,6 +133,7 @@ INFRASTRUCTURE = {
         "geometry": "windows that slide, as kernels are told of them",
         "depthwise": "convolutions with a group for each channel",
         "recurrent_step": "a launch for each step of recurrent layers",
+        "recurrent_scan": "one launch for all steps of recurrent layers",
         "capture": "CUDA graphs",
     },
 }

@@ -42,12 +42,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) recurrent_backward(
   step_back(b, direction, n, step, unit, got, second);
 }
 
-// The gradients of the first states, from their two parts, and of the first carries.
+// The gradients of the first states, from their two parts (back: NULL if there is one), and of the first carries.
 extern "C" __global__ void __launch_bounds__(THREADS) recurrent_finish(
     const T* back, const A* direct, const A* d_carry, T* d_first, T* d_first_carry, long long count) {
   const long long i = (long long)blockIdx.x * THREADS + threadIdx.x;
   if (i >= count) return;
-  d_first[i] = gl::from<T>(direct[i] + gl::to<A>(back[i]));
+  d_first[i] = gl::from<T>(direct[i] + (back ? gl::to<A>(back[i]) : A(0)));
   if (CELL == LSTM) d_first_carry[i] = gl::from<T>(d_carry[i]);
 }
 

@@ -8,6 +8,7 @@ are rearranged first, and their gradients last.  In between one step follows the
 | --- | --- |
 | "products" | a product of `gemm`, and one launch for all that follows it: recurrent.cu |
 | "steps" | one launch with the product in it: recurrent_step.cu |
+| "scan" | a part of the one launch for all steps: recurrent_scan.cu |
 
 For the gradient the gates of all steps are kept, in the place of the products of the inputs: to
 compute them again would take a product as large as all of the forward pass.  Where that is too
@@ -21,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..ops import recurrent as ops
-from . import gemm, recurrent_step
+from . import gemm, recurrent_scan, recurrent_step
 from .activation import bias_activation_backward
 from .dense import NAMES
 from .matrices import Matrices
@@ -208,8 +209,10 @@ class Sequences:
             d_first_carry, d_carry = empty_like(self.first), empty(self.first.shape, wide)
         if self.states.size:
             WAYS[self.way][1](self, g, g_carry, d, direct, d_carry)
-            back, turned = empty_like(self.first), self.weights(self.packed[0], turned=True)
-            gemm.multiply(self.at(d, 0), turned, self.all_at_once(back), self.directions)
+            back = None
+            if self.way != "scan":
+                back, turned = empty_like(self.first), self.weights(self.packed[0], turned=True)
+                gemm.multiply(self.at(d, 0), turned, self.all_at_once(back), self.directions)
             self.launch(
                 "recurrent_finish", back, direct, d_carry, d_first, d_first_carry, d_first.size
             )
@@ -266,11 +269,15 @@ def backward_by_products(run: Sequences, g, g_carry, d, direct, d_carry) -> None
 WAYS = {
     "products": (forward_by_products, backward_by_products),
     "steps": (recurrent_step.forward, recurrent_step.backward),
+    "scan": (recurrent_scan.forward, recurrent_scan.backward),
 }
 
 
 def way(run: Sequences) -> str:
-    """Which of `WAYS` is expected to be the fastest."""
+    """Which of `WAYS` is expected to be the fastest.  For "scan", `run` gets the plan for it."""
+    run.plan = recurrent_scan.plan(run)
+    if run.plan is not None:
+        return "scan"
     many = run.count * run.units**2 >= PRODUCTS_FROM
     return "products" if many and not gemm.capturing() else "steps"
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from kernel_checks import FLOATS, kind
-from recurrent_checks import CELLS, arrays_for, check
+from recurrent_checks import CELLS, arrays_for, check, check_bad_sequence
 
 from gpulayers.arrays import Tape
+from gpulayers.cuda import gemm, products, recurrent_scan
 from gpulayers.cuda import recurrent as kernels
-from gpulayers.ops.recurrent import lstm, simple_rnn
+from gpulayers.ops.recurrent import simple_rnn
 
 EVERY = pytest.mark.parametrize("cell", CELLS)
 
 
-@pytest.fixture(params=list(kernels.WAYS))
+@pytest.fixture(params=["products", "steps"])
 def way(request, monkeypatch):
-    """Each way, for whatever there is to compute."""
+    """Each way for all there is, whatever there is to compute."""
     monkeypatch.setattr(kernels, "way", lambda run: request.param)
     return request.param
 
@@ -52,18 +53,7 @@ def test_no_sequences(cupy, way, cell):
 
 @EVERY
 def test_a_bad_sequence_harms_no_other(cupy, way, cell):
-    """Nor does what a masked step sees."""
-    op, _, _, options = CELLS[cell]
-    x, *rest, _ = arrays_for(cell, 3, 4, 2, 5)
-    mask = np.ones((3, 4), bool)
-    mask[2, 1] = False
-    wanted = op.reference(x, *rest, mask, **options)
-    x = x.copy()
-    x[0, 1] = x[2, 1] = np.nan
-    found = op(*(cupy.asarray(a.astype("f4")) for a in (x, *rest)), cupy.asarray(mask), **options)
-    for f, w in zip(*((a,) if op is not lstm else a for a in (found, wanted)), strict=True):
-        np.testing.assert_allclose(f.get()[1:], w[1:], rtol=1e-5, atol=1e-5)
-        assert np.isnan(f.get()[0, 1:]).all()
+    check_bad_sequence(cupy, cell)
 
 
 @EVERY
@@ -100,8 +90,30 @@ def test_what_is_left_to_the_reference(cupy):
 
 def test_which_way(cupy, monkeypatch):
     class Run:
-        count, units, dtype, cell = 128, 2048, kind("float16"), kernels.LSTM
+        steps, directions, dtype, cell = 512, 1, kind("float16"), kernels.LSTM
 
-    assert kernels.way(Run) == "products"  # Much work a step: it is cuBLAS's.
-    monkeypatch.setattr(kernels.gemm, "capturing", lambda: True)
-    assert kernels.way(Run) == "steps"  # As it cannot be captured.
+        def __init__(self, count, units, **given):
+            self.count, self.units = count, units
+            vars(self).update(given)
+
+    def way(*args, **given):
+        run = Run(*args, **given)
+        found = kernels.way(run)
+        return found if run.plan is None else run.plan.kind
+
+    for module in (recurrent_scan, gemm, products):
+        if hasattr(module, "multiprocessors"):
+            monkeypatch.setattr(module, "multiprocessors", lambda: 132)
+    assert way(1, 64) == way(128, 128) == "block"
+    assert way(128, 256) == way(16, 512) == "cluster"
+    assert way(16, 1024) == way(64, 768) == "grid"
+    assert way(128, 1024) == "steps"  # So many states from block to block.
+    assert way(128, 2048) == "products"  # Much work a step: it is cuBLAS's.
+    assert way(128, 64, cell=kernels.GRU_BEFORE) == way(2, 64, dtype=kind("float64")) == "steps"
+    assert way(128, 128, dtype=kind("float32")) == "cluster"
+    monkeypatch.setattr(recurrent_scan, "capability", lambda: 80)
+    assert way(16, 256) == way(16, 512) == "grid"
+    monkeypatch.setattr(recurrent_scan, "capability", lambda: 75)
+    assert way(16, 256) == "steps"
+    monkeypatch.setattr(gemm, "capturing", lambda: True)
+    assert way(128, 2048) == "steps"  # As cuBLAS cannot be captured.
