@@ -135,6 +135,7 @@ from .separable_convolution import (
 )
 from .sharpness import RandomGaussianBlur, RandomSharpness
 from .spectral_normalization import SpectralNormalization
+from .spectrograms import MelSpectrogram, STFTSpectrogram
 from .stacked_cells import StackedRNNCells
 from .text_vectorization import TextVectorization
 from .time_distributed import TimeDistributed
@@ -256,6 +257,7 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "MelSpectrogram",
     "Minimum",
     "MixUp",
     "MultiHeadAttention",
@@ -293,6 +295,7 @@ __all__ = [
     "Reshape",
     "Resizing",
     "ReversibleEmbedding",
+    "STFTSpectrogram",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",

@@ -6,7 +6,7 @@ import re
 from itertools import product
 from math import prod
 
-from ..arrays import as_array, namespace
+from ..arrays import as_array, devices, namespace
 from ..arrays.scatter import scatter_add
 from .calling import array_function
 from .padding import pad
@@ -195,6 +195,7 @@ def extract_sequences(x, sequence_length: int, sequence_stride: int):
     """The windows along the last axis: (..., T) gives (..., windows, sequence_length)."""
     xp, size = namespace(x), x.shape[-1]
     count = (size - sequence_length) // sequence_stride + 1
-    starts = xp.expand_dims(xp.arange(count) * sequence_stride, axis=1)
-    places = xp.reshape(starts + xp.arange(sequence_length), (-1,))
+    device = devices.device_of(x)
+    starts = xp.expand_dims(xp.arange(count, device=device) * sequence_stride, axis=1)
+    places = xp.reshape(starts + xp.arange(sequence_length, device=device), (-1,))
     return xp.reshape(xp.take(x, places, axis=-1), (*x.shape[:-1], count, sequence_length))

@@ -50,6 +50,7 @@ STATE, CARRY = floats(3, 2), -floats(3, 2)
 FILMS = floats(2, 3, 4, 3, 2)
 VECTORS, SERIES, IMAGES, VOLUMES = (floats(*s) for s in [(3, 4), (2, 5, 3), (2, 4, 5, 2)]
                                     + [(1, 2, 4, 3, 2)])  # fmt: skip
+SOUNDS = floats(2, 24, 2)
 PHOTOS = floats(3, 5, 4, 3) * 120 + 125
 MASK = np.array([[True] * 5, [True, True, False, True, False]])
 PAIR = (floats(2, 3, 4), floats(2, 3, 4))
@@ -137,6 +138,11 @@ CASES = [
     case("RandomSharpness", PHOTOS, options={"factor": 0.8}, call=alike),
     case("Solarization", PHOTOS, options={"addition_factor": 0.2, "threshold_factor": 0.7},
          call=alike),
+    case("MelSpectrogram", SOUNDS[..., 0], options={"fft_length": 16, "sequence_stride": 4,
+         "num_mel_bins": 3, "sampling_rate": 4000, "top_db": 200.0}, rtol=1e-3),
+    case("STFTSpectrogram", SOUNDS, options={"frame_length": 8, "mode": "psd"}, unknown=(0, 1)),
+    case("STFTSpectrogram", SOUNDS, options={"frame_length": 8, "mode": "log", "padding": "same",
+         "expand_dims": True, "window": "hamming"}, rtol=1e-3),
     case("AlphaDropout", SERIES, options={"rate": 0.4, "seed": 5}),
     case("Attention", *PAIR, unknown=(0, 1)),
     case("Attention", *PAIR, options={"use_scale": True, "score_mode": "concat", "dropout": 0.3,
