@@ -16,6 +16,7 @@ _settings = {
     "float32_matmul_precision": "highest",
     "float32_convolution_precision": "medium",
     "fused_augmentation": True,
+    "all_reduce": None,
     "dtype_policy": None,
     "device": os.environ.get("GPULAYERS_DEVICE") or None,
     "interactive_logging": True,
@@ -103,6 +104,26 @@ def set_float32_convolution_precision(precision: str) -> None:
     _settings["float32_convolution_precision"] = _one_of(
         "set_float32_convolution_precision", precision, _CONVOLUTION_PRECISIONS
     )
+
+
+def all_reduce():
+    """The function that sums arrays over all processes that train together: None unless set."""
+    return _settings["all_reduce"]
+
+
+def set_all_reduce(function) -> None:
+    """Choose how processes that train one model together add up arrays.
+
+    function: takes an array and gives the sum of those that all processes call it with, a new array
+        of that shape, dtype and library, such as one around MPI's Allreduce or NCCL's; None for one
+        process on its own. `BatchNormalization(synchronized=True)` calls it twice going forward in
+        training, and twice for the gradient of its inputs: in the same order everywhere.
+
+    Raises TypeError for what is no function.
+    """
+    if function is not None and not callable(function):
+        raise TypeError(f"set_all_reduce: expected a function or None, got {function!r}.")
+    _settings["all_reduce"] = function
 
 
 def fused_augmentation() -> bool:

@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from .. import initializers
+from .. import config, initializers
 from ..arrays import Abstract, dtypes, namespace, plain, stop_gradient
 from ..arrays.short_floats import cast, is_short
-from ..ops.batch_normalization import along, normalized_by, normalized_in_batch, wide
+from ..ops.batch_normalization import along, joint_moments, normalized_by, normalized_in_batch, wide
 from ..ops.calling import as_floats
 from . import arguments
 from .input_spec import InputSpec
@@ -39,7 +39,9 @@ class BatchNormalization(Affine):
         renorm_clipping: a dictionary of limits of that correction: rmin and rmax of r, dmax of the
             size of d.
         renorm_momentum: the momentum of the moments for it.
-        synchronized: whether the statistics are those of all devices; a model here has one.
+        synchronized: whether the statistics are those of all processes that train together, which
+            add them up by the function given to `config.set_all_reduce`. Without one, a process is
+            on its own.
 
     Call arguments:
         inputs: an array; 16-bit floats are computed in float32. One without elements is given back,
@@ -139,10 +141,17 @@ class BatchNormalization(Affine):
         weights = [None if w is None else _fitting(w.value, x) for w in (self.gamma, self.beta)]
         if self.renorm:
             return self._renormalized(x, mask, *weights)
-        options = {"axis": self.axis, "epsilon": self.epsilon}
-        outputs, mean, variance = normalized_in_batch(x, *weights, mask, **options)
+        outputs, mean, variance = self._by_batch(x, *weights, mask)
         self._follow(mean, variance)
         return outputs
+
+    def _by_batch(self, x, gamma, beta, mask):
+        """By the moments of the batch, or of all processes' batches; and these moments."""
+        options = {"axis": self.axis, "epsilon": self.epsilon}
+        if not self.synchronized or config.all_reduce() is None:
+            return normalized_in_batch(x, gamma, beta, mask, **options)
+        mean, variance = joint_moments(x, mask, axis=self.axis)
+        return normalized_by(x, mean, variance, beta, gamma, **options), mean, variance
 
     def _follow(self, mean, variance):
         """Let the moving statistics follow those of a batch."""
@@ -152,8 +161,7 @@ class BatchNormalization(Affine):
 
     def _renormalized(self, x, mask, gamma, beta):
         x, xp = wide(x), namespace(x)
-        options = {"axis": self.axis, "epsilon": self.epsilon}
-        outputs, mean, variance = normalized_in_batch(x, None, None, mask, **options)
+        outputs, mean, variance = self._by_batch(x, None, None, mask)
         mean, deviation = stop_gradient(mean), xp.sqrt(stop_gradient(variance) + self.epsilon)
         slow = _fitting(self.renorm_mean._value, mean), _fitting(self.renorm_stddev._value, mean)
         slow_deviation = xp.maximum(slow[1], self.epsilon**0.5)
@@ -190,7 +198,7 @@ class BatchNormalization(Affine):
 
     def _training_links(self, x):
         """What this layer is in training: see `training_plan.py`."""
-        links = None if self.renorm else super()._training_links(x)
+        links = None if self.renorm or self.synchronized else super()._training_links(x)
         if links is None or not self.trainable:
             return links
         (link,) = links

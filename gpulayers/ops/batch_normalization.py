@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from .. import config
-from ..arrays import dtypes, namespace, primitive
+from ..arrays import Abstract, capturing, dtypes, namespace, primitive
 from ..arrays.short_floats import cast
 
 __all__: list[str] = []  # What layers use; `normalization` has the public functions.
@@ -51,6 +51,49 @@ def _(xp, out, x, mask=None, *, axis):
         return through_moments(xp, x, mask, out[0], d_mean, d_variance, axis), None
 
     return pullback
+
+
+@primitive
+def summed_over_processes(x):
+    """The sum of the arrays that all processes have here: see `config.set_all_reduce`.
+
+    Raises ValueError if what that gives is no array like `x`.
+    """
+    function = config.all_reduce()
+    if function is None:
+        return x
+    capturing.refuse("processes add up arrays through a Python function.")
+    total = function(x)
+    if type(total) is not type(x) or (total.shape, total.dtype) != (x.shape, x.dtype):
+        raise ValueError(
+            f"set_all_reduce: expected sums like the arrays, of shape {tuple(x.shape)} and dtype "
+            f"{x.dtype}, got {total!r}."
+        )
+    return total
+
+
+@summed_over_processes.vjp
+def _(xp, out, x):
+    return (summed_over_processes,)  # Each process's results depend on each one's array.
+
+
+@summed_over_processes.shape
+def _(x):
+    return Abstract(x.shape, x.dtype)
+
+
+def joint_moments(x, mask=None, *, axis):
+    """`batch_moments` of the arrays that all processes have here."""
+    xp, (mean, variance) = namespace(x), batch_moments(x, mask, axis=axis)
+    if mask is None:
+        count = xp.full_like(mean[:1], math.prod(x.shape) / x.shape[axis])
+    else:
+        counted = _weights(xp, mask, wide(x))
+        count = xp.reshape(xp.sum(counted, axis=others(x, axis)), (-1,))[:1] + config.epsilon()
+    sums = summed_over_processes(xp.concat([mean * count, count]))
+    joint, total = sums[:-1] / sums[-1:], sums[-1:]
+    squares = summed_over_processes((variance + (mean - joint) ** 2) * count)
+    return joint, squares / total
 
 
 @primitive

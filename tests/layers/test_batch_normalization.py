@@ -1,12 +1,15 @@
 """BatchNormalization: its moments, moving statistics, masks and renormalization."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from checks import check_gradient
 
 import gpulayers as gl
-from gpulayers import layers
-from gpulayers.arrays import Tape, dtypes, set_mask
+from gpulayers import config, layers
+from gpulayers.arrays import Tape, dtypes, plain, set_mask
 from gpulayers.ops.batch_normalization import normalized_in_batch
 
 RNG = np.random.default_rng(0)
@@ -241,3 +244,90 @@ def test_synchronized_is_accepted():
     np.testing.assert_array_equal(
         layer(X, training=True), layers.BatchNormalization()(X, training=True)
     )
+
+
+# Processes that train together: here threads, which add up what each of them brings.
+
+
+def together(work, parts):
+    """What work(part) gives in each of several threads that `config.set_all_reduce` knows of."""
+    barrier, own, brought = threading.Barrier(len(parts), timeout=30), threading.local(), {}
+
+    def all_reduce(x):
+        brought[own.rank] = x
+        barrier.wait()
+        total = sum(brought[rank] for rank in sorted(brought))
+        barrier.wait()
+        return total
+
+    def run(rank):
+        own.rank = rank
+        return work(parts[rank])
+
+    config.set_all_reduce(all_reduce)
+    try:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            return list(pool.map(run, range(len(parts))))
+    finally:
+        config.set_all_reduce(None)
+
+
+@pytest.mark.parametrize("renorm", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_synchronized(masked, renorm):
+    """Two parts of a batch as if they were one: outputs, gradients and moving statistics."""
+    mask = RNG.random((8, 5)) < 0.6 if masked else None
+    g = RNG.normal(size=X.shape).astype("f4")
+
+    def work(part):
+        layer = layers.BatchNormalization(synchronized=True, renorm=renorm, epsilon=0.1)
+        layer.build(X.shape)
+        with Tape() as tape:
+            x = tape.watch(X[part])
+            y = layer(x, training=True, mask=mask[part] if masked else None)
+            total = gl.namespace(y).sum(y * g[part])
+        return [plain(y), *tape.gradient(total, [x, *layer.trainable_weights]), *statistics(layer)]
+
+    one, two = together(work, [slice(0, 3), slice(3, 8)])
+    y, dx, d_gamma, d_beta, mean, variance = work(slice(0, 8))
+    close = {"rtol": 1e-4, "atol": 1e-5}
+    for i, expected in enumerate((y, dx)):
+        np.testing.assert_allclose(np.concatenate([one[i], two[i]]), expected, **close)
+    np.testing.assert_allclose(one[2] + two[2], d_gamma, **close)
+    np.testing.assert_allclose(one[3] + two[3], d_beta, **close)
+    for part in (one, two):
+        np.testing.assert_allclose(part[4], mean, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(part[5], variance, rtol=1e-5)
+
+
+def test_synchronized_in_training_of_a_model():
+    """A compiled model asks for the sums, in inference it does not."""
+    calls = []
+
+    def all_reduce(x):
+        calls.append(x.shape)
+        return x + x
+
+    normalization = layers.BatchNormalization(synchronized=True)
+    model = gl.Sequential([layers.Dense(4), normalization, layers.Flatten(), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    config.set_all_reduce(all_reduce)
+    try:
+        for _ in range(3):
+            model.train_on_batch(X, np.zeros((8, 1), "f4"))
+        assert len(calls) == 12
+        model.predict(X, verbose=0)
+        assert len(calls) == 12
+    finally:
+        config.set_all_reduce(None)
+
+
+def test_sums_that_are_no_arrays():
+    with pytest.raises(TypeError, match="set_all_reduce: expected a function or None, got 3"):
+        config.set_all_reduce(3)
+    config.set_all_reduce(lambda x: float(x.sum()))
+    try:
+        with pytest.raises(ValueError, match=r"expected sums like the arrays, of shape \(5,\)"):
+            layers.BatchNormalization(synchronized=True)(X, training=True)
+    finally:
+        config.set_all_reduce(None)
