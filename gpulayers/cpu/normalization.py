@@ -234,54 +234,83 @@ def _(x, gamma=None, beta=None, *, groups, axis, epsilon, needs=None):
 
 
 def _channels_last(x, gamma, beta, groups, epsilon, needs):
-    """Samples whose channels are last, one for a thread at a time."""
-    batch, channels, places = x.shape[0], x.shape[-1], prod(x.shape[1:-1])
-    times = repeats(places, channels)
-    samples = x.reshape(batch, places // times, times * channels)
-    weights, size = Weights(times, gamma, beta), channels // groups
-    share = x.dtype.type(1 / (places * size))
-    ones = np.ones(samples.shape[1], x.dtype)
-    out, (means, factors) = np.empty_like(samples), np.empty((2, batch, times * channels), x.dtype)
-
-    def spread(values):
-        """The mean of each group, for each element of a row."""
-        found = values.reshape(times, groups, size).sum((0, 2)) * share
-        return np.tile(np.repeat(found, size), times)
-
-    def work(i, sample):
-        means[i] = spread(ones @ sample)
-        y = np.subtract(sample, means[i], out[i])
-        squares = np.multiply(y, y, room("seen", y))
-        factors[i] = 1 / np.sqrt(spread(ones @ squares) + epsilon)
-        y *= factors[i] if gamma is None else factors[i] * weights.gamma
-        if beta is not None:
-            y += weights.beta
-
-    in_blocks(work, samples, PASSES * x.size)
-    out = out.reshape(x.shape)
+    made = Samples(x, groups, epsilon, gamma, beta)
+    out = made.forward().reshape(x.shape)
     if needs is None:
         return out
 
     def pullback(g):
-        g, dx = g.reshape(samples.shape), np.empty_like(samples)
-        d_gamma, d_beta = np.empty((2, batch, times * channels), x.dtype)
-
-        def back(i, part):
-            unit, more = np.subtract(samples[i], means[i], dx[i]), room("seen", part)
-            unit *= factors[i]
-            total, shared = d_beta[i], d_gamma[i]
-            np.dot(ones, part, total)
-            np.dot(ones, np.multiply(part, unit, more), shared)
-            factor = factors[i]
-            if gamma is not None:
-                total, shared, factor = (a * weights.gamma for a in (total, shared, factor))
-            unit *= -spread(shared) * factors[i]
-            unit += np.multiply(part, factor, more)
-            unit -= spread(total) * factors[i]
-
-        in_blocks(back, g, 2 * PASSES * g.size)
-        sums = (d.sum(0).reshape(times, channels).sum(0) for d in (d_gamma, d_beta))
-        gradients = dx.reshape(x.shape), *sums
+        gradients = made.backward(g)
         return tuple(d if wanted else None for d, wanted in zip(gradients, needs, strict=True))
 
     return out, pullback
+
+
+class Samples:
+    """Samples with channels last, which are normalized in groups: one for a thread at a time.
+
+    Channels stand several times in a row; what is kept is a mean and a factor of each.
+    """
+
+    def __init__(self, x, groups, epsilon, gamma, beta):
+        batch, channels, places = x.shape[0], x.shape[-1], prod(x.shape[1:-1])
+        times = repeats(places, channels)
+        self.shape, self.epsilon = (times, groups, channels // groups), epsilon
+        self.share = x.dtype.type(groups / (places * channels))
+        rows, width = places // times, times * channels
+        self.x, self.weights = x.reshape(batch, rows, width), Weights(times, gamma, beta)
+        self.means, self.factors = np.empty((2, batch, width), x.dtype)
+        step = max(BLOCK // width, 1)
+        self.pieces = [slice(i, min(i + step, rows)) for i in range(0, rows, step)]
+        self.ones = np.ones(min(step, rows), x.dtype)
+
+    def forward(self):
+        out, weights = np.empty_like(self.x), self.weights
+
+        def work(i, x):
+            self.means[i] = self._spread(self._sums(x))
+            y = np.subtract(x, self.means[i], out[i])
+            self.factors[i] = 1 / np.sqrt(self._spread(self._sums(y, y)) + self.epsilon)
+            y *= self.factors[i] if weights.gamma is None else self.factors[i] * weights.gamma
+            if weights.beta is not None:
+                y += weights.beta
+
+        in_blocks(work, self.x, PASSES * out.size)
+        return out
+
+    def backward(self, g):
+        """The gradients by x, gamma and beta."""
+        shape, g, gamma = g.shape, g.reshape(self.x.shape), self.weights.gamma
+        dx, (d_gamma, d_beta) = np.empty_like(g), np.empty((2, len(g), g.shape[-1]), g.dtype)
+
+        def work(i, part):
+            unit, factor = np.subtract(self.x[i], self.means[i], dx[i]), self.factors[i]
+            unit *= factor
+            d_beta[i], d_gamma[i] = total, shared = self._sums(part), self._sums(part, unit)
+            through = factor
+            if gamma is not None:
+                total, shared, through = total * gamma, shared * gamma, factor * gamma
+            unit *= -self._spread(shared) * factor
+            for rows in self.pieces:
+                unit[rows] += np.multiply(part[rows], through, room("seen", part[rows]))
+            unit -= self._spread(total) * factor
+
+        in_blocks(work, g, 2 * PASSES * g.size)
+        weights = (d.sum(0).reshape(self.shape[0], -1).sum(0) for d in (d_gamma, d_beta))
+        return dx.reshape(shape), *weights
+
+    def _sums(self, part, other=None):
+        """The sums of rows, or of their products with others."""
+        found = 0
+        for rows in self.pieces:
+            own = part[rows]
+            if other is not None:
+                own = np.multiply(own, other[rows], room("seen", own))
+            found = found + self.ones[: len(own)] @ own
+        return found
+
+    def _spread(self, values):
+        """The mean of each group, for each element of a row."""
+        times, _, size = self.shape
+        found = values.reshape(self.shape).sum((0, 2)) * self.share
+        return np.tile(np.repeat(found, size), times)

@@ -18,8 +18,8 @@ from ..ops.pooling import average_pooling, max_pooling
 from .sliding import AXES, Geometry, boxes, extents, feeding, geometry, met, seeing, with_axes
 from .threads import available, scratch, share
 
-BLOCK = 1 << 22  # Elements of x that all threads together work on at a time: with fewer, threads
-# wait for Python's lock more than for memory (2^18 each, of two threads: half as fast as 2^21).
+BLOCK = 1 << 24  # Bytes of x that all threads together work on at a time: with fewer, threads wait
+# for Python's lock more than for memory (2^20 each, of two threads: half as fast as 2^23).
 COST = 8  # A comparison takes as long as so many operations in a product of matrices.
 
 
@@ -31,7 +31,7 @@ def _(x, *, windows, strides, padding, needs=None):
         return NotImplemented
     wide, y = with_axes(x), np.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
     shape = (geo.batch, *geo.counts[AXES - len(windows) :], geo.channels)
-    todo = _blocks(geo, available())
+    todo = _blocks(geo, x.itemsize, available())
     if needs is None:
         share(lambda some: _largest(wide, y, geo, some), todo, _operations(geo))
         return y.reshape(shape)
@@ -51,7 +51,11 @@ def _(x, *, windows, strides, padding, needs=None):
     if not x.size or not geo.outputs or x.dtype.char not in "fd":
         return NotImplemented
     wide, y = with_axes(x), np.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
-    share(lambda some: _means(wide, y, geo, some), _blocks(geo, available()), _operations(geo))
+    share(
+        lambda some: _means(wide, y, geo, some),
+        _blocks(geo, x.itemsize, available()),
+        _operations(geo),
+    )
     y = y.reshape(geo.batch, *geo.counts[AXES - len(windows) :], geo.channels)
     if needs is None:
         return y
@@ -69,11 +73,11 @@ def _operations(geo: Geometry) -> float:
 
 
 @lru_cache(1024)
-def _blocks(geo: Geometry, threads: int):
-    """Boxes of places, with all columns, whose windows see BLOCK elements of x or less."""
+def _blocks(geo: Geometry, itemsize: int, threads: int):
+    """Boxes of places, with all columns, whose windows see BLOCK bytes of x or less."""
     images, deep, high, across = geo.batch, *geo.counts
     each = max(geo.sizes[2] * geo.channels * geo.strides[0] * geo.strides[1], 1)
-    number = max(min(BLOCK // each, images * deep * high) // threads, 1)
+    number = max(min(BLOCK // (each * itemsize), images * deep * high) // threads, 1)
     return [(*box, slice(0, across)) for box in boxes((images, deep, high), number)]
 
 
@@ -199,11 +203,11 @@ def _first_largest(x, where, axis, geo: Geometry, before, weight, largest, found
 
 
 @lru_cache(1024)
-def _regions(geo: Geometry, threads: int):
+def _regions(geo: Geometry, itemsize: int, threads: int):
     """Boxes of x, with all columns, for gradients."""
     images, (deep, high, across) = geo.batch, geo.sizes
     each = max(across * geo.channels, 1)
-    number = max(min(BLOCK // each, images * deep * high) // threads, 1)
+    number = max(min(BLOCK // (each * itemsize), images * deep * high) // threads, 1)
     return [(*box, slice(0, across)) for box in boxes((images, deep, high), number)]
 
 
@@ -215,7 +219,7 @@ def _gradient(g, geo: Geometry, give):
         for box in some:
             give(dx[box], box)
 
-    share(work, _regions(geo, available()), 2 * geo.places * geo.outputs * geo.channels)
+    share(work, _regions(geo, g.itemsize, available()), 2 * geo.places * geo.outputs * geo.channels)
     return dx
 
 
@@ -244,7 +248,7 @@ def _to_positions(g, positions, geo: Geometry):
         here = _room("more", where.shape, bool)
         for part, whole, fed in _fed(dx, where.shape[1:4], before, geo):
             there = dx[part]
-            total = there if len(fed) < 2 else _room("pooled 1", there.shape, g.dtype)
+            total = there if len(fed) < 2 else _room("pooled 3", there.shape, g.dtype)
             if not whole:
                 total[...] = 0
             for number, windows, elements in fed:
@@ -274,7 +278,7 @@ def _spread(g, geo: Geometry):
 
     def give(dx, box):
         index, before = seeing(box, geo)
-        given = _room("pooled 0", g[index].shape, g.dtype)
+        given = _room("pooled 1", g[index].shape, g.dtype)
         np.copyto(given, g[index])
         _weigh(given, shares, index)
         steps = _steps((3, 2, 1), geo, given, dx)
