@@ -17,6 +17,7 @@ _settings = {
     "float32_convolution_precision": "medium",
     "fused_augmentation": True,
     "all_reduce": None,
+    "recurrent_segment": None,
     "dtype_policy": None,
     "device": os.environ.get("GPULAYERS_DEVICE") or None,
     "interactive_logging": True,
@@ -144,6 +145,28 @@ def set_fused_augmentation(fused: bool) -> None:
     if not isinstance(fused, bool):
         raise TypeError(f"set_fused_augmentation: expected True or False, got {fused!r}.")
     _settings["fused_augmentation"] = fused
+
+
+def recurrent_segment() -> int | str | None:
+    """How many steps recurrent layers compute again at a time: None, for none, unless set."""
+    return _settings["recurrent_segment"]
+
+
+def set_recurrent_segment(steps: int | str | None) -> None:
+    """Choose how much recurrent layers keep in memory for their gradients.
+
+    steps: None to keep what all steps computed. A number to keep only the states between segments
+        of so many steps, and to compute each segment again for its gradient, which takes about a
+        third more time; "auto" for the square root of the number of steps, with which memory grows
+        like that, too: of 10,000 steps it is that of 200. Cells must be pure functions for it:
+        what they draw at random or assign would differ the second time. The dropout of the cells
+        here stays the same.
+
+    Raises ValueError for anything else.
+    """
+    if steps != "auto":
+        steps = _limit("set_recurrent_segment", steps)
+    _settings["recurrent_segment"] = steps
 
 
 def dtype_policy():

@@ -173,6 +173,19 @@ class Tape:
         """A plain array as one of this tape, without a gradient."""
         return x if type(x) is self._kind else self._kind(self._lift_below(x), self)
 
+    @property
+    def is_outermost(self) -> bool:
+        """Whether it is inside no other tape."""
+        return self._outer is None
+
+    def another(self) -> Tape:
+        """A new tape for the gradients of the same Variables."""
+        return Tape(None if self._wanted is None else self._wanted.values())
+
+    def variables_read(self) -> list[Variable]:
+        """The Variables that have been read, of those whose gradients are wanted."""
+        return [variable for variable, _ in self._read.values()]
+
     def read(self, variable: Variable):
         """What a Variable's `value` is while this tape is the innermost."""
         return self._kind(self._below(variable), self, self.place_of(variable))

@@ -235,7 +235,7 @@ class BaseConvLSTM(CellLayer):
     def _state_shapes(self, batch):
         return [self.cell.state_shape(batch)] * 2
 
-    def _steps(self, sequences, states, mask, training):
+    def _steps(self, sequences, states, mask, training, before):
         """The convolution of all steps' inputs at once, then one step after the other."""
         xp, shape = namespace(sequences), tuple(sequences.shape)
         images = xp.reshape(sequences, (shape[0] * shape[1], *shape[2:]))
@@ -245,7 +245,7 @@ class BaseConvLSTM(CellLayer):
         def step(seen, states):
             return self.cell.advance(seen, states, training)
 
-        return self._over_time(step, z, states, mask)
+        return self._over_time(step, z, states, mask, before)
 
 
 class ConvLSTM1D(BaseConvLSTM):

@@ -58,6 +58,15 @@ class DropoutCell(Layer):
         """Forget the mask of states: the next step draws a new one."""
         self._masks_now().pop("states", None)
 
+    def masks_now(self) -> dict:
+        """The masks that have been drawn."""
+        return dict(self._masks_now())
+
+    def exchange_masks(self, masks: dict) -> dict:
+        """Take these masks, and give those of before."""
+        before, self.__dict__["_dropout_masks"] = self._masks_now(), masks
+        return before
+
     def _masks_now(self) -> dict:
         return self.__dict__.setdefault("_dropout_masks", {})
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .. import registry, tree
+from functools import partial
+
+from .. import config, registry, tree
 from ..arrays import (
     Abstract,
     Variable,
@@ -14,7 +16,7 @@ from ..arrays import (
     plain,
     stop_gradient,
 )
-from ..ops.recurrent import over_time
+from ..ops.over_time import in_segments, over_time
 from .added_losses import inferring
 from .calling import of_masks_only
 from .layer import Layer
@@ -22,6 +24,7 @@ from .stacked_cells import (
     StackedRNNCells,
     call_cell,
     initial_state,
+    kept_masks,
     require_cell,
     reset_masks,
     sequence,
@@ -51,6 +54,8 @@ class RNN(Layer):
         unroll: without effect but for one: while masked steps come before any others, the output
             is zeros, and not the initial state.
         zero_output_for_mask: give zeros for masked steps, instead of the last output again.
+
+    For long sequences, `gpulayers.config.set_recurrent_segment` trades time for memory.
 
     Takes (batch, steps, ...), gives (batch, size), or (batch, steps, size) with
     `return_sequences`; with `return_state` a tuple of that and the states. A mask (batch, steps)
@@ -207,11 +212,21 @@ class RNN(Layer):
             xp = namespace(sequences)
             sequences = xp.flip(sequences, axis=1)
             mask = None if mask is None else xp.flip(mask, axis=1)
+
+        def run(sequences, states, mask, before):
+            return self._segment(sequences, states, mask, training, before)
+
+        steps = config.recurrent_segment()
+        keep = partial(kept_masks, self.cell)
+        return in_segments(run, sequences, initial_state, mask, steps, keep)
+
+    def _segment(self, sequences, states, mask, training, before):
+        """The same for some steps; `before` is the last output of those before, None at first."""
         if mask is None or not self.unroll:
-            found = sequence(self.cell, sequences, initial_state, mask, training)
+            found = sequence(self.cell, sequences, states, mask, training)
             if found is not None:
                 return self._of_sequence(*found, mask)
-        return self._steps(sequences, initial_state, mask, training)
+        return self._steps(sequences, states, mask, training, before)
 
     def _of_sequence(self, outputs, states, mask):
         """What `inner_loop` gives, from the outputs and the states of all steps."""
@@ -219,23 +234,25 @@ class RNN(Layer):
         if mask is not None and self.zero_output_for_mask:
             xp = namespace(outputs)
             outputs = xp.where(xp.expand_dims(mask, axis=-1), outputs, xp.zeros_like(outputs))
-        return outputs[:, -1, :], outputs, states
+        return outputs[:, -1, :], outputs if self.return_sequences else None, states
 
-    def _steps(self, sequences, states, mask, training):
+    def _steps(self, sequences, states, mask, training, before):
         """The same, one step after the other."""
 
         def step(x, states):
             return call_cell(self.cell, x, states, training)
 
-        return self._over_time(step, sequences, states, mask)
+        return self._over_time(step, sequences, states, mask, before)
 
-    def _over_time(self, step, sequences, states, mask):
-        last = states[-1] if isinstance(states[0], (list, tuple)) else states
+    def _over_time(self, step, sequences, states, mask, before):
+        if before is None and not self.unroll:
+            last = states[-1] if isinstance(states[0], (list, tuple)) else states
+            before = tree.flatten(last)[0]
         return over_time(
             step, sequences, states, mask,
             zero_masked=self.zero_output_for_mask,
             last_only=not self.return_sequences,
-            first=None if self.unroll else tree.flatten(last)[0],
+            first=before,
         )  # fmt: skip
 
     @of_masks_only

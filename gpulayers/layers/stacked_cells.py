@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from .. import registry
 from ..ops.creation import zeros
 from .calling import call_signature
@@ -46,13 +48,35 @@ def initial_state(cell, batch_size, dtype):
     return [zeros((batch_size, n), dtype=dtype) for n in cell.state_size]
 
 
+def dropping(cell) -> list[DropoutCell]:
+    """The cells among a cell and those inside it that remember dropout masks."""
+    inside = cell.cells if isinstance(cell, StackedRNNCells) else ()
+    own = [cell] if isinstance(cell, DropoutCell) else []
+    return own + [one for inner in inside for one in dropping(inner)]
+
+
 def reset_masks(cell) -> None:
     """Make a cell, and those inside it, draw new dropout masks for the next sequence."""
-    if isinstance(cell, DropoutCell):
-        cell.reset_dropout_mask()
-        cell.reset_recurrent_dropout_mask()
-    for inner in cell.cells if isinstance(cell, StackedRNNCells) else ():
-        reset_masks(inner)
+    for one in dropping(cell):
+        one.reset_dropout_mask()
+        one.reset_recurrent_dropout_mask()
+
+
+def kept_masks(cell):
+    """A function that gives a context in which a cell has the dropout masks of now again."""
+    cells = dropping(cell)
+    kept = [one.masks_now() for one in cells]
+
+    @contextmanager
+    def again():
+        others = [one.exchange_masks(masks) for one, masks in zip(cells, kept, strict=True)]
+        try:
+            yield
+        finally:
+            for one, masks in zip(cells, others, strict=True):
+                one.exchange_masks(masks)
+
+    return again
 
 
 class StackedRNNCells(Layer):

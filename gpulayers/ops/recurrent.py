@@ -1,4 +1,4 @@
-"""Sequences, step by step: any cell over time, and whole sequences of SimpleRNN, LSTM and GRU.
+"""Whole sequences of SimpleRNN, LSTM and GRU; `over_time` has those of any cell.
 
 The three cells have gradients of their own, which keep only the states of all steps: from them
 the gates of all steps come again at once, as one product.  Axes: x (N, steps, D), states (N, U).
@@ -6,69 +6,10 @@ the gates of all steps come again at once, as one product.  Axes: x (N, steps, D
 
 from __future__ import annotations
 
-from .. import tree
 from ..arrays import Abstract, dtypes, namespace, primitive
 from .dense import FUSED, before_activation
 
 ACTIVATIONS = {None: lambda x: x, **FUSED}  # What the three cells may apply, by name.
-
-
-def over_time(step, inputs, states, mask=None, *, zero_masked=False, last_only=False, first=None):
-    """A cell at each step of sequences.
-
-    Args:
-        step: a function (x, states) -> (output, new states) of one step; it changes nothing else.
-        inputs: (N, steps, ...).
-        states: arrays (N, ...) in any structure, which is that of the new states.
-        mask: (N, steps), False where a sequence keeps its states and repeats its last output.
-        zero_masked: give zeros there instead.
-        last_only: only the last output is wanted.
-        first: the output that is repeated before there is one; zeros if None, and if it has
-            another shape than outputs have.
-
-    Gives (last output, outputs (N, steps, ...) or None if `last_only`, last states).
-    """
-    if any(type(x) is Abstract for x in tree.flatten([inputs, states])):
-        return _shapes_over_time(step, inputs, states, last_only)
-    xp = namespace(inputs)
-    outputs, output, before = [], None, first
-    masks = [None] * inputs.shape[1] if mask is None else xp.unstack(mask, axis=1)
-    for x, kept in zip(xp.unstack(inputs, axis=1), masks, strict=True):
-        output, new = step(x, states)
-        if kept is None:
-            states = tree.pack_sequence_as(states, _same_count(new, states))
-        else:
-            if before is None or before.shape != output.shape or zero_masked:
-                before = namespace(output).zeros_like(output)
-            output = before = chosen(kept, output, before)
-            pairs = zip(_same_count(new, states), tree.flatten(states), strict=True)
-            states = tree.pack_sequence_as(states, [chosen(kept, n, old) for n, old in pairs])
-        if not last_only:
-            outputs.append(output)
-    return output, None if last_only else namespace(output).stack(outputs, axis=1), states
-
-
-def _shapes_over_time(step, inputs, states, last_only):
-    """The same for shapes alone: one step tells."""
-    x = Abstract((inputs.shape[0], *inputs.shape[2:]), inputs.dtype)
-    states = tree.map_structure(lambda s: Abstract(s.shape, s.dtype), states)
-    output, new = step(x, states)
-    states = tree.pack_sequence_as(states, _same_count(new, states))
-    every = Abstract((output.shape[0], inputs.shape[1], *output.shape[1:]), output.dtype)
-    return output, None if last_only else every, states
-
-
-def _same_count(new, states):
-    found, wanted = tree.flatten(new), len(tree.flatten(states))
-    if len(found) != wanted:
-        raise ValueError(f"recurrence: a cell of {wanted} states gave {len(found)} new ones.")
-    return found
-
-
-def chosen(kept, new, before):
-    """`new` where the mask `kept` (N,) of a step is True, else `before`."""
-    xp = namespace(new, kept)
-    return xp.where(xp.reshape(kept, (-1,) + (1,) * (new.ndim - 1)), new, before)
 
 
 # What the three cells share.

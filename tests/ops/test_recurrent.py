@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from checks import check_gradient, check_primitive
 
-from gpulayers.arrays import Abstract, Tape, infer, namespace, plain
-from gpulayers.ops.recurrent import gru, lstm, over_time, simple_rnn
+from gpulayers.arrays import Tape, namespace, plain
+from gpulayers.ops.recurrent import gru, lstm, simple_rnn
 
 RANDOM = np.random.default_rng(0)
 N, STEPS, D, U = 2, 4, 3, 2
@@ -124,65 +124,6 @@ def test_a_bad_sequence_harms_no_other(op, states, gates, options):
     for f, w in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(f[1], w[1])
         assert np.isnan(f[0, 1:]).all()
-
-
-def running(x, states):
-    """A cell: the running sum, and how many steps there were."""
-    total, count = states
-    total = total + x
-    return total * 2, [total, count + 1]
-
-
-def test_any_cell_over_time(xp):
-    x = RANDOM.normal(size=(N, STEPS, D))
-    states = [np.zeros((N, D)), np.zeros((N, 1))]
-    last, every, (total, count) = over_time(running, xp.asarray(x), list(map(xp.asarray, states)))
-    np.testing.assert_allclose(xp.to_numpy(every), 2 * np.cumsum(x, axis=1))
-    np.testing.assert_allclose(xp.to_numpy(last), 2 * x.sum(axis=1))
-    np.testing.assert_allclose(xp.to_numpy(total), x.sum(axis=1))
-    np.testing.assert_array_equal(xp.to_numpy(count), np.full((N, 1), STEPS))
-
-    def outputs(x, *states):
-        mask = namespace(plain(x)).asarray(MASK)
-        return over_time(running, x, list(states), mask)[1]
-
-    check_gradient(outputs, x, *states, xp=xp)
-
-
-@pytest.mark.parametrize("zero_masked", [False, True])
-def test_masked_steps_of_any_cell(zero_masked):
-    x = RANDOM.normal(size=(N, STEPS, D))
-    states = [np.zeros((N, D)), np.zeros((N, 1))]
-    last, every, (total, count) = over_time(
-        running, x, states, MASK, zero_masked=zero_masked, first=np.ones((N, D))
-    )
-    sums = 2 * np.cumsum(np.where(MASK[:, :, None], x, 0), axis=1)
-    if zero_masked:
-        sums = np.where(MASK[:, :, None], sums, 0)
-    else:
-        sums[1, 0] = 1
-    np.testing.assert_allclose(every, sums)
-    np.testing.assert_allclose(last, sums[:, -1])
-    np.testing.assert_array_equal(count[:, 0], MASK.sum(axis=1))
-    np.testing.assert_allclose(total, np.where(MASK[:, :, None], x, 0).sum(axis=1))
-
-
-def test_inference_takes_one_step():
-    calls = []
-
-    def counted(x, states):
-        calls.append(x.shape)
-        return running(x, states)
-
-    states = [Abstract((None, D)), Abstract((None, 1))]
-    last, every, _ = infer(lambda x, s: over_time(counted, x, s), Abstract((None, None, D)), states)
-    assert (last.shape, every.shape) == ((None, D), (None, None, D))
-    assert len(calls) == 2  # One for each guess of the unknown sizes.
-
-
-def test_cells_must_give_as_many_states():
-    with pytest.raises(ValueError, match="2 states gave 1"):
-        over_time(lambda x, s: (x, [x]), np.ones((N, STEPS, D)), [np.ones((N, D))] * 2)
 
 
 def test_ten_thousand_steps():
