@@ -62,3 +62,23 @@ def test_shapes_are_where_the_truth_says():
     assert (images.shape, truths.shape) == ((3, 20, 20, 3), (3, 20, 20, 1))
     assert images.min() >= 0 and images.max() <= 1
     assert set(np.unique(truths)) == {0, 1}
+
+
+def test_texts_are_told_apart(capsys):
+    from gpulayers.examples import text
+
+    assert text.main(["--epochs", "5"]) > 0.8
+    printed = capsys.readouterr().out
+    assert 'Model: "text"' in printed
+    assert "Total params: 320,132" in printed
+    assert "networks" in printed.split("Send a request")[0].splitlines()[-1]
+    assert "programs" in printed.split("A test case")[0].splitlines()[-1]
+
+
+def test_texts_are_those_of_the_library():
+    from gpulayers.examples import text
+
+    x_train, x_test, y_train, y_test = text.load(seed=1)
+    assert len(x_train) > 2000 and len(x_test) == len(y_test) == (len(x_train) + len(x_test)) // 5
+    assert not set(x_train[:, 0]) & set(x_test[:, 0])
+    assert set(y_train) == set(y_test) == {0, 1, 2, 3}
