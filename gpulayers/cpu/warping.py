@@ -63,6 +63,7 @@ class _Pass:
         fill_mode="constant",
         fill_value=0.0,
         clips=(),
+        averaged=(),
     ):
         self.images, self.matrix, self.out, self.work = images, matrix, out, work
         self.colours, self.means, self.clips = colours, means, clips
