@@ -82,3 +82,26 @@ def test_texts_are_those_of_the_library():
     assert len(x_train) > 2000 and len(x_test) == len(y_test) == (len(x_train) + len(x_test)) // 5
     assert not set(x_train[:, 0]) & set(x_test[:, 0])
     assert set(y_train) == set(y_test) == {0, 1, 2, 3}
+
+
+def test_every_augmentation_is_on_the_sheet(tmp_path, capsys):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pytest.importorskip("sklearn")
+    pytest.importorskip("PIL")
+    import numpy as np
+
+    from gpulayers import layers
+    from gpulayers.examples import augment
+    from gpulayers.layers.image_layer import ImageLayer
+
+    picture = tmp_path / "augment.png"
+    (_, photograph, _), *sheet = augment.main(["--size", "64", "--picture", str(picture)])
+    public = {name for name in layers.__all__ if isinstance(getattr(layers, name), type)}
+    kinds = {name for name in public if issubclass(getattr(layers, name), ImageLayer)}
+    assert {name for name, *_ in sheet} == kinds - {"Resizing", "MaxNumBoundingBoxes"} | {
+        "Pipeline"
+    }
+    for _, image, _ in sheet:
+        assert image.shape != photograph.shape or not np.array_equal(image, photograph)
+    assert "30 layers" in capsys.readouterr().out
+    assert pyplot.imread(picture)[..., :3].std() > 0.1
