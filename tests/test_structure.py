@@ -132,6 +132,7 @@ INFRASTRUCTURE = {
         "cublas": "products by NVIDIA's library",
         "geometry": "windows that slide, as kernels are told of them",
         "depthwise": "convolutions with a group for each channel",
+        "recurrent_sequences": "what all ways through recurrent layers share",
         "recurrent_step": "a launch for each step of recurrent layers",
         "recurrent_scan": "one launch for all steps of recurrent layers",
         "capture": "CUDA graphs",

@@ -3,6 +3,7 @@
 // Arrays: (directions, count, steps, units), gates and their gradients (..., SLOTS), one step's (directions, count, units); see
 // recurrent.cuh.  States are T, and so is what a product takes; between steps a carry, a GRU's state and all gradients stay in A.
 // A thread has a unit of a sequence.  Masked steps (mask: false) keep their states and have no gradients, whatever they see.
+// The last two kernels are an LSTM's step for others who compute its products.
 // Constants: T, CELL, ACTIVATION, GATE.
 #include "common.cuh"
 #include "activations.cuh"
@@ -70,4 +71,83 @@ extern "C" __global__ void __launch_bounds__(THREADS) recurrent_pack(
     const A value = gate == 15 ? A(0) : gl::to<A>(*one);
     *other = gl::from<T>(add ? gl::to<A>(*other) + value : value);
   }
+}
+
+// One step of an LSTM whose gates lie one behind the other: (rows, 4, width), in two arrays that are added.  seen: of sequences that
+// are `stride` elements apart, each with `each` rows.  carry, state, new_carry: (rows, width).  A thread has PER elements of a row.
+constexpr int PER = gl::Vector<T>::size;
+struct Quarters {
+  long long row, column, index, first;  // index: of the row among rows of a quarter; first: of its elements in `seen`.
+  bool there, whole;
+  GL_DEVICE Quarters(long long rows, long long width, long long stride, long long each) {
+    const long long pieces = (width + PER - 1) / PER;
+    row = gl::divided((long long)blockIdx.x * THREADS + threadIdx.x, pieces, &column);
+    column *= PER, there = row < rows, whole = width % PER == 0 && stride % PER == 0;
+    index = row * width;
+    long long rest;
+    first = gl::divided(row, each, &rest) * stride;
+    first += rest * 4 * width;
+  }
+};
+// What gates are computed from.
+GL_DEVICE void read_quarters(A (*s)[4], const Quarters& at, const T* seen, const T* weighed, long long width, bool whole) {
+#pragma unroll
+  for (int gate = 0; gate < 4; gate++) {
+    const gl::Vector<T> a = gl::load(seen + at.first + gate * width, at.column, width, whole);
+    const gl::Vector<T> b = gl::load(weighed + at.index * 4 + gate * width, at.column, width, whole);
+#pragma unroll
+    for (int e = 0; e < PER; e++) s[e][gate] = gl::to<A>(a.at[e]) + gl::to<A>(b.at[e]);
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) lstm_step_forward(
+    const T* seen, const T* weighed, const T* carry, T* state, T* new_carry, long long rows, long long width, long long stride,
+    long long each) {
+  const Quarters at(rows, width, stride, each);
+  if (!at.there) return;
+  const bool whole = at.whole && gl::aligned(seen, weighed) && gl::aligned(carry, state, new_carry);
+  A s[PER][4], h[PER], c[PER];
+  read_quarters(s, at, seen, weighed, width, whole);
+  const gl::Vector<T> before = gl::load(carry + at.index, at.column, width, whole);
+#pragma unroll
+  for (int e = 0; e < PER; e++) {
+    c[e] = gl::to<A>(before.at[e]);
+    h[e] = advanced(s[e], c[e]);
+  }
+  gl::store(state + at.index, at.column, width, whole, gl::packed<T>(h));
+  gl::store(new_carry + at.index, at.column, width, whole, gl::packed<T>(c));
+}
+
+// d: like weighed; d_carry: of the carry before.
+extern "C" __global__ void __launch_bounds__(THREADS) lstm_step_backward(
+    const T* g, const T* g_carry, const T* seen, const T* weighed, const T* carry, const T* new_carry, T* d, T* d_carry,
+    long long rows, long long width, long long stride, long long each) {
+  const Quarters at(rows, width, stride, each);
+  if (!at.there) return;
+  const bool whole = at.whole && gl::aligned(g, g_carry, seen, weighed) && gl::aligned(carry, new_carry, d, d_carry);
+  A s[PER][4], dc[PER];
+  read_quarters(s, at, seen, weighed, width, whole);
+  const gl::Vector<T> of_state = gl::load(g + at.index, at.column, width, whole);
+  const gl::Vector<T> of_carry = gl::load(g_carry + at.index, at.column, width, whole);
+  const gl::Vector<T> before = gl::load(carry + at.index, at.column, width, whole);
+  const gl::Vector<T> after = gl::load(new_carry + at.index, at.column, width, whole);
+#pragma unroll
+  for (int e = 0; e < PER; e++) {
+    A gates[4], to[4], c = gl::to<A>(before.at[e]);
+#pragma unroll
+    for (int gate = 0; gate < 4; gate++) gates[gate] = s[e][gate];
+    advanced(gates, c);
+    dc[e] = gl::to<A>(of_carry.at[e]);
+    went_back(gl::to<A>(of_state.at[e]), gates, A(0), gl::to<A>(before.at[e]), gl::to<A>(after.at[e]), dc[e], to);
+#pragma unroll
+    for (int gate = 0; gate < 4; gate++) s[e][gate] = to[gate];
+  }
+#pragma unroll
+  for (int gate = 0; gate < 4; gate++) {
+    A of[PER];
+#pragma unroll
+    for (int e = 0; e < PER; e++) of[e] = s[e][gate];
+    gl::store(d + at.index * 4 + gate * width, at.column, width, whole, gl::packed<T>(of));
+  }
+  gl::store(d_carry + at.index, at.column, width, whole, gl::packed<T>(dc));
 }

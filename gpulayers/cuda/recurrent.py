@@ -17,25 +17,29 @@ much memory, `ops.recurrent` computes long sequences in segments.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
+from math import prod
 
 from ..ops import recurrent as ops
 from . import gemm, recurrent_scan, recurrent_step
 from .activation import bias_activation_backward
 from .dense import NAMES
-from .matrices import Matrices
-from .module import Module, blocks, contiguous, empty, empty_like, is_float
+from .module import blocks, contiguous, empty, empty_like, is_float
 from .partial_sums import accumulator
+from .recurrent_sequences import (
+    GRU,
+    GRU_BEFORE,
+    LSTM,
+    SIMPLE,
+    THREADS,
+    Cell,
+    Sequences,
+    Weights,
+)
+from .recurrent_sequences import source as _source
 
-_source = Module("recurrent")
-
-THREADS = 256
 # From so many sequences times units squared on, cuBLAS's product of a step takes longer than the
 # launch behind it.  An estimate, to be measured: 8 us at 300 TFLOP/s.
 PRODUCTS_FROM = 2**28
-SIZES = np.dtype([(name, "i8") for name in ("count", "steps", "units")])
 
 INSTANCES = [
     {"T": dtype, "CELL": cell, "ACTIVATION": activation, "GATE": gate}
@@ -47,186 +51,6 @@ INSTANCES = [
         ("float64", "LSTM", "RELU", "SIGMOID"),
     )
 ]
-
-
-class Cell(NamedTuple):
-    """A cell as the kernels know it.
-
-    Orders say which gate of the weights each slot of a unit has, from the lowest four bits on; 15:
-    none.  There is one for each product of states.
-    """
-
-    name: str
-    gates: int
-    slots: int
-    of_inputs: int
-    of_states: tuple[int, ...]
-
-
-SIMPLE = Cell("SIMPLE", 1, 1, 0, (0,))
-LSTM = Cell("LSTM", 4, 4, 0x3210, (0x3210,))
-GRU = Cell("GRU", 3, 4, 0xF210, (0x2F10,))
-GRU_BEFORE = Cell("GRU_BEFORE", 3, 4, 0xF210, (0xFF10, 0xF2FF))
-
-
-class Weights(NamedTuple):
-    """What one direction has: inputs (N, steps, D), first states (N, U) each, and weights."""
-
-    x: object
-    first: tuple
-    kernel: object
-    recurrent: object
-    bias: object
-
-
-class Sequences:
-    """Sequences in one direction, or in both, and what becomes of them.
-
-    Arrays of all directions: `gates` (directions, N, steps, U * slots), `states`, `carries` and
-    `reset` (directions, N, steps, U), `first` and `carry` (directions, N, U); `packed` has the
-    recurrent weights of each product, (directions, U, U * slots).
-    """
-
-    def __init__(self, cell: Cell, activations: dict, directions: list[Weights], mask=None):
-        one = directions[0]
-        self.cell, self.given, self.mask = cell, directions, mask
-        self.directions, self.dtype = len(directions), one.x.dtype
-        self.count, self.steps = one.x.shape[:2]
-        self.units = one.recurrent.shape[0]
-        self.names = {
-            "T": self.dtype, "CELL": cell.name,
-            "ACTIVATION": NAMES[activations["activation"]],
-            "GATE": NAMES[activations.get("recurrent_activation")],
-        }  # fmt: skip
-        self.sizes = np.array([(self.count, self.steps, self.units)], SIZES)
-
-    def shape(self, *widths) -> tuple[int, ...]:
-        """(directions, N, steps, *widths)."""
-        return (self.directions, self.count, self.steps, *widths)
-
-    def kernel(self, name):
-        """One of the kernels of recurrent.cu."""
-        return _source.kernel(name, **self.names)
-
-    def launch(self, name, *args) -> None:
-        """A kernel with a thread for each unit of all sequences."""
-        grid = blocks(self.directions * self.count * self.units, THREADS)
-        self.kernel(name)(grid, THREADS, *args)
-
-    # Weights, as kernels want them, and back.
-
-    def _pack(self, weights, packed, order, *, unpack=False, add=False):
-        rows, gates = weights.size // (self.cell.gates * self.units), self.cell.gates
-        grid = blocks(rows * self.units, THREADS)
-        self.kernel("recurrent_pack")(
-            grid, THREADS, weights, packed, rows, self.units, gates, order, unpack, add
-        )
-
-    def packed_weights(self, name: str, order: int):
-        """Those of all directions, in the order of slots."""
-        all_of_them = [contiguous(getattr(one, name)) for one in self.given]
-        rows = all_of_them[0].shape[0]
-        packed = empty((self.directions, rows, self.units * self.cell.slots), self.dtype)
-        for weights, place in zip(all_of_them, packed, strict=True):
-            self._pack(weights, place, order)
-        return packed
-
-    def _packed_biases(self):
-        biases, cell = [one.bias for one in self.given], self.cell
-        if biases[0] is None:
-            return None
-        packed = empty((self.directions, self.units * cell.slots), self.dtype)
-        for bias, place in zip(biases, packed, strict=True):
-            of_inputs, of_states = (bias[0], bias[1]) if bias.ndim == 2 else (bias, None)
-            self._pack(contiguous(of_inputs), place, cell.of_inputs)
-            if of_states is not None:
-                self._pack(contiguous(of_states), place, cell.of_states[0], add=True)
-        return packed
-
-    def unpacked(self, packed, like, order: int, y=None):
-        """The weights in their own order; where `y` is given, the gates of the order in there."""
-        y = empty(like.shape, self.dtype) if y is None else y
-        self._pack(y, packed, order, unpack=True)
-        return y
-
-    # Steps as matrices.
-
-    def at(self, array, step: int) -> Matrices:
-        """A step (N, width) of an array (directions, N, steps, width), in all directions."""
-        width = array.shape[-1]
-        last = self.steps - 1
-        stride = self.count * self.steps * width + (last - 2 * step) * width
-        return Matrices(
-            array, self.count, width, False, self.steps * width,
-            stride if self.directions > 1 else 0, step * width,
-        )  # fmt: skip
-
-    def all_at_once(self, array) -> Matrices:
-        """The rows (N, width) of an array (directions, N, width)."""
-        width = array.shape[-1]
-        return Matrices(array, self.count, width, False, width, self.count * width)
-
-    def weights(self, packed, *, turned=False) -> Matrices:
-        """The recurrent weights of a product, or their transpose."""
-        rows, columns = packed.shape[1:]
-        shape = (columns, rows) if turned else (rows, columns)
-        return Matrices(packed, *shape, turned, columns, rows * columns)
-
-    # There and back.
-
-    def forward(self, save: bool) -> None:
-        """Compute the states; and keep the gates, if they are to be saved."""
-        cell, units = self.cell, self.units
-        packed = self.packed_weights("kernel", cell.of_inputs)
-        self.packed_kernel = packed
-        self.gates = empty(self.shape(units * cell.slots), self.dtype)
-        for one, weights, gates in zip(self.given, packed, self.gates, strict=True):
-            gemm.matmul(one.x, weights, out=gates)
-        self.bias = self._packed_biases()
-        self.packed = [self.packed_weights("recurrent", order) for order in cell.of_states]
-        firsts = [_stacked([one.first[i] for one in self.given]) for i in range(len(one.first))]
-        self.first, self.first_carry = firsts[0], firsts[1] if cell is LSTM else None
-        self.states = empty(self.shape(units), self.dtype)
-        self.carries = empty(self.shape(units), self.dtype) if cell is LSTM else None
-        self.reset = empty(self.shape(units), self.dtype) if cell is GRU_BEFORE else None
-        self.way = way(self)
-        if self.states.size:
-            WAYS[self.way][0](self, save)
-
-    def carried(self):
-        """What goes from step to step: a copy of first carries or states; None if nothing does."""
-        if self.cell is SIMPLE:
-            return None
-        carry = self.first_carry if self.cell is LSTM else self.first
-        return carry.astype(accumulator(self.dtype))
-
-    def backward(self, g, g_carry):
-        """The gradients of what gates were computed from, of the first states and carries."""
-        d, wide = empty_like(self.gates), accumulator(self.dtype)
-        d_first, direct = empty_like(self.first), empty(self.first.shape, wide)
-        d_first_carry = d_carry = None
-        if self.cell is LSTM:
-            d_first_carry, d_carry = empty_like(self.first), empty(self.first.shape, wide)
-        if self.states.size:
-            WAYS[self.way][1](self, g, g_carry, d, direct, d_carry)
-            back = None
-            if self.way != "scan":
-                back, turned = empty_like(self.first), self.weights(self.packed[0], turned=True)
-                gemm.multiply(self.at(d, 0), turned, self.all_at_once(back), self.directions)
-            self.launch(
-                "recurrent_finish", back, direct, d_carry, d_first, d_first_carry, d_first.size
-            )
-        return d, d_first, d_first_carry
-
-
-def _stacked(arrays):
-    """Arrays behind each other along a new first axis."""
-    if len(arrays) == 1:
-        return contiguous(arrays[0])[None]
-    y = empty((len(arrays), *arrays[0].shape), arrays[0].dtype)
-    for place, one in zip(y, arrays, strict=True):
-        place[...] = one
-    return y
 
 
 # A step as a product and a launch.
@@ -282,16 +106,48 @@ def way(run: Sequences) -> str:
     return "products" if many and not gemm.capturing() else "steps"
 
 
+# There and back.
+
+
+def run_forward(run: Sequences, save: bool) -> None:
+    """Compute the states, and keep the gates if they are to be saved."""
+    run.make()
+    for one, weights, gates in zip(run.given, run.packed_kernel, run.gates, strict=True):
+        gemm.matmul(one.x, weights, out=gates)
+    run.way = way(run)
+    if run.states.size:
+        WAYS[run.way][0](run, save)
+
+
+def run_backward(run: Sequences, g, g_carry):
+    """The gradients of what gates were computed from, of the first states and carries."""
+    d, wide = empty_like(run.gates), accumulator(run.dtype)
+    d_first, direct = empty_like(run.first), empty(run.first.shape, wide)
+    d_first_carry = d_carry = None
+    if run.cell is LSTM:
+        d_first_carry, d_carry = empty_like(run.first), empty(run.first.shape, wide)
+    if run.states.size:
+        WAYS[run.way][1](run, g, g_carry, d, direct, d_carry)
+        back = None
+        if run.way != "scan":
+            back, turned = empty_like(run.first), run.weights(run.packed[0], turned=True)
+            gemm.multiply(run.at(d, 0), turned, run.all_at_once(back), run.directions)
+        run.launch("recurrent_finish", back, direct, d_carry, d_first, d_first_carry, d_first.size)
+    return d, d_first, d_first_carry
+
+
 # The operations.
 
 
-def _direction(arrays, states: int) -> Weights:
-    x, rest = arrays[0], arrays[1:]
-    return Weights(x, tuple(rest[:states]), *rest[states : states + 3])
+def direction(cell: Cell, arrays) -> Weights:
+    """What an operation was given, without its mask; C-contiguous inputs."""
+    x, rest, n = arrays[0], arrays[1:], cell.states
+    return Weights(contiguous(x), tuple(rest[:n]), *rest[n : n + 3])
 
 
-def _fits(*directions) -> bool:
-    return all(is_float(one.x, *one.first, *one[2:]) for one in directions)
+def fits(*arrays) -> bool:
+    """Whether kernels are for such arrays, of which the first are the inputs."""
+    return is_float(*arrays) and arrays[0].shape[1] > 0
 
 
 def gradients(run: Sequences, g, g_carry, needs):
@@ -299,7 +155,7 @@ def gradients(run: Sequences, g, g_carry, needs):
 
     needs: for each direction whether those of (x, kernel, recurrent kernel, bias) are wanted.
     """
-    d, *firsts = run.backward(g, g_carry)
+    d, *firsts = run_backward(run, g, g_carry)
     found = []
     for i, (one, wanted) in enumerate(zip(run.given, needs, strict=True)):
         first = tuple(f[i] for f in firsts if f is not None)
@@ -351,26 +207,28 @@ def _bias_gradient(run: Sequences, bias, d):
 
 def _sequence(cell: Cell, arrays, activations: dict, needs):
     """The states of one direction, and their pullback if something needs it."""
-    states = 2 if cell is LSTM else 1
-    arrays = (*arrays, *(None,) * (states + 5 - len(arrays)))
-    one, mask = _direction(arrays, states), arrays[-1]
-    if not _fits(one) or one.x.shape[1] == 0:
+    arrays = (*arrays, *(None,) * (cell.states + 5 - len(arrays)))
+    if not fits(*arrays[:-1]):
         return NotImplemented
-    mask = None if mask is None else contiguous(mask)
-    run = Sequences(cell, activations, [one._replace(x=contiguous(one.x))], mask)
-    run.forward(needs is not None)
+    run = Sequences(cell, activations, [direction(cell, arrays)], arrays[-1])
+    run_forward(run, needs is not None)
     out = (run.states[0], run.carries[0]) if cell is LSTM else run.states[0]
     if needs is None:
         return out
-    wanted = (*needs, *(False,) * (len(arrays) - len(needs)))
 
     def pullback(g):
         g, g_carry = g if cell is LSTM else (g, None)
         g_carry = None if g_carry is None else contiguous(g_carry)
-        weights = (wanted[0], *wanted[1 + states : 4 + states])
-        return (*gradients(run, contiguous(g), g_carry, [weights])[0], None)[: len(needs)]
+        (found,) = gradients(run, contiguous(g), g_carry, [wanted(cell, needs)])
+        return (*found, None)[: len(needs)]
 
     return out, pullback
+
+
+def wanted(cell: Cell, needs) -> tuple[bool, ...]:
+    """Of (x, kernel, recurrent kernel, bias), whose gradients are: from those of all arguments."""
+    needs = (*needs, *(False,) * 4)
+    return needs[0], *needs[1 + cell.states : 4 + cell.states]
 
 
 @ops.simple_rnn.on("cupy")
@@ -388,3 +246,53 @@ def _(*arrays, activation="tanh", recurrent_activation="sigmoid", needs=None):
 def _(*arrays, activation="tanh", recurrent_activation="sigmoid", reset_after=True, needs=None):
     options = {"activation": activation, "recurrent_activation": recurrent_activation}
     return _sequence(GRU if reset_after else GRU_BEFORE, arrays, options, needs)
+
+
+@ops.lstm_step.on("cupy")
+def _(
+    seen, weighed, carry, *,
+    axis=-1, activation="tanh", recurrent_activation="sigmoid", needs=None,
+):  # fmt: skip
+    if not is_float(seen, weighed, carry) or seen.shape != weighed.shape:
+        return NotImplemented
+    weighed, carry = contiguous(weighed), contiguous(carry)
+    flat, stride = _one_after_another(seen)
+    width = prod(carry.shape[1:]) if axis == 1 else carry.shape[-1]
+    rows = carry.size // max(width, 1)
+    sizes = rows, width, stride, max(rows // max(len(carry), 1), 1)
+    names = {
+        "T": carry.dtype, "CELL": "LSTM", "ACTIVATION": NAMES[activation],
+        "GATE": NAMES[recurrent_activation],
+    }  # fmt: skip
+    grid = blocks(rows * blocks(width, 16 // carry.itemsize), THREADS)
+    state, new = empty_like(carry), empty_like(carry)
+    _source.kernel("lstm_step_forward", **names)(
+        grid, THREADS, flat, weighed, carry, state, new, *sizes
+    )
+    if needs is None:
+        return state, new
+
+    def pullback(grads):
+        g, g_carry = (contiguous(one) for one in grads)
+        d, d_carry = empty_like(weighed), empty_like(carry)
+        _source.kernel("lstm_step_backward", **names)(
+            grid, THREADS, g, g_carry, flat, weighed, carry, new, d, d_carry, *sizes
+        )
+        return d, d, d_carry
+
+    return (state, new), pullback
+
+
+def _one_after_another(x):
+    """The elements of an array from the first on, and how far apart its parts are.
+
+    Those are the parts along the first axis, in which the elements follow each other: of one step
+    of sequences, for example.  What lies otherwise is copied.
+    """
+    import cupy
+
+    if x.flags.c_contiguous or not x.size or not x[0].flags.c_contiguous or x.strides[0] < 0:
+        x = contiguous(x)
+        return x, prod(x.shape[1:])
+    stride = x.strides[0] // x.itemsize
+    return cupy.ndarray(((len(x) - 1) * stride + x[0].size,), x.dtype, x.data), stride

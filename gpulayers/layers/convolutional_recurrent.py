@@ -6,6 +6,7 @@ from .. import config
 from ..arrays import namespace
 from ..ops.convolution import convolved
 from ..ops.creation import zeros
+from ..ops.recurrent import lstm_step
 from ..ops.sliding import counts, margins, require_padding
 from . import arguments
 from .cell_layers import CellLayer
@@ -121,10 +122,14 @@ class ConvLSTMCell(DropoutCell):
         drops = training and self._drops(self.recurrent_dropout)
         masks = self.get_recurrent_dropout_mask(state) if drops else None
         one = (1,) * self.rank
-        z = seen + self._weighed(
-            state, masks, self.recurrent_kernel.value, None, (one, "same", one)
-        )
-        i, f, n, o = self._parts(z)
+        weighed = self._weighed(state, masks, self.recurrent_kernel.value, None, (one, "same", one))
+        names = self.fused_names()
+        if names is not None:
+            state, carry = lstm_step(
+                seen, weighed, carry, axis=-1 if self._channels_last else 1, **names
+            )
+            return state, [state, carry]
+        i, f, n, o = self._parts(seen + weighed)
         gate = self.recurrent_activation
         carry = gate(f) * carry + gate(i) * self.activation(n)
         state = gate(o) * self.activation(carry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import activations, constraints, initializers, regularizers
 from ..arrays import namespace, plain, random
+from ..ops.dense import FUSED_NAMES
 from ..ops.dropout import dropout
 from .layer import Layer
 from .unknown_sizes import is_guessed
@@ -118,6 +119,17 @@ class DropoutCell(Layer):
             return namespace(*parts).concat(parts)
 
         return initialize
+
+    def fused_names(self) -> dict | None:
+        """The activations by the names that the operations know; None if they don't know one."""
+        found = {}
+        for name in ("activation", "recurrent_activation"):
+            function = getattr(self, name, None)
+            if name in self._settings:
+                found[name] = FUSED_NAMES.get(function)
+                if found[name] is None and function is not activations.linear:
+                    return None
+        return found
 
     def get_config(self):
         own = {}

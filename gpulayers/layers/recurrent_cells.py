@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from .. import activations, tree
+from .. import tree
 from ..arrays import namespace
 from ..ops.creation import zeros
-from ..ops.dense import FUSED_NAMES
 from ..ops.recurrent import gru, lstm, simple_rnn
 from . import arguments
 from .dropout_cell import DropoutCell
@@ -15,6 +14,7 @@ class DenseCell(DropoutCell):
     """A cell of `gates` dense maps of its inputs and of its state."""
 
     gates = 1
+    operation = None  # Does all steps; see `ops.recurrent`.
 
     def __init__(self, given, **kwargs):
         self.implementation = kwargs.pop("implementation", 2)
@@ -64,28 +64,31 @@ class DenseCell(DropoutCell):
 
         The first of them are the outputs.  `names` are what `fused_names` gives.
         """
+        x = self.dropped(x, training)
+        return None if x is None else self.over_time(x, states, mask, names)
+
+    def dropped(self, x, training):
+        """The inputs of all steps with what `dropout` leaves; None if steps must be one by one."""
         one_by_one = training and (self.recurrent_dropout or (self.dropout and self._mask_each))
         if one_by_one or self.kernel.value.dtype != x.dtype:
             return None
         if training and self._drops(self.dropout):
             xp = namespace(x)
             x = x * xp.expand_dims(self.get_dropout_mask(x[:, 0, :]), axis=1)
-        return self.over_time(x, states, mask, names)
+        return x
+
+    def over_time(self, x, states, mask, names):
+        """The states of all steps at once, as `sequence`, without dropout."""
+        found = self.operation(x, *states, *self.weights_of_steps(), mask, **names)
+        return list(found) if isinstance(found, tuple) else [found]
+
+    def weights_of_steps(self) -> tuple:
+        """The kernel, the recurrent kernel and the bias, which may be None."""
+        return self.kernel, self.recurrent_kernel, self.bias
 
     @property
     def _mask_each(self) -> bool:
         return self.dropout_mask_count is not None
-
-    def fused_names(self) -> dict | None:
-        """The activations by the names that the operations know; None if they don't know one."""
-        found = {}
-        for name in ("activation", "recurrent_activation"):
-            function = getattr(self, name, None)
-            if name in self._settings:
-                found[name] = FUSED_NAMES.get(function)
-                if found[name] is None and function is not activations.linear:
-                    return None
-        return found
 
 
 class SimpleRNNCell(DenseCell):
@@ -109,6 +112,8 @@ class SimpleRNNCell(DenseCell):
     Takes (batch, inputs) and a list of one state (batch, units), gives the same of the output and
     the new state.  Raises TypeError or ValueError for units that are not a positive integer.
     """
+
+    operation = simple_rnn
 
     def __init__(
         self,
@@ -144,10 +149,6 @@ class SimpleRNNCell(DenseCell):
         new = self.activation(z + self._product(state, of_states, self.recurrent_kernel))
         return new, [new] if listed else new
 
-    def over_time(self, x, states, mask, names):
-        weights = self.kernel, self.recurrent_kernel, self.bias
-        return [simple_rnn(x, states[0], *weights, mask, **names)]
-
 
 class LSTMCell(DenseCell):
     """One step of a long short-term memory (Hochreiter and Schmidhuber, Neural Computation 1997).
@@ -176,6 +177,7 @@ class LSTMCell(DenseCell):
     """
 
     gates = 4
+    operation = lstm
 
     def __init__(
         self,
@@ -215,10 +217,6 @@ class LSTMCell(DenseCell):
         state = gate(o) * self.activation(carry)
         return state, [state, carry]
 
-    def over_time(self, x, states, mask, names):
-        weights = self.kernel, self.recurrent_kernel, self.bias
-        return list(lstm(x, *states, *weights, mask, **names))
-
 
 class GRUCell(DenseCell):
     """One step of a gated recurrent unit (Cho et al., 2014, arXiv:1406.1078).
@@ -249,6 +247,7 @@ class GRUCell(DenseCell):
     """
 
     gates = 3
+    operation = gru
 
     def __init__(
         self,
@@ -272,6 +271,10 @@ class GRUCell(DenseCell):
         **kwargs,
     ):
         super().__init__(locals(), **kwargs)
+
+    def fused_names(self):
+        names = super().fused_names()
+        return None if names is None else {**names, "reset_after": self.reset_after}
 
     def _build_bias(self):
         size = 3 * self.units
@@ -299,7 +302,3 @@ class GRUCell(DenseCell):
         state = state * masks[2] if isinstance(masks, list) else state
         last = self.recurrent_kernel.value[:, 2 * self.units :]
         return namespace(state, last).matmul(r * state, last)
-
-    def over_time(self, x, states, mask, names):
-        weights = self.kernel, self.recurrent_kernel, self.bias
-        return [gru(x, states[0], *weights, mask, reset_after=self.reset_after, **names)]

@@ -208,6 +208,66 @@ def _(
 
 
 @primitive
+def lstm_step(
+    seen, weighed, carry, *, axis=-1, activation="tanh", recurrent_activation="sigmoid"
+):  # fmt: skip
+    """The state and the carry of a long short-term memory after one step, as in `lstm`.
+
+    Args:
+        seen, weighed: the inputs' and the state's part of z, with i, f, n, o behind each other
+            along an axis.
+        carry: the carry before; that axis is a quarter as long.
+        axis: the last one, or 1.
+        activation, recurrent_activation: keys of `ACTIVATIONS`.
+
+    Gives two arrays of the carry's shape.
+    """
+    act, gate = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation]
+    i, f, n, o = _quarters(seen + weighed, axis)
+    carry = gate(f) * carry + gate(i) * act(n)
+    return gate(o) * act(carry), carry
+
+
+def _quarters(z, axis):
+    size = z.shape[axis] // 4
+    parts = [slice(i * size, (i + 1) * size) for i in range(4)]
+    return [z[:, part, ...] if axis == 1 else z[..., part] for part in parts]
+
+
+@lstm_step.shape
+def _(seen, weighed, carry, **options):
+    new = Abstract(carry.shape, dtypes.promote(seen, carry))
+    return new, new
+
+
+@lstm_step.vjp
+def _(
+    xp, out, seen, weighed, carry, *,
+    axis=-1, activation="tanh", recurrent_activation="sigmoid",
+):  # fmt: skip
+    act, gate = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation]
+
+    def pullback(grads):
+        g_state, g_carry = grads
+        i, f, n, o = _quarters(seen + weighed, axis)
+        i, f, n, o, a = gate(i), gate(f), act(n), gate(o), act(out[1])
+        dc = g_carry + before_activation(xp, g_state * o, a, activation)
+        dz = [
+            before_activation(xp, g, of, name)
+            for g, of, name in (
+                (dc * n, i, recurrent_activation),
+                (dc * carry, f, recurrent_activation),
+                (dc * i, n, activation),
+                (g_state * a, o, recurrent_activation),
+            )
+        ]
+        dz = xp.concat(dz, axis=axis)
+        return dz, dz, dc * f
+
+    return pullback
+
+
+@primitive
 def gru(
     x, h, kernel, recurrent_kernel, bias=None, mask=None, *,
     activation="tanh", recurrent_activation="sigmoid", reset_after=True,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernel_checks import FLOATS, kind
+from kernel_checks import FLOATS, check_version, kind
 from recurrent_checks import CELLS, arrays_for, check, check_bad_sequence
 
 from gpulayers.arrays import Tape
 from gpulayers.cuda import gemm, products, recurrent_scan
 from gpulayers.cuda import recurrent as kernels
-from gpulayers.ops.recurrent import simple_rnn
+from gpulayers.ops.recurrent import lstm_step, simple_rnn
 
 EVERY = pytest.mark.parametrize("cell", CELLS)
 
@@ -117,3 +117,33 @@ def test_which_way(cupy, monkeypatch):
     assert way(16, 256) == "steps"
     monkeypatch.setattr(gemm, "capturing", lambda: True)
     assert way(128, 2048) == "steps"  # As cuBLAS cannot be captured.
+
+
+# ------------------------------------------------------------------------------ one step for others
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("filters", [1, 8, 11])
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_a_step_of_an_lstm(cupy, axis, filters, dtype):
+    def shape(channels):
+        return (2, 3, 5, channels) if axis == -1 else (2, channels, 3, 5)
+
+    random = np.random.default_rng(0)
+    seen, weighed, carry = (random.normal(size=shape(n * filters)) for n in (4, 4, 1))
+    for activation in ("tanh", "relu"):
+        check_version(
+            cupy, lstm_step, seen, weighed, carry, dtype=dtype, axis=axis, activation=activation
+        )
+
+
+def test_a_step_of_an_lstm_reads_one_step_of_many(cupy):
+    random = np.random.default_rng(0)
+    every, weighed, carry = (random.normal(size=(2, *s)) for s in ((3, 4, 8), (4, 8), (4, 2)))
+    given = [cupy.asarray(every)[:, 1], *map(cupy.asarray, (weighed, carry))]
+    wanted = lstm_step.reference(every[:, 1], weighed, carry)
+    for a, b in zip(lstm_step(*given), wanted, strict=True):
+        np.testing.assert_allclose(a.get(), b, rtol=1e-12)
+
+
+def test_a_step_of_an_lstm_of_no_images(cupy):
+    shapes = (0, 3, 8), (0, 3, 8), (0, 3, 2)
+    check_version(cupy, lstm_step, *(np.zeros(shape) for shape in shapes))

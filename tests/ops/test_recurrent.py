@@ -5,7 +5,7 @@ import pytest
 from checks import check_gradient, check_primitive
 
 from gpulayers.arrays import Tape, namespace, plain
-from gpulayers.ops.recurrent import gru, lstm, simple_rnn
+from gpulayers.ops.recurrent import gru, lstm, lstm_step, simple_rnn
 
 RANDOM = np.random.default_rng(0)
 N, STEPS, D, U = 2, 4, 3, 2
@@ -134,3 +134,22 @@ def test_ten_thousand_steps():
     grad = tape.gradient(hs, x)
     assert np.isfinite(plain(hs)).all()
     assert np.isfinite(grad).all()
+
+
+# One step of an LSTM, for convolutional ones.
+@pytest.mark.parametrize("options", [{}, {"activation": "relu"}, {"recurrent_activation": None}])
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_one_step(axis, options, xp):
+    shape = (2, 3, 8) if axis == -1 else (2, 8, 3)
+    seen, weighed = (RANDOM.normal(size=shape) for _ in range(2))
+    carry = RANDOM.normal(size=(2, 3, 2) if axis == -1 else (2, 2, 3))
+    check_primitive(lstm_step, seen, weighed, carry, axis=axis, **options)
+    check_gradient(lambda *xs: lstm_step(*xs, axis=axis, **options), seen, weighed, carry, xp=xp)
+
+
+def test_one_step_is_that_of_all_steps():
+    x, h, c, w, u, b = arrays_for(lstm, 2, 4, {}, steps=1)
+    states, carries = lstm(x, h, c, w, u, b)
+    state, carry = lstm_step(x[:, 0] @ w + b, h @ u, c)
+    np.testing.assert_allclose(state, states[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(carry, carries[:, 0], rtol=1e-12)

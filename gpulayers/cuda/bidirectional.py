@@ -1,0 +1,36 @@
+"""Recurrent layers from both ends of CuPy arrays: the directions share all launches of steps."""
+
+from __future__ import annotations
+
+from ..ops import bidirectional as ops
+from .recurrent import direction, fits, gradients, run_forward, wanted
+from .recurrent_sequences import GRU, GRU_BEFORE, LSTM, SIMPLE, Sequences, stacked
+
+CELLS = {"simple_rnn": SIMPLE, "lstm": LSTM, "gru": GRU}
+
+
+@ops.both_ways.on("cupy")
+def _(*arrays, cell, needs=None, **options):
+    options = {"activation": "tanh", "recurrent_activation": "sigmoid", **options}
+    cell = CELLS[cell] if options.pop("reset_after", True) else GRU_BEFORE
+    *given, mask = ops.directions(arrays)
+    alike = {tuple(None if a is None else a.shape for a in one) for one in given}
+    if len(alike) > 1 or not fits(*arrays[:-1]):
+        return NotImplemented
+    run = Sequences(cell, options, [direction(cell, one) for one in given], mask)
+    run_forward(run, needs is not None)
+    states = run.states[0], run.states[1]
+    if cell is LSTM:
+        states = states[0], run.carries[0], states[1], run.carries[1]
+    if needs is None:
+        return states
+    needed = [wanted(cell, one) for one in ops.directions(needs)[:2]]
+
+    def pullback(grads):
+        each = len(grads) // 2
+        g = stacked(grads[::each])
+        g_carry = stacked(grads[1::2]) if cell is LSTM else None
+        one, other = gradients(run, g, g_carry, needed)
+        return *one, *other, None
+
+    return states, pullback
