@@ -31,13 +31,14 @@ class Whole:
     shape: tuple[int, ...]
     below: int
     zipf: bool = False
+    dtype: str = "int32"
 
     def values(self) -> np.ndarray:
         """The same ones at each call."""
         rng = np.random.default_rng(0)
         if self.zipf:
-            return (rng.zipf(1.2, self.shape) % self.below).astype("int32")
-        return rng.integers(0, self.below, self.shape).astype("int32")
+            return (rng.zipf(1.2, self.shape) % self.below).astype(self.dtype)
+        return rng.integers(0, self.below, self.shape).astype(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,8 @@ class Peer:
         tensors, sources = [], []
         for a in op.arrays(*self.shape):
             if isinstance(a, Whole):
-                tensors.append(torch.from_numpy(a.values()).long().cuda())
+                tensor = torch.from_numpy(a.values()).cuda()
+                tensors.append(tensor.long() if a.dtype == "int32" else tensor)
                 continue
             dtype = getattr(torch, a.dtype or self.dtype)
             x = torch.randn(a.shape, device="cuda", dtype=dtype)
@@ -188,6 +190,27 @@ def of_numbers(*shape):
 
 ROWS = ((32768, 1024), (8192, 768), (4096, 4096), (4096, 16384))
 IMAGES = ((64, 112, 112, 64), (256, 56, 56, 64), (256, 14, 14, 1024))
+
+
+def _augmentation(dtype):
+    """Random layers that share one pass."""
+    from gpulayers.layers import Pipeline, RandomContrast, RandomFlip, RandomRotation, RandomZoom
+
+    how = {"dtype": dtype}
+    return Pipeline([RandomFlip(**how), RandomRotation(0.2, **how), RandomZoom(0.3, **how),
+                     RandomContrast(0.5, **how)])  # fmt: skip
+
+
+def _augmentation_by_torch(F, x):
+    """The same work: a grid of places for each image, samples there, and contrast."""
+    places = (x[:, :2, :3, 0].float() - 127.5) / 255  # As good as random.
+    size = (x.shape[0], x.shape[3], *x.shape[1:3])
+    grid = F.affine_grid(places, size, align_corners=False)
+    images = x.permute(0, 3, 1, 2).float()
+    moved = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    mean = moved.mean(dim=(2, 3), keepdim=True)
+    factor = places[:, :1, :1, None] + 1
+    return ((moved - mean) * factor + mean).clamp(0, 255).permute(0, 2, 3, 1).contiguous()
 
 
 def operations() -> list[Operation]:
@@ -297,6 +320,14 @@ def operations() -> list[Operation]:
             dtypes=("bfloat16", "float16", "float32"),
         ),
     ]  # fmt: skip
+    found.append(
+        Operation(
+            "image", "flip + rotation + zoom + contrast of bytes", ((256, 224, 224, 3),),
+            lambda *s: [Whole(s, 256, dtype="uint8")], lambda e, *s: ((1 + e) * prod(s), 0),
+            layer=_augmentation, peer=_augmentation_by_torch, directions=("forward",),
+            dtypes=("float32",),
+        )
+    )  # fmt: skip
     if hasattr(layers, "BatchNormalization"):
         found.append(
             Operation(

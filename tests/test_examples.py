@@ -62,3 +62,46 @@ def test_shapes_are_where_the_truth_says():
     assert (images.shape, truths.shape) == ((3, 20, 20, 3), (3, 20, 20, 1))
     assert images.min() >= 0 and images.max() <= 1
     assert set(np.unique(truths)) == {0, 1}
+
+
+def test_texts_are_told_apart(capsys):
+    from gpulayers.examples import text
+
+    assert text.main(["--epochs", "5"]) > 0.8
+    printed = capsys.readouterr().out
+    assert 'Model: "text"' in printed
+    assert "Total params: 320,132" in printed
+    assert "networks" in printed.split("Send a request")[0].splitlines()[-1]
+    assert "programs" in printed.split("A test case")[0].splitlines()[-1]
+
+
+def test_texts_are_those_of_the_library():
+    from gpulayers.examples import text
+
+    x_train, x_test, y_train, y_test = text.load(seed=1)
+    assert len(x_train) > 2000 and len(x_test) == len(y_test) == (len(x_train) + len(x_test)) // 5
+    assert not set(x_train[:, 0]) & set(x_test[:, 0])
+    assert set(y_train) == set(y_test) == {0, 1, 2, 3}
+
+
+def test_every_augmentation_is_on_the_sheet(tmp_path, capsys):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pytest.importorskip("sklearn")
+    pytest.importorskip("PIL")
+    import numpy as np
+
+    from gpulayers import layers
+    from gpulayers.examples import augment
+    from gpulayers.layers.image_layer import ImageLayer
+
+    picture = tmp_path / "augment.png"
+    (_, photograph, _), *sheet = augment.main(["--size", "64", "--picture", str(picture)])
+    public = {name for name in layers.__all__ if isinstance(getattr(layers, name), type)}
+    kinds = {name for name in public if issubclass(getattr(layers, name), ImageLayer)}
+    assert {name for name, *_ in sheet} == kinds - {"Resizing", "MaxNumBoundingBoxes"} | {
+        "Pipeline"
+    }
+    for _, image, _ in sheet:
+        assert image.shape != photograph.shape or not np.array_equal(image, photograph)
+    assert "30 layers" in capsys.readouterr().out
+    assert pyplot.imread(picture)[..., :3].std() > 0.1

@@ -114,8 +114,10 @@ def _padded(images, size, first, value):
 def _resampled(images, size, first, interpolation, antialias):
     """`images` with `size` from axis `first` on, in float32 if they hold shorter numbers."""
     if interpolation == "nearest":
-        for axis, count in enumerate(size, first):
-            images = resampled_nearest(images, axis, count)
+        # An axis that grows comes last, and if both do, the height: its rows are long pieces.
+        grows = [count / images.shape[axis] for axis, count in enumerate(size, first)]
+        for i in sorted((1, 0) if min(grows) > 1 else (0, 1), key=lambda i: grows[i] > 1):
+            images = resampled_nearest(images, first + i, size[i])
         return images
     xp, dtype = namespace(images), images.dtype
     exact = dtypes.name(dtype) in ("float32", "float64")

@@ -140,6 +140,7 @@ def warped(
     fill_mode="constant",
     fill_value=0.0,
     clips=(),
+    averaged=(),
     dtype=None,
 ):
     """Images read at other places, then changed in colour, and rounded once.
@@ -151,6 +152,7 @@ def warped(
         colours: (S, N, C, C + 1) or None: the matrices of S colours, one applied after the other.
         means: (S, N): their `mean`, 0 for None.
         clips: S pairs (low, high).
+        averaged: for each colour, whether its `mean` may be something else than 0; () if all may.
         dtype: of the result, that of the images by default. Integers are rounded and clipped to
             what it can hold.
 
@@ -229,4 +231,5 @@ def warp(images, geometry=None, colours=(), dtype=None, data_format: str | None 
         none = np.zeros(len(colours[0].matrix), np.float32)
         parts = [none if c.mean is None else c.mean for c in colours]
         means = devices.put(np.stack(parts), home)
+        options["averaged"] = tuple(c.mean is not None for c in colours)
     return restored(warped(batch, matrix, matrices, means, **options))
