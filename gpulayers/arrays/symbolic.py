@@ -89,14 +89,18 @@ class Node:
         self.name = None  # Of a function's node, where a file gave it one.
         self.inputs = [x for x in tree.flatten([args, kwargs]) if type(x) is KerasTensor]
 
-    def run(self, values: dict):
-        """The operation applied to arrays in the place of KerasTensors, found by identity."""
+    def run(self, values: dict, without: str | None = None):
+        """The operation applied to arrays in the place of KerasTensors, found by identity.
+
+        `without` names an argument that is left out.
+        """
 
         def given(x):
             return values[id(x)] if type(x) is KerasTensor else x
 
         args = tree.map_structure(given, self.args)
         kwargs = tree.map_structure(given, self.kwargs)
+        kwargs.pop(without, None)
         return self.operation(*args, **kwargs)
 
 

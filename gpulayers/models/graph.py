@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import tree
 from ..arrays import Abstract, KerasTensor
+from ..layers.calling import CALL
 from ..layers.layer import Layer
 
 
@@ -76,7 +77,7 @@ class Graph:
         """The outputs for arrays in the place of the inputs, in the structure of `outputs`."""
         values = {id(t): a for t, a in zip(self.input_tensors, arrays, strict=True)}
         for node, free in zip(self.nodes, self._free, strict=True):
-            keep(node, node.run(values), values)
+            keep(node, _result(node, values), values)
             for key in free:
                 values.pop(key, None)
         return tree.map_structure(lambda t: values[id(t)], self.outputs)
@@ -100,6 +101,19 @@ class Graph:
         return sorted(
             found.values(), key=lambda op: (-of_operation[id(op)], self._visited.get(id(op), -1))
         )
+
+
+def _result(node, values):
+    """What a node gives.
+
+    As in Keras, what a call of the model says of training counts more than what was said when the
+    graph was made.
+    """
+    if "training" in node.kwargs:
+        call = CALL.get()
+        if call is not None and call.training is not None:
+            return node.run(values, without="training")
+    return node.run(values)
 
 
 def operation_of(node):

@@ -15,6 +15,8 @@ def inference_of(graph, x):
     values = {id(graph.input_tensors[0]): x}
     moves = []
     for node, free in zip(graph.nodes, graph._free, strict=True):
+        if "training" in node.kwargs:
+            return None
         operation, out = node.operation, node.outputs
         single = len(node.args) == 1 and type(node.args[0]) is KerasTensor and not node.kwargs
         run = None

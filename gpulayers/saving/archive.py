@@ -71,9 +71,13 @@ class Archive:
 
     def config(self) -> dict:
         """What config.json holds."""
-        info = self._member(CONFIG)
-        _check_size(CONFIG, info.file_size, MOST_TEXT)
-        return parsed(self._content(info))
+        return self._parsed(CONFIG)
+
+    def version(self) -> str:
+        """The version of Keras that wrote it; "" if it does not say."""
+        if METADATA not in self._zip.NameToInfo:
+            return ""
+        return self._parsed(METADATA).get("keras_version", "")
 
     def weights(self) -> BinaryIO:
         """model.weights.h5 as a binary file.  Raises ValueError if it is damaged."""
@@ -94,6 +98,11 @@ class Archive:
         names = [name.removeprefix(start) for name in inside]
         plain = [name for name in names if name and "/" not in name]
         return {name: self._content(self._member(start + name)) for name in plain}
+
+    def _parsed(self, name) -> dict:
+        info = self._member(name)
+        _check_size(name, info.file_size, MOST_TEXT)
+        return parsed(self._content(info), name)
 
     def _member(self, name):
         info = self._zip.NameToInfo.get(name)
@@ -140,9 +149,13 @@ class Folder:
 
     def config(self) -> dict:
         """What config.json holds."""
-        file = self._open(CONFIG)
-        _check_size(CONFIG, os.fstat(file.fileno()).st_size, MOST_TEXT)
-        return parsed(file.read())
+        return self._parsed(CONFIG)
+
+    def version(self) -> str:
+        """The version of Keras that wrote it; "" if it does not say."""
+        if not os.path.isfile(os.path.join(self._path, METADATA)):
+            return ""
+        return self._parsed(METADATA).get("keras_version", "")
 
     def weights(self) -> BinaryIO:
         """model.weights.h5 as a binary file."""
@@ -154,6 +167,11 @@ class Folder:
         names = os.listdir(where) if os.path.isdir(where) else []
         files = [name for name in names if os.path.isfile(os.path.join(where, name))]
         return {name: self._open(os.path.join(where, name)).read() for name in files}
+
+    def _parsed(self, name) -> dict:
+        file = self._open(name)
+        _check_size(name, os.fstat(file.fileno()).st_size, MOST_TEXT)
+        return parsed(file.read(), name)
 
     def _open(self, name):
         return self._opened.enter_context(open(os.path.join(self._path, name), "rb"))

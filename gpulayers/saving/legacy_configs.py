@@ -1,11 +1,13 @@
-"""Descriptions that Keras 2 wrote, in the form of Keras 3.
+"""Descriptions that older versions of Keras wrote, in the form of Keras 3.15.
 
 Keras 2 gave no module, but "class_name" and "config" alone; it had other names for some arguments,
 and listed the calls of a layer as [[["layer", node, output, further arguments], ...], ...].
+Before Keras 3.11, one input or output of a graph was a list of one, and meant just that one.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 # Arguments that Keras 3 does not have, by class ("" for any), with the values that can be left out
@@ -29,6 +31,7 @@ _GONE: dict[str, dict[str, tuple]] = {
     "SeparableConv2D": {"groups": (1,), **_NO_KERNEL},
 }
 _OPTIMIZER = {"decay": (0.0,), "jit_compile": (), "is_legacy_optimizer": ()}
+_GONE_SINCE_3_0 = {"RandomRotation": {"value_range": ()}}
 # What tells the layers of a graph from its functions, such as x + y, and where Keras 3 has these.
 _OF_LAYERS = {"trainable", "layers", "batch_shape"}
 _FUNCTIONS = "keras.src.ops.numpy"
@@ -52,13 +55,43 @@ def upgraded(config: Any) -> Any:
         if name == "Sequential":
             inner = _sequential(inner)
         elif isinstance(inner, dict) and not name.startswith("__"):
-            inner = _arguments(name, inner)
+            inner = _single_ends(_arguments(name, inner))
         config = {**config, "class_name": name, "config": inner}
         if isinstance(config.get("inbound_nodes"), list):
             config["inbound_nodes"] = [_call(node) for node in config["inbound_nodes"]]
             if isinstance(inner, dict) and not inner.keys() & _OF_LAYERS:
                 config.setdefault("module", _FUNCTIONS)
     return {key: upgraded(part) for key, part in config.items()}
+
+
+def upgraded_since(version: str, config: Any) -> Any:
+    """A description that Keras 3 of some version wrote, in the form of Keras 3.15."""
+    if _numbers(version) >= (3, 11):
+        return config
+    if isinstance(config, list):
+        return [upgraded_since(version, part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    name, inner = config.get("class_name"), config.get("config")
+    if isinstance(inner, dict) and config.get("registered_name") in (None, name):
+        gone = _GONE_SINCE_3_0.get(str(name), {})
+        config = {**config, "config": _single_ends(_without(str(name), dict(inner), gone))}
+    return {key: upgraded_since(version, part) for key, part in config.items()}
+
+
+def _numbers(version) -> tuple[int, ...]:
+    """The first two numbers of a version; those of the newest if it is none."""
+    parts = re.match(r"(\d{1,4})\.(\d{1,4})", version if isinstance(version, str) else "")
+    return tuple(map(int, parts.groups())) if parts else (3, 15)
+
+
+def _single_ends(inner: dict) -> dict:
+    """A graph of one input, or one output, with that instead of a list of one."""
+    for key in ("input_layers", "output_layers"):
+        ends = inner.get(key)
+        if isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list):
+            inner = {**inner, key: ends[0]}
+    return inner
 
 
 def upgraded_training(config: dict) -> dict:

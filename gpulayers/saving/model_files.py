@@ -9,6 +9,7 @@ from .. import registry
 from . import archive, hdf5, legacy_files
 from .assets import load_assets, saved_assets
 from .files import blaming, replacing
+from .legacy_configs import upgraded_since
 from .weights import load_state, save_state
 from .weights_files import check_built, check_new
 
@@ -85,6 +86,7 @@ def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: b
             return _legacy(file, custom_objects, compile, safe_mode)
     with blaming(name), archive.reading(filepath) as found:
         config = found.config()
+        config = upgraded_since(found.version(), config)
         if not compile:
             config["compile_config"] = None
         model = _made(config, custom_objects, safe_mode)

@@ -280,3 +280,18 @@ def test_get_layer():
         model.get_layer("three")
     with pytest.raises(ValueError, match="either a name or an index"):
         model.get_layer()
+
+
+@pytest.mark.parametrize("given", [True, False, None])
+def test_the_models_training_counts_more_than_the_graphs(given):
+    """As in Keras 3.15: what was said when the graph was made holds where the call says nothing."""
+    x, ones = gl.Input((50,)), np.ones((4, 50), "float32")
+    options = {} if given is None else {"training": given}
+    dropout = gl.layers.Dropout(0.5)
+    inner = gl.Model(x, gl.layers.Dropout(0.5)(x))
+    for layer in (dropout, inner):
+        y = gl.Input((50,))
+        model = gl.Model(y, layer(y, **options))
+        dropped = [np.any(model(ones, training=t) == 0) for t in (True, False, None)]
+        assert dropped == [True, False, bool(given)]
+        assert not np.any(model.predict(ones, verbose=0) == 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -14,7 +15,7 @@ from saving.models import X, compiled, graph, same, sequential
 
 import gpulayers
 from gpulayers import layers, models, saving
-from gpulayers.saving.legacy_configs import upgraded, upgraded_training
+from gpulayers.saving.legacy_configs import upgraded, upgraded_since, upgraded_training
 
 FILES = Path(__file__).parent / "legacy"
 KERAS = pytest.mark.parametrize("version", ["2", "3"])
@@ -141,6 +142,46 @@ def test_mixed_precision_of_keras_2():
     old = {"class_name": "Dense", "config": {"units": 2, "dtype": policy}}
     made = gpulayers.registry.deserialize(upgraded(old))
     assert made.dtype_policy.name == "mixed_float16"
+
+
+# Descriptions of Keras 3.0 to 3.10.
+
+
+def older(config, version, path):
+    """A file of our own, as an older version would have written it."""
+    models.Sequential([gpulayers.Input((4,)), layers.Dense(2)]).save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["metadata.json"] = json.dumps({"keras_version": version}).encode()
+    members["config.json"] = json.dumps(config(json.loads(members["config.json"]))).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return saving.load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("version", "single"), [("3.0.5", True), ("3.10.0", True), ("3.11.1", False)]
+)
+def test_lists_of_one_end(version, single, tmp_path):
+    def config(_):
+        x = gpulayers.Input((4,))
+        model = models.Model([x], [layers.Dense(2, name="y")(x)])
+        return gpulayers.registry.serialize(model)
+
+    model = older(config, version, tmp_path / "m.keras")
+    assert isinstance(model.output, list) != single
+    assert isinstance(model.predict(X, verbose=0), list) != single
+
+
+def test_arguments_that_keras_3_lost():
+    old = {"module": "keras.layers", "class_name": "RandomRotation", "registered_name": None}
+    old["config"] = {"factor": 0.1, "value_range": [0, 255]}
+    assert upgraded_since("3.3.3", [old])[0]["config"] == {"factor": 0.1}
+    assert upgraded_since("3.15.0", old) is old
+    assert upgraded_since("not a version", old) is old
+    mine = {**old, "registered_name": "mine>RandomRotation"}
+    assert upgraded_since("3.3.3", mine) == mine
 
 
 # Files that are no such files.
