@@ -352,6 +352,30 @@ def test_lambda_snippets():
     np.testing.assert_array_equal(L.Identity()(np.ones((2, 2))), np.ones((2, 2)))
 
 
+@pytest.mark.parametrize(
+    ("attention", "listed"),
+    [
+        (lambda: L.MultiHeadAttention(num_heads=8, key_dim=64), False),
+        (
+            lambda: L.GroupQueryAttention(head_dim=8, num_query_heads=8, num_key_value_heads=2),
+            False,
+        ),
+        (L.Attention, True),
+        (L.AdditiveAttention, True),
+    ],
+)
+def test_attention_snippets(attention, listed):
+    """In Sequential models, as the overview has them, they fail when called, as Keras's do."""
+    head = [Dense(64, activation="relu"), Dense(10, activation="softmax")]
+    x = np.random.default_rng(0).normal(size=(2, 5, 16)).astype("float32")
+    with pytest.raises((TypeError, ValueError), match="use a functional model"):
+        Sequential([attention(), *head])(x)
+    inputs, layer = Input((5, 16)), attention()
+    attended = layer([inputs, inputs]) if listed else layer(inputs, inputs)
+    model = Model(inputs, head[1](head[0](attended)))
+    np.testing.assert_allclose(model(x).sum(axis=-1), 1, rtol=1e-5)
+
+
 # What Keras 3 refuses as well.
 
 

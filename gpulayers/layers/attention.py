@@ -71,12 +71,15 @@ class Attention(Layer):
             self._check_list("mask", mask)
         query, value = inputs[:2]
         query_mask, value_mask = (None, None) if mask is None else map(booleans, mask[:2])
-        scores = self._scores(query, inputs[2] if len(inputs) > 2 else value)
+        key = inputs[2] if len(inputs) > 2 else value
+        if not any(map(is_guessed, (query, value, key))):
+            self._check_fit(query, value, key, query_mask, value_mask)
+        scores = self._scores(query, key)
         xp = namespace(scores, value)
         seen = self._seen(scores, value_mask, use_causal_mask)
         if seen is not None:
             scores = xp.where(seen, scores, scores - HIDDEN)
-        weights = softmax(scores, axis=-1)
+        weights = softmax(scores, axis=-1) if scores.shape[-1] else scores
         if training and self.dropout and not is_guessed(weights):
             weights = dropped(weights, rate=self.dropout, seed=self.seed_generator.next())
         outputs = xp.matmul(weights, value)
@@ -106,6 +109,25 @@ class Attention(Layer):
         row = xp.reshape(xp.arange(scores.shape[-2], device=device), (1, -1, 1))
         column = xp.reshape(xp.arange(scores.shape[-1], device=device), (1, 1, -1))
         return both(row >= column, value_mask)
+
+    def _check_fit(self, query, value, key, query_mask, value_mask):
+        """Raise ValueError, naming the shapes, unless these fit each other."""
+        q, v, k = (tuple(x.shape) for x in (query, value, key))
+        who, got = f"{type(self).__name__} {self.name!r}", f"got query {q}, value {v}, key {k}."
+        if q[-1] != k[-1]:
+            raise ValueError(f"{who}: query and key must have the same last size, {got}")
+        if v[-2] != k[-2]:
+            raise ValueError(f"{who}: value and key must have equally many vectors, {got}")
+        rows, columns = q[:-1], v[:-1]
+        if value_mask is not None and value_mask.ndim > 2:  # One for each query.
+            columns = (*rows, v[-2])
+        for name, mask, full in (("query", query_mask, rows), ("value", value_mask, columns)):
+            pairs = zip(reversed(getattr(mask, "shape", ())), reversed(full), strict=False)
+            if any(size not in (1, n) for size, n in pairs):
+                raise ValueError(
+                    f"{who}: the {name}'s mask must be broadcastable to {full}, got shape "
+                    f"{tuple(mask.shape)}."
+                )
 
     def compute_mask(self, inputs, mask=None):
         self._check_list("inputs", inputs)

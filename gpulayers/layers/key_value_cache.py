@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import Abstract, devices, is_recorded, namespace, plain
+from ..arrays import Abstract, devices, dtypes, is_recorded, namespace, plain
 from ..arrays.namespace import NUMPY, library
 from . import arguments
 
@@ -120,6 +120,9 @@ class KeyValueCache:
                     f"of shape {tuple(x.shape)}: samples, heads and sizes must be the same. "
                     "`clear()` makes it take others."
                 )
+            if kept.dtype != x.dtype:
+                kinds = f"{dtypes.name(kept.dtype)}, and gets ones of {dtypes.name(x.dtype)}"
+                raise ValueError(f"KeyValueCache: it holds {name} of {kinds}.")
 
     def _begin(self, key, value):
         batch = key.shape[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import NamedTuple
 
 from .. import constraints, initializers, regularizers
@@ -9,6 +10,7 @@ from ..arrays import devices, dtypes, get_mask, is_array, masked, namespace, set
 from ..ops.attention import attention, attention_weights, seen_by, weighted_mean
 from . import arguments
 from .einsum_dense import EinsumDense
+from .key_value_cache import KeyValueCache
 from .layer import Layer
 from .regularization import Dropout
 from .unknown_sizes import is_guessed
@@ -238,29 +240,44 @@ def booleans(mask):
 
 
 def both(*masks):
-    """Where all of these masks are True; None if none is given."""
-    merged = None
-    for mask in masks:
-        if mask is not None:
-            xp = namespace(mask, merged)
-            merged = mask if merged is None else xp.logical_and(merged, mask)
-    return merged
+    """Where all of these masks are True; None if none is given.
+
+    Raises ValueError, naming their shapes, if they do not fit each other.
+    """
+    given = [mask for mask in masks if mask is not None]
+    try:
+        return reduce(namespace(*given).logical_and, given) if given else None
+    except ValueError as error:
+        shapes = ", ".join(str(tuple(mask.shape)) for mask in given)
+        raise ValueError(
+            f"attention: masks must be broadcastable to each other, got shapes {shapes}."
+        ) from error
 
 
 def pair_mask(query_mask, value_mask, key_mask, attention_mask):
-    """The masks (B, T), (B, S), (B, S) and (B, T, S) as one of pairs (B, T, S), or None."""
+    """The masks (B, T), (B, S), (B, S) and (B, T, S) as one of pairs (B, T, S), or None.
+
+    The last one may have an axis for the heads before T.
+    """
     query_mask, value_mask, key_mask = map(booleans, (query_mask, value_mask, key_mask))
     rows = None if query_mask is None else namespace(query_mask).expand_dims(query_mask, axis=-1)
     columns = [
         None if m is None else namespace(m).expand_dims(m, axis=-2) for m in (value_mask, key_mask)
     ]
-    return both(rows, *columns, booleans(attention_mask))
+    merged = both(rows, *columns)
+    if attention_mask is not None and attention_mask.ndim == 4:
+        merged = with_heads(merged, 4, 2)
+    return both(merged, booleans(attention_mask))
 
 
 def what_counts(query_mask, value_mask, key_mask, attention_mask, how):
     """The mask of pairs (B, T, S), and `how`; with a cache, masks of values say what goes in."""
     if how.cache is None:
         return pair_mask(query_mask, value_mask, key_mask, attention_mask), how
+    if not isinstance(how.cache, KeyValueCache):
+        raise TypeError(
+            f"attention: cache must be a KeyValueCache, got {type(how.cache).__name__}."
+        )
     new = both(booleans(value_mask), booleans(key_mask))
     return booleans(attention_mask), how._replace(new=new)
 

@@ -117,7 +117,7 @@ def attention(
     JAX; on PyTorch's CPU, gradients there are S times those of a softmax of scores that were not
     masked, because the logarithm of S is lost beside masked scores of -1e38.
 
-    Raises ValueError for shapes that do not fit each other.
+    Raises ValueError for shapes that do not fit each other, TypeError for several dtypes.
     """
     check_shapes(query, key, value, bias, mask, lengths, starts)
     rules = {"causal": causal, "window": window, "scale": scale, "unseeing": unseeing}
@@ -184,7 +184,7 @@ def _(weights, value):
 
 
 def check_shapes(query, key, value, bias=None, mask=None, lengths=None, starts=None) -> None:
-    """Raise ValueError, naming the shapes, unless these arguments of `attention` fit."""
+    """Raise unless these arguments of `attention` fit, as it does, naming shapes and dtypes."""
     q, k, v = shapes = [tuple(x.shape) for x in (query, key, value)]
     who = "dot_product_attention"
     got = f"got query {q}, key {k}, value {v}."
@@ -198,6 +198,9 @@ def check_shapes(query, key, value, bias=None, mask=None, lengths=None, starts=N
         raise ValueError(f"{who}: query and key must have the same last size, {got}")
     if k[2] == 0 or q[2] % k[2]:
         raise ValueError(f"{who}: the heads of the key must divide those of the query, {got}")
+    names = [dtypes.name(x.dtype) for x in (query, key, value)]
+    if len({*names}) > 1:
+        raise TypeError(f"{who}: query, key and value must have one dtype, got {', '.join(names)}.")
     full = (q[0], q[2], q[1], k[1])
     for name, x in (("bias", bias), ("mask", mask)):
         if x is None:

@@ -128,6 +128,16 @@ def test_masks_say_what_is_seen(make):
     np.testing.assert_allclose(layer(X, masked(changed, mask)), expected, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("make", [lambda: MultiHead(2, 3), lambda: Grouped(3, 4, 2)])
+def test_masks_of_heads_hold_together_with_others(make):
+    """Whatever the numbers of samples and heads are."""
+    layer, mask = make(), np.array([[True, False, True], [False, True, True]])
+    pairs = np.random.default_rng(3).random((2, 1, 5, 3)) < 0.8
+    pairs[..., 2] = True
+    expected = layer(X, Y, attention_mask=pairs[:, 0] & mask[:, None])
+    np.testing.assert_allclose(layer(X, masked(Y, mask), attention_mask=pairs), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "make", [lambda **o: MultiHead(2, 3, **o), lambda **o: Grouped(3, 4, 2, **o)]
 )
@@ -228,6 +238,11 @@ def test_empty_sequences(length):
         assert layer(X, Y[:, :length]).shape == (2, 5, 4)
         assert layer(X[:, :0], Y[:, :length]).shape == (2, 0, 4)
         assert np.isfinite(layer(X, Y[:, :length])).all()
+    for layer in (layers.Attention(), layers.AdditiveAttention()):
+        assert layer([X[:, :0], Y[:, :length]]).shape == (2, 0, 4)
+        out, scores = layer([X, Y[:, :length]], return_attention_scores=True)
+        assert (out.shape, scores.shape) == ((2, 5, 4), (2, 5, length))
+        assert np.isfinite(out).all()
 
 
 def test_the_scores_of_attention_carry_no_mask():
@@ -310,6 +325,25 @@ def test_not_within_a_sequential_model(make):
             lambda: MultiHead(2, 3, flash_attention=True)(X, Y, return_attention_scores=True),
             "gives no attention scores",
         ),
+        (
+            lambda: MultiHead(2, 3)(
+                X, masked(Y, [[1, 1, 1]] * 2), attention_mask=np.ones((2, 5, 4))
+            ),
+            r"broadcastable to each other, got shapes \(2, 1, 3\), \(2, 5, 4\)",
+        ),
+        (lambda: MultiHead(2, 3)(X, Y, value_mask=np.ones((2, 4))), r"got a mask .*\(2, 1, 1, 4\)"),
+        (lambda: Grouped(2, 4, 2)(X, Y[:1]), "query and key must have equally many samples"),
+        (lambda: layers.Attention()([X, Y[..., :2]]), r"same last size, got query \(2, 5, 4\), v"),
+        (lambda: layers.AdditiveAttention()([X, Y[..., :2]]), "query and key must have the same"),
+        (lambda: layers.Attention()([X, Y, X]), "value and key must have equally many vectors"),
+        (
+            lambda: layers.Attention()([X, Y], mask=[None, np.ones((2, 5))]),
+            r"the value's mask must be broadcastable to \(2, 3\), got shape \(2, 5\)",
+        ),
+        (
+            lambda: layers.Attention()([X, Y], mask=[np.ones((2, 3)), None]),
+            r"the query's mask must be broadcastable to \(2, 5\), got shape \(2, 3\)",
+        ),
         (lambda: layers.Attention()([X]), "inputs must be a list, .* got 1 of them"),
         (lambda: layers.Attention()([X, Y], mask=X), "mask must be a list"),
         (lambda: Grouped(2, 4, 2).compute_output_shape((2, 5, 4), (2, 5, 3)), "same last size"),
@@ -318,3 +352,8 @@ def test_not_within_a_sequential_model(make):
 def test_bad_arguments(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+def test_what_is_no_cache():
+    with pytest.raises(TypeError, match="cache must be a KeyValueCache, got list"):
+        MultiHead(2, 3)(X, Y, cache=[])

@@ -202,6 +202,7 @@ def grown(count, cache_length=4, samples=2, **options):
         (lambda: grown(2), r"2 more positions do not fit into one of length 4 .* \[3, 3\]"),
         (lambda: grown(3, sliding_window=3), r"3 more positions do not fit .* holds \[2, 2\]"),
         (lambda: grown(1, samples=1), r"keys of shape \(2, 4, 2, 4\).* of shape \(1, 1, 2, 4\)"),
+        (lambda: filled()[1].extend(*[np.ones((2, 1, 2, n)) for n in (4, 3)]), "of float64"),
         (lambda: filled()[1].truncate([3, 4]), r"held, \[3, 3\], got \[3, 4\]"),
         (lambda: filled()[1].truncate(-1), r"held, \[3, 3\], got -1"),
         (lambda: filled()[1].truncate(0.5), r"must be integers .*got 0.5"),

@@ -254,3 +254,17 @@ def test_bad_arguments(change, said):
 def test_bad_shapes(shapes, said):
     with pytest.raises(ValueError, match=said):
         ops.dot_product_attention(*map(np.ones, shapes))
+
+
+def test_mixed_dtypes():
+    """The function lets them meet, as Keras does; what layers use wants one."""
+    query, key, value = example()
+    short = query.astype("float32")
+    np.testing.assert_allclose(
+        ops.dot_product_attention(short, key, value),
+        by_hand(short.astype("float64"), key, value),
+        rtol=1e-6,
+    )
+    for call in (attention, attention.reference):
+        with pytest.raises(TypeError, match="must have one dtype, got float32, float64, float64"):
+            call(short, key, value)

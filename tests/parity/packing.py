@@ -18,7 +18,7 @@ class Pack:
 
     def add(self, array) -> str:
         """Store an array; gives its name."""
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         content = array.tobytes() + repr((array.dtype.name, array.shape)).encode()
         key = hashlib.sha256(content).hexdigest()[:12]
         self._arrays[key] = array
