@@ -21,7 +21,7 @@ class BaseDepthwiseConv(SlidingLayer):
         depth_multiplier: how many filters each channel has.
         data_format: "channels_last" for (batch, ..., channels), or "channels_first" for
             (batch, channels, ...); `config.image_data_format()` by default.
-        dilation_rate: the distance of the window's places; above 1 only with strides of 1.
+        dilation_rate: the distance of the window's places, 1 for neighbours.
         activation: a name or a function; None for none.
         use_bias: whether a bias is added.
         depthwise_initializer, bias_initializer: of the weights, `kernel` of shape
@@ -38,6 +38,7 @@ class BaseDepthwiseConv(SlidingLayer):
         "depth_multiplier", "kernel_size", "strides", "padding", "data_format", "dilation_rate",
     )  # fmt: skip
     weights_named = ("depthwise", "bias")
+    takes_both = True
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ class BaseSeparableConv(SlidingLayer):
             zeros around the inputs, the odd one behind them.
         data_format: "channels_last" for (batch, ..., channels), or "channels_first" for
             (batch, channels, ...); `config.image_data_format()` by default.
-        dilation_rate: the distance of the window's places; above 1 only with strides of 1.
+        dilation_rate: the distance of the window's places, 1 for neighbours.
         depth_multiplier: how many filters each channel has in the first step.
         activation: a name or a function; None for none. It follows the second step.
         use_bias: whether a bias is added, after the second step.
@@ -46,6 +46,7 @@ class BaseSeparableConv(SlidingLayer):
         "dilation_rate",
     )  # fmt: skip
     weights_named = ("depthwise", "pointwise", "bias")
+    takes_both = True
 
     def __init__(
         self,

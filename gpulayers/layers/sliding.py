@@ -24,6 +24,7 @@ class SlidingLayer(Layer):
     settings: tuple[str, ...] = ()
     weights_named = ("kernel", "bias")
     takes_causal = False
+    takes_both = False  # Whether strides and dilation may both be above 1: as in Keras.
 
     def __init__(
         self, kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
@@ -34,7 +35,7 @@ class SlidingLayer(Layer):
         self.kernel_size = arguments.sizes(who, "kernel_size", kernel_size, rank)
         self.strides = arguments.sizes(who, "strides", strides, rank)
         self.dilation_rate = arguments.sizes(who, "dilation_rate", dilation_rate, rank)
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+        if not self.takes_both and max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(
                 f"{who}: strides above 1 do not go with dilation_rate above 1, got strides="
                 f"{self.strides} and dilation_rate={self.dilation_rate}."

@@ -1,5 +1,7 @@
 """Convolution layers: configs, weights, sizes, LoRA, plans, refusals."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,80 @@ def test_layouts_and_sizes(name, padding):
     partly = last.compute_output_shape((None, None, 5, 4))
     assert partly == (None, None, *expected.shape[2:])
     assert last(IMAGES[:0]).shape == (0, *expected.shape[1:])
+
+
+@pytest.mark.parametrize("name", ["DepthwiseConv2D", "SeparableConv2D"])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_strides_and_dilation_of_each_channel(name, padding):
+    """Both at once, as in Keras: every second output of the windows that move by 1."""
+    options = {"kernel_size": 2, "dilation_rate": 2, "padding": padding}
+    options |= {"filters": 3} if name.startswith("Separable") else {}
+    dense, sparse = (getattr(layers, name)(strides=s, **options) for s in (1, 2))
+    x = IMAGES[:, :, :3]  # Where "same" begins at the same place for both.
+    expected = dense(x)
+    sparse.build(x.shape)
+    sparse.set_weights(dense.get_weights())
+    found = sparse(x)
+    assert sparse.compute_output_shape(x.shape) == found.shape
+    start = (1, 0) if padding == "same" else (0, 0)
+    np.testing.assert_allclose(
+        found, expected[:, start[0] :: 2, start[1] :: 2], rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "fans"),
+    [
+        (layers.Conv1D(64, 5), {"kernel": (5 * 32, 5 * 64)}),
+        (layers.Conv2D(64, (3, 2), groups=4), {"kernel": (6 * 8, 6 * 64)}),
+        (layers.Conv3D(16, 2), {"kernel": (8 * 32, 8 * 16)}),
+        (layers.Conv2DTranspose(64, 3), {"kernel": (9 * 64, 9 * 32)}),
+        (layers.DepthwiseConv2D(5, depth_multiplier=4), {"kernel": (25 * 32, 25 * 4)}),
+        (layers.SeparableConv1D(64, 5, depth_multiplier=4),
+         {"depthwise_kernel": (5 * 32, 5 * 4), "pointwise_kernel": (128, 64)}),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_fans(layer, fans):
+    """Kernels are as large as Glorot and Bengio have it, with Keras's count of units."""
+    layer.build((1, *(6,) * layer.rank, 32))
+    for name, (ins, outs) in fans.items():
+        values, limit = getattr(layer, name).numpy(), np.sqrt(6 / (ins + outs))
+        assert 0.98 * limit < np.abs(values).max() <= limit * (1 + 1e-6)
+
+
+ALL_RANKS = [
+    (f"{kind}{rank}D{tail}", rank)
+    for kind, tail, most in [("Conv", "", 3), ("Conv", "Transpose", 3), ("DepthwiseConv", "", 2),
+                             ("SeparableConv", "", 2)]
+    for rank in range(1, most + 1)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "rank"), ALL_RANKS)
+def test_regularizers_and_constraints(name, rank):
+    """Each weight has its own; losses of weights and of outputs; constraints after each step."""
+    make = getattr(layers, name)
+    has = inspect.signature(make).parameters
+    kinds = ("depthwise", "pointwise", "kernel", "bias")
+    weights = [kind for kind in kinds if f"{kind}_regularizer" in make(2, 2).get_config()]
+    options = {f"{kind}_regularizer": f"l{1 + i % 2}" for i, kind in enumerate(weights)}
+    options |= {f"{kind}_constraint": "non_neg" for kind in weights}
+    layer = make(
+        **({"filters": 2} if "filters" in has else {}), kernel_size=2, bias_initializer="ones",
+        activity_regularizer="l2", **options,
+    )  # fmt: skip
+    model = gl.Sequential([gl.Input((4,) * rank + (2,)), layer, layers.Flatten(), layers.Dense(1)])
+    x = RNG.normal(size=(3, *(4,) * rank, 2)).astype("float32")
+    y = layer(x)
+    sums = [np.abs(w.numpy()).sum() if i % 2 == 0 else (w.numpy() ** 2).sum()
+            for i, w in enumerate(layer.weights)]  # fmt: skip
+    expected = [0.01 * total for total in [*sums, (y**2).sum() / len(x)]]
+    np.testing.assert_allclose(sorted(map(float, layer.losses)), sorted(expected), rtol=1e-4)
+    model.compile("sgd", "mse")
+    model.train_on_batch(x, np.zeros((3, 1), "float32"))
+    assert all((w.numpy() >= 0).all() for w in layer.weights)
+    assert any((w.numpy() == 0).any() for w in layer.weights)
 
 
 def test_an_empty_batch_has_gradients_of_zero():

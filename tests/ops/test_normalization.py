@@ -4,11 +4,21 @@ import numpy as np
 import pytest
 from checks import check_gradient, check_primitive
 from function_checks import check_function, positive, real, same
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gpulayers import ops
 from gpulayers.arrays import KerasTensor, Tape
 from gpulayers.ops import normalization as ops_normalization
-from gpulayers.ops.normalization import normalized_along, normalized_in_groups
+from gpulayers.ops.batch_normalization import normalized_in_batch
+from gpulayers.ops.normalization import (
+    DEVIATION,
+    LAYER,
+    LENGTH,
+    ROOT_MEAN_SQUARE,
+    normalized_along,
+    normalized_in_groups,
+)
 
 x, scale, offset = real(2, 3, 4), positive(4), real(4)
 
@@ -140,3 +150,46 @@ def test_weights_that_are_broadcast():
     same(ops.rms_normalization(x, gamma), expected)
     expected = x / np.sqrt((x * x).mean((1, 2), keepdims=True) + 1e-7) * scale
     same(ops.rms_normalization(x, scale, axis=(1, 2)), expected)
+
+
+@st.composite
+def normalizations(draw):
+    """A primitive, the shapes of its arrays (None for one that is not given), and options."""
+    shape = tuple(draw(st.lists(st.integers(1, 6), min_size=2, max_size=4)))
+    kind = draw(st.sampled_from([LAYER, ROOT_MEAN_SQUARE, DEVIATION, LENGTH, "groups", "batch"]))
+    options = {"epsilon": draw(st.sampled_from([1e-3, 0.1]))}
+    if kind in ("groups", "batch"):
+        options["axis"] = axis = draw(st.integers(1 if kind == "groups" else 0, len(shape) - 1))
+        wide = shape[axis : axis + 1]
+        op = normalized_in_batch
+        if kind == "groups":
+            op, sizes = normalized_in_groups, range(1, wide[0] + 1)
+            options["groups"] = draw(st.sampled_from([n for n in sizes if wide[0] % n == 0]))
+    else:
+        axes = draw(st.sets(st.integers(0, len(shape) - 1), min_size=1))
+        op, options["axes"], options["kind"] = normalized_along, tuple(sorted(axes)), kind
+        wide = tuple(shape[axis] for axis in options["axes"])
+    return op, [shape, *(draw(st.sampled_from([wide, None])) for _ in range(2))], options
+
+
+@settings(max_examples=300, deadline=None)
+@given(normalizations(), st.integers(0, 9))
+def test_any_normalization(case, seed):
+    """Versions for NumPy in float32, with all gradients, against references in float64."""
+    op, shapes, options = case
+    rng = np.random.default_rng(seed)
+    arrays = [None if shape is None else rng.normal(size=shape) for shape in shapes]
+    g = rng.normal(size=shapes[0])
+
+    def run(call, dtype):
+        with Tape() as tape:
+            watched = [None if a is None else tape.watch(a.astype(dtype)) for a in arrays]
+            out = call(*watched, **options)
+            y = out[0] if isinstance(out, tuple) else out
+        return [y.value, *tape.gradient(y, [w for w in watched if w is not None], g.astype(dtype))]
+
+    found, expected = run(op, "float32"), run(op.reference, "float64")
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == np.float32
+        # Gradients are differences of numbers as large as 1 / sqrt(epsilon).
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(np.abs(b).max(), 3))
