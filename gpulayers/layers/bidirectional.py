@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from .. import registry, tree
+from .. import config, registry, tree
 from ..arrays import namespace
+from ..ops.bidirectional import both_ways
 from .calling import call_signature
+from .cell_layers import CellLayer
 from .layer import Layer
+from .stacked_cells import fused, reset_masks
 
 MERGED = {
     "concat": lambda xp, a, b: xp.concat([a, b], axis=-1),
@@ -99,22 +102,78 @@ class Bidirectional(Layer):
                     f"each direction, got {len(initial_state)} in all."
                 )
             states = [list(initial_state[:half]), list(initial_state[half:])]
-        found = [
-            self._run(layer, sequences, state, mask, training)
-            for layer, state in zip((self.forward_layer, self.backward_layer), states, strict=True)
-        ]
+        found = self._at_once(sequences, states, mask, training)
+        if found is None:
+            found = self._one_after_the_other(sequences, states, mask, training)
         last = []
         if self.return_state:
             last = [state for y in found for state in y[1:]]
             found = [y[0] for y in found]
         y, back = found
-        xp = namespace(y)
-        output = MERGED[self.merge_mode](
-            xp, y, xp.flip(back, axis=1) if self.return_sequences else back
-        )
+        output = MERGED[self.merge_mode](namespace(y), y, back)
         if not self.return_state:
             return output
         return (*output, *last) if self.merge_mode is None else (output, *last)
+
+    def _at_once(self, sequences, states, mask, training):
+        """What the layers give, by one operation for all steps of both; None if there is none."""
+        layers = self.forward_layer, self.backward_layer
+        name, options = self._operation(mask)
+        if name is None:
+            return None
+        try:
+            begun = [
+                layer.begun(sequences, given, mask)
+                for layer, given in zip(layers, states, strict=True)
+            ]
+            arrays = []
+            for layer, (x, first, _) in zip(layers, begun, strict=True):
+                x = layer.cell.dropped(x, training)
+                if x is None:
+                    return None
+                arrays += [x, *first, *layer.cell.weights_of_steps()]
+        finally:
+            for layer in layers:
+                reset_masks(layer.cell)
+        mask = begun[0][2]
+        every = both_ways(*arrays, mask, cell=name, **options)
+        half, found = len(every) // 2, []
+        for layer, states, end in zip(layers, (every[:half], every[half:]), (-1, 0), strict=True):
+            found.append(layer.ended(*layer.of_sequence(states[0], list(states), mask, end)))
+        return found
+
+    def _operation(self, mask):
+        """The name and the options of the operation of both layers' cells; None if there is none.
+
+        Other layers, and such as do more than their cells, are called one after the other.
+        """
+        one, other = self.forward_layer, self.backward_layer
+        layers = one, other
+        plain = all(
+            isinstance(layer, CellLayer)
+            and layer.activity_regularizer is None
+            and layer.compute_dtype == self.compute_dtype
+            and (mask is None or not layer.unroll)
+            for layer in layers
+        )
+        if not plain or one.go_backwards or config.recurrent_segment() is not None:
+            return None, None
+        options = [fused(layer.cell) for layer in layers]
+        if None in options or options[0] != options[1] or type(one) is not type(other):
+            return None, None
+        return one.cell.operation.__name__, options[0]
+
+    def _one_after_the_other(self, sequences, states, mask, training):
+        layers = self.forward_layer, self.backward_layer
+        there, back = (
+            self._run(layer, sequences, given, mask, training)
+            for layer, given in zip(layers, states, strict=True)
+        )
+        if not self.return_sequences:
+            return there, back
+        if not self.return_state:
+            return there, namespace(back).flip(back, axis=1)
+        return there, (namespace(back[0]).flip(back[0], axis=1), *back[1:])
 
     def _run(self, layer, sequences, state, mask, training):
         signature, options = call_signature(type(layer)), {}

@@ -133,16 +133,24 @@ class RNN(Layer):
     reset_states = reset_state
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
+        sequences, states, mask = self.begun(sequences, initial_state, mask)
+        try:
+            found = self.inner_loop(sequences, states, mask, training)
+        finally:
+            reset_masks(self.cell)
+        return self.ended(*found)
+
+    def begun(self, sequences, initial_state, mask):
+        """Sequences, first states and mask as the steps take them.  Raises for what is wrong."""
         if sequences.shape[1] == 0:
             raise ValueError(f"{self._who}: sequences need a step at least, got none.")
         if not dtypes.is_floating(sequences):
             sequences = as_array(sequences, dtype=self.compute_dtype)
         states = self._states_for(sequences, initial_state)
-        mask = self._checked_mask(sequences, mask)
-        try:
-            last, outputs, states = self.inner_loop(sequences, states, mask, training)
-        finally:
-            reset_masks(self.cell)
+        return sequences, states, self._checked_mask(sequences, mask)
+
+    def ended(self, last, outputs, states):
+        """What the layer gives, from what the steps gave; a stateful one keeps the states."""
         if self.stateful and not inferring():
             for variable, new in zip(tree.flatten(self.states), tree.flatten(states), strict=True):
                 variable.assign(plain(stop_gradient(new)))
@@ -225,16 +233,16 @@ class RNN(Layer):
         if mask is None or not self.unroll:
             found = sequence(self.cell, sequences, states, mask, training)
             if found is not None:
-                return self._of_sequence(*found, mask)
+                return self.of_sequence(*found, mask)
         return self._steps(sequences, states, mask, training, before)
 
-    def _of_sequence(self, outputs, states, mask):
+    def of_sequence(self, outputs, states, mask, last=-1):
         """What `inner_loop` gives, from the outputs and the states of all steps."""
-        states = tree.map_structure(lambda s: s[:, -1, :], states)
+        states = tree.map_structure(lambda s: s[:, last, :], states)
         if mask is not None and self.zero_output_for_mask:
             xp = namespace(outputs)
             outputs = xp.where(xp.expand_dims(mask, axis=-1), outputs, xp.zeros_like(outputs))
-        return outputs[:, -1, :], outputs if self.return_sequences else None, states
+        return outputs[:, last, :], outputs if self.return_sequences else None, states
 
     def _steps(self, sequences, states, mask, training, before):
         """The same, one step after the other."""
