@@ -7,9 +7,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..ops.resize import interpolation_weights, resampled
+from ..ops.resize import interpolation_weights, nearest_places, resampled, resampled_nearest
+from . import threads
 
 BLOCK = 32  # Results at a time: few zeros in a block, and enough work for BLAS.
+MOVED = 20  # About how many additions take as long as a number that is moved.
 FEW = 4  # Numbers behind the axis, up to which they join the axis in one product.
 
 
@@ -22,6 +24,22 @@ def _(x, *, axis, size, interpolation, antialias=False, needs=None):
     if needs is None:
         return out
     return out, lambda g: (_along(g, axis, how[0], how, turned=True),)
+
+
+@resampled_nearest.on("numpy")
+def _(x, *, axis, size, needs=None):
+    old, n = x.shape[axis], len(x)
+    if needs is not None or n < 2 or axis == 0 or (old and size % old == 0):
+        return NotImplemented
+    y = np.empty((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
+    places = nearest_places(old, size)
+
+    def some(indices):
+        for i in indices:
+            x[i].take(places, axis=axis - 1, out=y[i], mode="clip")
+
+    threads.share(some, range(n), MOVED * y.size)
+    return y
 
 
 def _along(x, axis, size, how, turned):

@@ -13,27 +13,30 @@ from . import threads
 # Pixels at a time. Steps on fewer of them would be faster on one core, but on several they would
 # wait for Python's lock: 32 images of 224 x 224 x 3 in 48 ms by 2^13, and in 20 ms by 2^15.
 BLOCK = 1 << 15
-OPERATIONS = 60  # About how many a number of a result takes.
+OPERATIONS, COPIED = 60, 3  # About how many a number of a result takes; if it is only copied.
 
 
 @warped.on("numpy")
-def _(images, matrix=None, colours=None, means=None, *, needs=None, dtype=None, **options):
+def _(
+    images, matrix=None, colours=None, means=None, moves=None, *, needs=None, dtype=None, **options
+):
     work = np.dtype(np.float64 if images.dtype.name == "float64" else np.float32)
     if needs is not None or images.dtype.kind not in "buif":
         return NotImplemented
-    if matrix is not None and matrix.dtype != work:
+    if any(a is not None and a.dtype != work for a in (matrix, moves)):
         return NotImplemented
     n, height, width, channels = images.shape
     height, width = options.get("size") or (height, width)
     out = _empty_like(images, (n, height, width, channels), dtype)
-    one = _Pass(images, matrix, colours, means, out, work, **options)
+    one = _Pass(images, matrix, colours, means, moves, out, work, **options)
 
     def some(indices):
         with np.errstate(all="ignore"):  # Places of a perspective may be infinitely far away.
             for i in indices:
                 one.run(i)
 
-    threads.share(some, range(n), OPERATIONS * out.size)
+    copied = options.get("exact", matrix is None) and not options.get("clips")
+    threads.share(some, range(n), (COPIED if copied else OPERATIONS) * out.size)
     return out
 
 
@@ -55,6 +58,7 @@ class _Pass:
         matrix,
         colours,
         means,
+        moves,
         out,
         work,
         size=None,
@@ -66,8 +70,9 @@ class _Pass:
         averaged=(),
     ):
         self.images, self.matrix, self.out, self.work = images, matrix, out, work
-        self.colours, self.means, self.clips = colours, means, clips
-        self.exact, self.nearest = exact, exact or interpolation == "nearest"
+        self.colours, self.means, self.moves, self.clips = colours, means, moves, clips
+        self.exact = None if matrix is None or not exact else matrix[:, :2].astype(int).tolist()
+        self.nearest = exact or interpolation == "nearest"
         self.fill_mode, self.fill_value = fill_mode, work.type(fill_value)
         self.rows = max(1, BLOCK // max(out.shape[2], 1))
 
@@ -75,9 +80,9 @@ class _Pass:
         """Make result `i`."""
         height = self.out.shape[1]
         image = self.images[i]
-        if self.matrix is not None and self.exact:
-            image = _moved(image, self.matrix[i], self.out.shape[1:3])
-        sampled = self.matrix is not None and image is not None and not self.exact
+        if self.exact is not None:
+            image = _moved(image, self.exact[i], self.out.shape[1:3])
+        sampled = self.matrix is not None and image is not None and self.exact is None
         if image is None:  # Some places are beyond the image.
             image, sampled = self.images[i], True
         if not (sampled or self.clips):
@@ -126,6 +131,9 @@ class _Pass:
         for first in range(start, stop, self.rows):
             last = min(first + self.rows, stop)
             ys, xs = _places(self.matrix[i], first, last, width)
+            if self.moves is not None:
+                ys += self.moves[i, 0, first:last]
+                xs += self.moves[i, 1, first:last]
             block = planes[:, first - start : last - start]
             if self.nearest:
                 self._nearest(flat, sizes, ys, xs, block)
@@ -188,7 +196,7 @@ def _moved(image, matrix, size):
     """A view of the image in which it is turned over or cut; None if it does not reach as far."""
     slices = []
     for axis in (0, 1):
-        step, start = int(matrix[1 - axis, 1 - axis]), int(matrix[1 - axis, 2])
+        step, start = matrix[1 - axis][1 - axis], matrix[1 - axis][2]
         last = start + step * (size[axis] - 1)
         if not (0 <= start < image.shape[axis] and 0 <= last < image.shape[axis]):
             return None

@@ -2,7 +2,8 @@
 //
 // x: N images of any strides (in elements), y: N images of another size, in T and Y.  matrix: for each image 3 x 3 numbers, or
 // NULL: pixel (x, y) is read at (u / w, v / w), (u, v, w) = matrix (x, y, 1), in the mode of gpulayers/cpu/warping.py, whose
-// steps these are, so that results differ by roundings only.  colours: S times N matrices (channels, channels + 1), or NULL,
+// steps these are, so that results differ by roundings only.  moves: two numbers for each pixel of y, (N, 2, rows, columns), or
+// NULL: by how much farther down and to the right it is read.  colours: S times N matrices (channels, channels + 1), or NULL,
 // each followed by clipping; parts: S times N numbers or NULL, what of the mean colour of an image, at that stage, is added.
 // All is computed in float and rounded once.  Indices and sizes fit 31 bits (image.py asks).
 #include "common.cuh"
@@ -66,7 +67,7 @@ struct Corners {
   float weight[4];
 };
 
-GL_DEVICE Corners corners_of(const Pass& pass, const float* matrix, int row, int column) {
+GL_DEVICE Corners corners_of(const Pass& pass, const float* matrix, const float* moves, int image, int row, int column) {
   Corners found;
   found.count = 1, found.weight[0] = 1.0f;
 #pragma unroll
@@ -75,6 +76,7 @@ GL_DEVICE Corners corners_of(const Pass& pass, const float* matrix, int row, int
     found.at[0] = row * pass.from[1] + column * pass.from[2];
     return found;
   }
+  matrix += 9ll * image;
   float sums[3];
 #pragma unroll
   for (int k = 0; k < 3; k++) {
@@ -84,6 +86,10 @@ GL_DEVICE Corners corners_of(const Pass& pass, const float* matrix, int row, int
   if (sums[2] != 1.0f) {
     const float near = inverse(sums[2]);
     sums[0] *= near, sums[1] *= near;
+  }
+  if (moves) {
+    const long long all = pass.counts[0] * pass.counts[1], p = 2 * all * image + row * pass.counts[1] + column;
+    sums[1] = __fadd_rn(sums[1], moves[p]), sums[0] = __fadd_rn(sums[0], moves[p + all]);
   }
   const int height = (int)pass.sizes[0], width = (int)pass.sizes[1], mode = (int)pass.mode;
   if (pass.nearest) {
@@ -151,7 +157,8 @@ template <> struct Rounded<uint8> {
 // --------------------------------------------------------------------------------------------------------------- the kernels
 // A block makes BLOCK pixels of an image that follow each other.  Where they lie side by side they leave through shared memory.
 extern "C" __global__ void __launch_bounds__(BLOCK) warp_images(
-    const T* x, const float* matrix, const float* colours, const float* parts, const float* means, Y* y, int blocks, Pass pass) {
+    const T* x, const float* matrix, const float* moves, const float* colours, const float* parts, const float* means, Y* y,
+    int blocks, Pass pass) {
   __shared__ Y tile[BLOCK * MOST];
   const int image = blockIdx.x / blocks, first = (blockIdx.x % blocks) * BLOCK, thread = threadIdx.x;
   const int width = (int)pass.counts[1], all = (int)pass.counts[0] * width, channels = (int)pass.channels, p = first + thread;
@@ -159,7 +166,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) warp_images(
   Y* target = y + image * pass.to[0];
   if (p < all) {
     const int row = p / width, column = p % width;
-    const Corners corners = corners_of(pass, matrix ? matrix + 9ll * image : 0, row, column);
+    const Corners corners = corners_of(pass, matrix, moves, image, row, column);
     Y* place = target + row * pass.to[1] + column * pass.to[2];
     if (channels > MOST) {
       for (int k = 0; k < channels; k++) place[k * pass.to[3]] = Rounded<Y>::of(read(pass, corners, source, k));
@@ -184,8 +191,8 @@ extern "C" __global__ void __launch_bounds__(BLOCK) warp_images(
 
 // Sums of the colours of BLOCK * SUMMED pixels of an image after `stages` of them: partial (N, blocks, channels).
 extern "C" __global__ void __launch_bounds__(BLOCK, 4) image_sums(
-    const T* x, const float* matrix, const float* colours, const float* parts, const float* means, float* partial, int blocks,
-    int stages, Pass pass) {
+    const T* x, const float* matrix, const float* moves, const float* colours, const float* parts, const float* means,
+    float* partial, int blocks, int stages, Pass pass) {
   __shared__ float shared[32];
   const int image = blockIdx.x / blocks, first = (blockIdx.x % blocks) * BLOCK * SUMMED;
   const int width = (int)pass.counts[1], all = (int)pass.counts[0] * width, channels = (int)pass.channels;
@@ -197,7 +204,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 4) image_sums(
   for (int i = 0; i < SUMMED; i++) {
     const int p = first + i * BLOCK + threadIdx.x;
     if (p >= all) break;
-    const Corners corners = corners_of(pass, matrix ? matrix + 9ll * image : 0, p / width, p % width);
+    const Corners corners = corners_of(pass, matrix, moves, image, p / width, p % width);
     float pixel[MOST];
 #pragma unroll
     for (int k = 0; k < MOST; k++) pixel[k] = k < channels ? read(pass, corners, source, k) : 0.0f;

@@ -29,12 +29,14 @@ STRUCT = np.dtype(
 
 
 @warped.on("cupy")
-def _(images, matrix=None, colours=None, means=None, *, needs=None, dtype=None, **options):
+def _(
+    images, matrix=None, colours=None, means=None, moves=None, *, needs=None, dtype=None, **options
+):
     dtype = dtypes.numpy_dtype(dtypes.name(images.dtype) if dtype is None else dtype)
     constants = {"T": images.dtype, "Y": dtype}
     if needs is not None or not _is_compiled(constants) or not _fits(images, options):
         return NotImplemented
-    given = (matrix, colours, means)
+    given = (matrix, colours, means, moves)
     if any(a is not None and a.dtype != np.float32 for a in given):
         return NotImplemented
     n, height, width, channels = images.shape
@@ -44,16 +46,19 @@ def _(images, matrix=None, colours=None, means=None, *, needs=None, dtype=None, 
         return y
     if colours is None:
         means = None
-    matrix, colours, means = (a if a is None else contiguous(a) for a in (matrix, colours, means))
+    given = (a if a is None else contiguous(a) for a in (matrix, moves, colours, means))
+    matrix, moves, colours, means = given
     images = images.copy() if _in_memory(images) is None else images
     told = _told(images, y, **options)
     images = _in_memory(images)
     averages = None
     if means is not None:
-        averages = _averages(constants, (images, matrix, colours, means), told, y.shape, options)
+        arrays = (images, matrix, moves, colours, means)
+        averages = _averages(constants, arrays, told, y.shape, options)
     count = blocks(height * width, THREADS)
     kernel = _source.kernel("warp_images", **constants)
-    kernel(n * count, THREADS, images, matrix, colours, means, averages, _in_memory(y), count, told)
+    arrays = (images, matrix, moves, colours, means, averages, _in_memory(y))
+    kernel(n * count, THREADS, *arrays, count, told)
     return y
 
 

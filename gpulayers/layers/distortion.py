@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import as_array, dtypes, namespace
+from ..arrays import namespace
 from ..arrays.seeds import draw_seed
-from ..ops.sampling import elastic_transform
+from ..ops.image_layout import batch_of
+from ..ops.sampling import elastic_moves, moved
 from .image_layer import ImageLayer, per_image
 from .random_geometry import GeometricLayer, host, identities
 
@@ -154,10 +155,9 @@ class RandomElasticTransform(ImageLayer):
         }
 
     def augment_images(self, images, transformation):
-        xp = namespace(images)
-        bent = self._bent(images, transformation, self.interpolation)
         low, high = self.value_range
-        return as_array(xp.clip(bent, low, high), dtype=dtypes.name(images.dtype))
+        bent = self._bent(images, transformation, self.interpolation)
+        return namespace(bent).clip(bent, low, high)
 
     def transform_segmentation_masks(self, segmentation_masks, transformation, training=True):
         if not training or transformation is None:
@@ -165,20 +165,14 @@ class RandomElasticTransform(ImageLayer):
         return self._bent(segmentation_masks, transformation, "nearest")
 
     def _bent(self, images, transformation, interpolation):
+        batch, restored = batch_of("RandomElasticTransform", images, self.data_format)
         amount = float(host(transformation["distortion_factor"]))
-        sizes = self._size(images)
-        made = elastic_transform(
-            images,
-            alpha=0.1 * amount * max(sizes),
-            sigma=0.05 * amount * min(sizes),
-            interpolation=interpolation,
-            fill_mode=self.fill_mode,
-            fill_value=self.fill_value,
-            seed=transformation["seed"],
-            data_format=self.data_format,
-        )
-        chosen = host(transformation["apply_transform"]).astype(bool)
-        return namespace(images).where(per_image(chosen, images), made, images)
+        height, width = batch.shape[1:3]
+        moves = elastic_moves(batch, 0.05 * amount * min(height, width), transformation["seed"])
+        chosen = host(transformation["apply_transform"])
+        moves = moves * per_image(0.1 * amount * max(height, width) * chosen, moves)
+        how = {"fill_mode": self.fill_mode, "fill_value": self.fill_value}
+        return restored(moved(batch, moves, interpolation=interpolation, **how))
 
     def get_config(self):
         own = {name: getattr(self, name) for name in ("scale", "interpolation", "fill_mode",

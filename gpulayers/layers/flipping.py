@@ -48,9 +48,12 @@ class RandomFlip(ImageLayer):
         flips = self._uniform((self._count(data), 1, 1, 1), 0.0, 1.0, seed) <= 0.5
         return {"flips": flips, "input_shape": tuple(self._images_of(data).shape)}
 
-    def augment_images(self, images, transformation):
+    def transform_images(self, images, transformation, training=True):
+        if not training or transformation is None:
+            return self._as_computed(images)
         geometry = self.geometry(transformation, *self._size(images))
-        return warp(images, geometry, data_format=self.data_format)
+        dtype = self._output_dtype(images)  # They are cast as they are copied.
+        return warp(images, geometry, dtype=dtype, data_format=self.data_format)
 
     def transform_segmentation_masks(self, segmentation_masks, transformation, training=True):
         return self.transform_images(segmentation_masks, transformation, training)

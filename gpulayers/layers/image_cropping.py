@@ -171,19 +171,17 @@ class RandomCrop(_Crop):
         return height >= self.height and width >= self.width
 
     def transform_images(self, images, transformation, training=True):
-        if training:
-            return self.augment_images(self._as_computed(images), transformation)
-        images = self._as_computed(images)
-        same = self._size(images) == (self.height, self.width)
-        return images if same else self._resized(images)
-
-    def augment_images(self, images, transformation):
+        if not training:
+            images = self._as_computed(images)
+            same = self._size(images) == (self.height, self.width)
+            return images if same else self._resized(images)
         top, left = transformation[:2]
-        if self._reaches(images.shape):
+        how = {"data_format": self.data_format}
+        if self._reaches(images.shape):  # They are cast as they are copied.
             cut = Cut(top, left, tuple(images.shape))
-            return warp(images, self._part(cut), data_format=self.data_format)
-        part = self._sliced(images, int(top), int(left))
-        return resize(part, (self.height, self.width), data_format=self.data_format)
+            return warp(images, self._part(cut), dtype=self._output_dtype(images), **how)
+        part = self._as_computed(self._sliced(images, int(top), int(left)))
+        return resize(part, (self.height, self.width), **how)
 
     def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
         top, left, shape = transformation

@@ -56,13 +56,15 @@ class GeometricLayer(ImageLayer):
                 self._bounds(name, one, allowed)
         return self._bounds(name, value, allowed)
 
-    def augment_images(self, images, transformation):
-        return self._read(images, transformation)
+    def transform_images(self, images, transformation, training=True):
+        if training and transformation is not None:  # In the compute dtype as they are read.
+            return self._read(images, transformation, self._output_dtype(images))
+        return self._as_computed(images)
 
-    def _read(self, images, transformation, **changes):
+    def _read(self, images, transformation, dtype=None, **changes):
         height, width = self._size(images)
         geometry = self.geometry(transformation, height, width)._replace(**changes)
-        return warp(images, geometry, data_format=self.data_format)
+        return warp(images, geometry, dtype=dtype, data_format=self.data_format)
 
     def transform_segmentation_masks(self, segmentation_masks, transformation, training=True):
         if not training or transformation is None:

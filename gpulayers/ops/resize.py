@@ -117,7 +117,7 @@ def _resampled(images, size, first, interpolation, antialias):
         # An axis that grows comes last, and if both do, the height: its rows are long pieces.
         grows = [count / images.shape[axis] for axis, count in enumerate(size, first)]
         for i in sorted((1, 0) if min(grows) > 1 else (0, 1), key=lambda i: grows[i] > 1):
-            images = resampled_nearest(images, first + i, size[i])
+            images = resampled_nearest(images, axis=first + i, size=size[i])
         return images
     xp, dtype = namespace(images), images.dtype
     exact = dtypes.name(dtype) in ("float32", "float64")
@@ -137,16 +137,24 @@ def _resampled(images, size, first, interpolation, antialias):
     return xp.astype(x, dtype)
 
 
-def resampled_nearest(x, axis: int, size: int):
+@primitive
+def resampled_nearest(x, *, axis, size):
     """`x` with `size` entries along an axis: each the one whose area holds its centre."""
-    old = x.shape[axis]
+    old, xp = x.shape[axis], namespace(x)
     if old == size:
         return x
     if old and size % old == 0:
-        return namespace(x).repeat(x, size // old, axis=axis)
-    places = np.floor((np.arange(size) + 0.5) * old / size).astype(np.int64)
-    xp = namespace(x)
-    return xp.take(x, xp.asarray(places, device=devices.device_of(x)), axis=axis)
+        return xp.repeat(x, size // old, axis=axis)
+    places = xp.asarray(nearest_places(old, size).copy(), device=devices.device_of(x))
+    return xp.take(x, places, axis=axis)
+
+
+@lru_cache(maxsize=64)
+def nearest_places(old: int, new: int):
+    """Which of `old` entries each of `new` is: those whose areas hold the centres; read-only."""
+    places = np.floor((np.arange(new) + 0.5) * old / new).astype(np.int64)
+    places.flags.writeable = False
+    return places
 
 
 @primitive

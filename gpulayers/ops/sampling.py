@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from ..arrays import namespace, random
+import math
+
+import numpy as np
+
+from ..arrays import devices, dtypes, namespace, plain, random
 from ..arrays.seeds import draw_seed
+from ..arrays.short_floats import cast
 from .calling import array_function, as_floats
-from .filtering import gaussian_blur
+from .filtering import bell
 from .image_layout import batch_of
 from .linalg import solve
-from .warping import FIXES, ORDERS, pixels, read, sampled, warped
+from .warping import FIXES, ORDERS, sampled, warped
 
 __all__ = ["affine_transform", "elastic_transform", "map_coordinates", "perspective_transform"]
 
@@ -167,8 +172,9 @@ def elastic_transform(
     """Images bent at random, all channels of one alike.
 
     Each pixel is read as far off as normal noise of the deviation `sigma`, blurred over `sigma`
-    pixels, times `alpha` says. Simard, Steinkraus and Platt, "Best practices for convolutional
-    neural networks applied to visual document analysis", 2003.
+    pixels, times `alpha` says. (Where blurring adds up more than a hundred numbers, evenly spread
+    ones stand for normal ones, which is the same after it.) Simard, Steinkraus and Platt, "Best
+    practices for convolutional neural networks applied to visual document analysis", 2003.
 
     Args:
         images: one image or a batch.
@@ -180,12 +186,41 @@ def elastic_transform(
     """
     _require("elastic_transform", interpolation, fill_mode)
     batch, restored = batch_of("elastic_transform", images, data_format)
-    xp, sigma = namespace(batch), float(sigma)
+    moves = elastic_moves(batch, float(sigma), seed) * float(alpha)
+    how = {"interpolation": interpolation, "fill_mode": fill_mode, "fill_value": fill_value}
+    return restored(moved(batch, moves, **how))
+
+
+def moved(batch, moves, **how):
+    """Images (N, H, W, C), each pixel read farther down and to the right by `moves` (N, 2, H, W).
+
+    how: as for `warped`.
+    """
+    xp = namespace(batch, moves)
+    still = xp.eye(3, dtype=moves.dtype, device=devices.device_of(plain(moves)))
+    matrix = xp.broadcast_to(still, (batch.shape[0], 3, 3))
+    return warped(batch, matrix, None, None, moves, **how)
+
+
+def elastic_moves(batch, sigma: float, seed):
+    """Blurred noise for every pixel of images (N, H, W, C), downwards and to the right."""
     n, height, width, _ = batch.shape
-    shape, stream = (n, height, width, 2), draw_seed(seed)
-    noise = random.normal(shape, 0.0, sigma, "float32", stream, like=batch)
-    span = int(6 * sigma) | 1
-    noise = gaussian_blur(noise, (span, span), (sigma, sigma), data_format="channels_last")
-    y, x = pixels(xp, height, width, noise)
-    ys, xs = y + float(alpha) * noise[..., 0], x + float(alpha) * noise[..., 1]
-    return restored(read(batch, ys, xs, interpolation, fill_mode, fill_value))
+    xp, shape, stream = namespace(batch), (n, 2, height, width), draw_seed(seed)
+    if 4 * math.pi * sigma**2 > 100:  # So many numbers are added up.
+        reach = sigma * math.sqrt(3)  # Of the same deviation.
+        noise = random.uniform(shape, -reach, reach, "float32", stream, like=batch)
+    else:
+        noise = random.normal(shape, 0.0, sigma, "float32", stream, like=batch)
+    weights = bell(int(6 * sigma) | 1, sigma or 1.0)
+    down, across = (_blurring(size, weights, noise) for size in (height, width))
+    moves = xp.matmul(xp.matmul(down, noise), xp.matrix_transpose(across))
+    return cast(moves, "float64") if dtypes.name(batch.dtype) == "float64" else moves
+
+
+def _blurring(size, weights, like):
+    """The matrix (size, size) that adds up neighbours along an axis; what is outside counts 0."""
+    matrix, before = np.zeros((size, size), np.float32), len(weights) // 2
+    for i, weight in enumerate(weights):
+        if abs(i - before) < size:
+            matrix += np.float32(weight) * np.eye(size, k=i - before, dtype=np.float32)
+    return devices.put(matrix, devices.home_of(plain(like)))

@@ -133,6 +133,7 @@ def warped(
     matrix=None,
     colours=None,
     means=None,
+    moves=None,
     *,
     size=None,
     exact=False,
@@ -151,6 +152,8 @@ def warped(
         size, exact, interpolation, fill_mode, fill_value: as `Geometry` has them.
         colours: (S, N, C, C + 1) or None: the matrices of S colours, one applied after the other.
         means: (S, N): their `mean`, 0 for None.
+        moves: (N, 2, *size) or None: by how much farther down and to the right each pixel is read
+            than `matrix` says.
         clips: S pairs (low, high).
         averaged: for each colour, whether its `mean` may be something else than 0; () if all may.
         dtype: of the result, that of the images by default. Integers are rounded and clipped to
@@ -164,6 +167,8 @@ def warped(
     if matrix is not None:
         height, width = size or y.shape[1:3]
         ys, xs = _places(matrix, height, width)
+        if moves is not None:
+            ys, xs = ys + moves[:, 0, ...], xs + moves[:, 1, ...]
         y = read(y, ys, xs, "nearest" if exact else interpolation, fill_mode, fill_value)
     for s, (low, high) in enumerate(clips):
         y = _coloured(xp, y, colours[s, ...], None if means is None else means[s, ...])
@@ -202,7 +207,7 @@ def saturated(y, dtype: str):
 
 
 @warped.shape
-def _(images, matrix=None, colours=None, means=None, *, size=None, dtype=None, **options):
+def _(images, *arrays, size=None, dtype=None, **options):
     n, height, width, channels = images.shape
     return Abstract((n, *(size or (height, width)), channels), dtype or images.dtype)
 

@@ -69,6 +69,13 @@ def test_places(cupy, mode, interpolation):
     check(cupy, one, turned(2), interpolation=interpolation, size=(3, 5), **how)
 
 
+def test_moves(cupy):
+    moves = np.random.default_rng(1).normal(0, 3, (2, 2, 17, 16)).astype(np.float32)
+    for interpolation in ("nearest", "bilinear"):
+        how = {"interpolation": interpolation, "fill_mode": "mirror", "dtype": "float32"}
+        check(cupy, images(2, 17, 16, 3), turned(2), None, None, moves, **how)
+
+
 @pytest.mark.parametrize("constants", kernels.INSTANCES, ids=str)
 def test_dtypes(cupy, constants):
     x = images(2, 15, 17, 3, dtype=constants["T"])

@@ -32,6 +32,19 @@ def test_places(mode, interpolation, far):
     check_primitive(warped, images, turned(2, far=far), differentiable=[0], **how)
 
 
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_moves(interpolation):
+    images, moves = random.normal(size=(2, 5, 7, 3)), random.normal(0, 2, (2, 2, 6, 4))
+    how = {"fill_mode": "wrap", "interpolation": interpolation, "size": (6, 4)}
+    arrays = (images, turned(2), None, None, moves)
+    check_primitive(warped, *arrays, differentiable=[0], **how)
+    still = np.tile(np.eye(3), (2, 1, 1))
+    down = np.zeros((2, 2, 5, 7))
+    down[:, 0] = 1
+    out = warped(images, still, None, None, down, fill_mode="wrap")
+    np.testing.assert_allclose(out, np.roll(images, -1, axis=1))
+
+
 def test_one_row_and_one_column():
     images = random.normal(size=(2, 1, 1, 2))
     for mode in MODES:
