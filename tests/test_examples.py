@@ -105,3 +105,38 @@ def test_every_augmentation_is_on_the_sheet(tmp_path, capsys):
         assert image.shape != photograph.shape or not np.array_equal(image, photograph)
     assert "30 layers" in capsys.readouterr().out
     assert pyplot.imread(picture)[..., :3].std() > 0.1
+
+
+def test_a_transformer_writes_the_same_with_a_cache(capsys):
+    """A small one, which learns little but the most frequent pieces."""
+    from gpulayers.examples import transformer
+
+    options = "--characters 60000 --pairs 200 --size 32 --depth 2 --length 32 --steps 80"
+    options = [*options.split(), "--samples", "2", "--pieces", "70"]
+    losses, samples, same = transformer.main(options)
+    assert len(losses) == 10
+    assert losses[-1] < losses[0] - 0.4
+    assert same
+    assert len(samples) == 2 and samples[0] != samples[1]
+    assert all(sample.startswith("Return") for sample in samples)
+    printed = capsys.readouterr().out
+    assert "60000 characters of documentation" in printed
+    assert "10 of 10 parts of the way: loss" in printed
+    assert "--- Sample 2 ---" in printed
+    assert "Without the cache, the texts are the same." in printed
+    assert "times as fast." in printed
+
+
+def test_texts_are_made_of_pieces():
+    from gpulayers.examples import transformer
+
+    text = transformer.documentation(20_000)
+    assert len(text) == 20_000
+    assert transformer.END in text
+    pieces = transformer.Pieces(text, 300)
+    numbers = pieces.encode(text)
+    assert pieces.decode(numbers) == text
+    assert len(numbers) < len(text) / 2
+    assert " the" in pieces.known
+    assert pieces.decode(pieces.encode("thing\u00e9")) == "thing"
+    assert transformer.joined(("a", "b", "a", "b", "b"), ("a", "b")) == ("ab", "ab", "b")
