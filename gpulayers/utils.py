@@ -16,6 +16,7 @@ from .config import (
 from .models.data import PyDataset
 from .models.data import pack as pack_x_y_sample_weight
 from .models.data import unpack as unpack_x_y_sample_weight
+from .models.diagram import model_to_dot, plot_model
 from .models.progress import Progbar
 from .ops import bounding_boxes
 from .registry import (
@@ -48,9 +49,11 @@ __all__ = [
     "get_registered_object",
     "is_interactive_logging_enabled",
     "is_keras_tensor",
+    "model_to_dot",
     "normalize",
     "pack_x_y_sample_weight",
     "pad_sequences",
+    "plot_model",
     "register_keras_serializable",
     "serialize_keras_object",
     "set_mask",

@@ -49,13 +49,13 @@ def summarize(
     if show_trainable:
         header.append("Trainable")
     widths = _column_widths(graph is not None, show_trainable, line_length, positions)
-    table = _Rows(model, graph, show_trainable, expand_nested)
+    table = Rows(model, graph, show_trainable, expand_nested)
     rows = [row for operation in _chosen(table, layer_range) for row in table.of(operation)]
     lines = [f'Model: "{model.name}"', *_drawn([header, *rows], widths), *_totals(model)]
     (print_fn or say)("\n".join(lines))
 
 
-class _Rows:
+class Rows:
     """The rows of the table: texts for each layer, or function, of a model."""
 
     def __init__(self, model, graph, show_trainable, expand_nested):
@@ -73,15 +73,22 @@ class _Rows:
         self._places = {} if graph is None else self._places_of(graph)
 
     def name(self, operation) -> str:
+        """The name of an operation, which no other one has."""
         return self._names[id(operation)]
+
+    def kind(self, operation) -> str:
+        """The class of a layer, or a function's name written like one."""
+        if isinstance(operation, Layer):
+            return type(operation).__name__
+        return _class_name(_function(operation))
 
     def of(self, operation, level: int = 0) -> Iterator[list[str]]:
         """The row of an operation, and those of the layers inside it if they are wanted."""
         is_layer = isinstance(operation, Layer)
-        kind = type(operation).__name__ if is_layer else _class_name(_function(operation))
         name = operation.name if level else self.name(operation)
         indent = "   " * level + "└ " if level else ""
-        row = [f"{indent}{name} ({kind})", self._shape(operation), _count(operation)]
+        title = f"{indent}{name} ({self.kind(operation)})"
+        row = [title, self.shape(operation), _count(operation)]
         if self._graph is not None:
             row.append(", ".join(self._connections(operation)) or "-")
         if self._show_trainable:
@@ -108,7 +115,8 @@ class _Rows:
             if operation_of(node) is operation:
                 yield from (self._places[id(tensor)] for tensor in node.inputs)
 
-    def _shape(self, operation) -> str:
+    def shape(self, operation) -> str:
+        """The shapes of what an operation gives; "?" if they are not known."""
         if not isinstance(operation, Layer):
             outputs = operation.outputs
         else:
@@ -182,7 +190,7 @@ def _branching_graph(model) -> Graph | None:
     return None if is_chain else graph
 
 
-def _chosen(table: _Rows, layer_range) -> list:
+def _chosen(table: Rows, layer_range) -> list:
     operations = table.operations
     if layer_range is None:
         return operations

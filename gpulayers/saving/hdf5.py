@@ -50,13 +50,23 @@ class WeightsFile:
 
     def unread(self) -> list[str]:
         """The paths of layers that have arrays here, and were not asked for."""
+        return [path for path in self._paths() if f"{path}/vars".lstrip("/") not in self._read]
+
+    def parts(self) -> Iterator[tuple[str, Any, Group]]:
+        """(path, name, arrays by name) of each layer that has arrays: what `write` takes."""
+        for path in self._paths():
+            group = self.group(path)
+            yield path, group.name, group
+
+    def _paths(self) -> list[str]:
+        """The paths of layers that have arrays here."""
         import h5py
 
         found = []
 
         def visit(name):
             path, _, last = name.rpartition("/")
-            if last == "vars" and name not in self._read:
+            if last == "vars":
                 group = self._file[name]
                 if isinstance(group, h5py.Group) and len(group):
                     found.append(path)
@@ -82,6 +92,12 @@ class Group(Mapping):
 
     def __getitem__(self, name: str) -> np.ndarray:
         return _value(self._dataset(name))
+
+    @property
+    def name(self):
+        """The name of the layer, None if it is not said."""
+        found = None if self._group is None else self._group.attrs.get("name")
+        return found if isinstance(found, str) else None
 
     def shapes(self) -> list[tuple[int, ...]]:
         """The shapes of all arrays, in the order of their numbers."""

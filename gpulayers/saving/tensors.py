@@ -71,6 +71,11 @@ class SafeTensors:
         """The paths of layers that have arrays here, and were not asked for."""
         return sorted(self._groups.keys() - self._read)
 
+    def parts(self) -> Iterator[tuple[str, None, Group]]:
+        """(path, None, arrays by name) of each layer: what `hdf5.write` takes."""
+        for path in self._groups:
+            yield path, None, self.group(path)
+
     def _array(self, place) -> np.ndarray:
         dtype, shape, begin = place
         self._file.seek(self._start + begin)
