@@ -5,9 +5,9 @@ runs in a process of its own, on the same 16 images of 224 x 224 x 3, and is tim
 several runs.  `--layers` names some of them; `--resizing` compares sizes with Pillow instead.
 
 Two cores of an EPYC of the Zen 5 kind (AVX-512), NumPy 2.4.6 with OpenBLAS, Keras 3.15.1, PyTorch
-2.13, Pillow 12.3, nothing else at work.  The last column: how many times as fast gpulayers is as
-Keras on NumPy, and on PyTorch.  Cutting an image of bytes is one copy, at the speed of memory, and
-of floats a view (CenterCrop); Keras cuts all images of a batch in one place, as a view (RandomCrop).
+2.13, Pillow 13.0, nothing else at work.  The last column: how many times as fast gpulayers is as
+Keras on NumPy, and on PyTorch.  Cutting images of bytes is one copy, at the speed of memory, and
+of floats a view (CenterCrop); Keras cuts all images of a batch in one place (RandomCrop).
 
 | uint8 | gpulayers, ms | Keras on NumPy | on PyTorch | times as fast as these |
 | --- | ---: | ---: | ---: | ---: |
