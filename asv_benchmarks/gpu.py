@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gpu_cases import Case, operations
+from gpu_images import images
 from gpu_steps import steps
 from gpu_table import HEADER, cells, fill_readme, floor, markdown, short_table, verdicts, who
 from gpu_timing import Clock, launches
@@ -37,7 +38,8 @@ TINY_COPIES, TINY_PRODUCTS = (2**12,), {"bfloat16": 16, "float16": 16, "float32"
 
 def cases(only: list[str], tiny: bool) -> list[Case]:
     """All cases of the families: the first one of each, then the others."""
-    found = [case for op in operations() for case in op.cases(tiny)] + list(steps(tiny))
+    timed_operations = [*operations(), *images()]
+    found = [case for op in timed_operations for case in op.cases(tiny)] + list(steps(tiny))
     found = [case for case in found if not only or case.family in only]
     first = {case.family: i for i, case in reversed([*enumerate(found)])}
     order = sorted(range(len(found)), key=lambda i: i not in first.values())
@@ -68,7 +70,7 @@ def measure(case: Case, clock: Clock, torch, ceilings: dict) -> dict:
     except Exception as error:
         return row | {"state": "failed", "error": f"{type(error).__name__}: {error}"}
     if case.nbytes:
-        row["share"] = floor(case.nbytes, case.flops, case.dtype, ceilings) / row["seconds"]
+        row["share"] = floor(case.nbytes, case.flops, case.products, ceilings) / row["seconds"]
     del work
     clock.release()
     if torch is not None:

@@ -18,7 +18,7 @@ TINY = 16  # No axis is longer in a dry run.
 
 @dataclass(frozen=True)
 class Floats:
-    """An array of random numbers, of the case's dtype unless it says otherwise."""
+    """An array of random numbers of size 1, of the case's dtype unless it says otherwise."""
 
     shape: tuple[int, ...]
     dtype: str | None = None
@@ -47,6 +47,7 @@ class Operation:
 
     `backward` is for functions that are no primitives: it takes (g, *arrays).  `layer` stands for
     `ours`: a layer of the first array, whose weights the peer takes as further arrays.
+    `peer_arrays` are the peer's, where they have other shapes; `precision` is that of float32.
     """
 
     family: str
@@ -61,6 +62,8 @@ class Operation:
     flops: Callable[..., tuple[int, int]] = lambda *shape: (0, 0)
     dtypes: tuple[str, ...] = ("float32", "bfloat16")
     directions: tuple[str, ...] = ("forward", "backward")
+    peer_arrays: Callable[..., list[Floats | Whole]] | None = None
+    precision: str = "highest"
 
     def cases(self, tiny: bool = False) -> Iterator[Case]:
         """Each shape in each dtype, there and back."""
@@ -74,7 +77,11 @@ class Operation:
                         self.family, what, size, dtype, moved[i], flops[i],
                         Ours(self, size, dtype, direction), Peer(self, size, dtype, direction),
                         max(1, round(moved[i] / (BYTES[dtype] * prod(size)))),
+                        products="TF32" if self._is_tf32(dtype) else dtype,
                     )  # fmt: skip
+
+    def _is_tf32(self, dtype: str) -> bool:
+        return dtype == "float32" and self.precision == "high"
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,7 @@ class Case:
     peer: Callable | None = None
     passes: int = 1  # So many arrays of the size of the largest are moved.
     whole_step: bool = False
+    products: str = ""  # Which rate of products is the ceiling.
 
     @property
     def label(self) -> str:
@@ -112,6 +120,20 @@ class Ours:
     direction: str
 
     def __call__(self, cupy):
+        from gpulayers import config
+
+        def at_its_precision():
+            before = config.float32_matmul_precision()
+            config.set_float32_matmul_precision(self.operation.precision)
+            try:
+                return work()
+            finally:
+                config.set_float32_matmul_precision(before)
+
+        work = self._work(cupy)
+        return work if self.operation.precision == "highest" else at_its_precision
+
+    def _work(self, cupy):
         from gpulayers.arrays import Tape
 
         op = self.operation
@@ -152,7 +174,7 @@ class Peer:
     def __call__(self, torch):
         F, op = torch.nn.functional, self.operation
         tensors, sources = [], []
-        for a in op.arrays(*self.shape):
+        for a in (op.peer_arrays or op.arrays)(*self.shape):
             if isinstance(a, Whole):
                 tensor = torch.from_numpy(a.values()).cuda()
                 tensors.append(tensor.long() if a.dtype == "int32" else tensor)

@@ -133,6 +133,7 @@ class Clock:
             a, b = (numbers(self.cupy, (n, n), dtype, seed) for seed in (0, 1))
             found[dtype] = 2 * n**3 / self.seconds(lambda a=a, b=b: self.cupy.matmul(a, b))
         self.release()
+        found["TF32"] = found["bfloat16"] / 2  # As on all GPUs that have it.
         return found
 
 

@@ -10,9 +10,10 @@ from kernel_checks import kind
 from gpulayers import config
 
 # Of a sum of products, as a part of the sum of their sizes: half a unit in the last place, and what
-# adding up costs; for TF32 half a unit of each factor.
+# adding up costs; for TF32 half a unit of each factor, or a unit if their last bits are cut.
 ROUNDING = {
     "float64": 1e-15, "float32": 5e-7, "float16": 5e-4, "bfloat16": 4e-3, "tf32": 2**-10 + 1e-6,
+    "cut to tf32": 2**-9 + 1e-6,
 }  # fmt: skip
 TRANSPOSED = [(a, b) for a in (False, True) for b in (False, True)]
 

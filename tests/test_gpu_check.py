@@ -54,6 +54,15 @@ CASES = gpu.cases([], tiny=False)
             "dense + relu", (8192, 4096, 4096), "bfloat16",
             2 * (2 * 8192 * 4096 + 4096 * 4096), 2 * 8192 * 4096 * 4096,
         ),
+        (
+            "convolution 3 x 3 / 2 + relu, gradient", (64, 28, 28, 256, 256), "float32",
+            4 * 2 * (64 * 28 * 28 * 256 + 64 * 14 * 14 * 256 + 9 * 256 * 256),
+            4 * 64 * 14 * 14 * 9 * 256 * 256,
+        ),
+        (
+            "depthwise 3 x 3 + relu", (64, 112, 112, 32), "bfloat16",
+            2 * 2 * 64 * 112 * 112 * 32, 0,
+        ),
     ],
 )  # fmt: skip
 def test_the_fewest_bytes_and_operations(what, shape, dtype, nbytes, flops):

@@ -124,6 +124,7 @@ INFRASTRUCTURE = {
         "__init__": "imports the others",
         "module": "compiles kernels and launches them",
         "parameters": "reads what kernels take",
+        "warpgroups": "which products warpgroups multiply",
         "hopper": "what kernels with wgmma and TMA need",
         "partial_sums": "ends sums that other kernels began",
         "order": "sorts keys for other kernels",

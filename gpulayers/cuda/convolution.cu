@@ -10,15 +10,28 @@
 // a product of their own: no multiplication with the zeros between elements, and no two blocks write to one place.
 // f: ACTIVATION of activations.cuh, bias may be NULL; both of FORWARD only.  Sums in A; f and the rounding to T once, at the end.
 // Constants: T, PASS, ACTIVATION; ROWS, COLUMNS, TENSOR: see tiles.cuh.  Dynamic shared memory: tiles, then Tables.
+// By warpgroups (TENSOR 3; WHOLE_A and WHOLE_B) a is gathered, and b comes by TMA: a map of the kernel, or of g for KERNEL, as (1, depth,
+// groups * filters); for floats, which wgmma takes along the depth only, of the kernel's transpose, and not in KERNEL.  INPUT gathers
+// its b, too.
 // Where tiles are too few for a GPU, `splits` blocks share one: each takes `depth_each` (a multiple of 32) of the depth and writes its
 // sums to partial (groups, splits, rows, columns), which convolution_finish adds in their order: the same bits each time.
 #include "common.cuh"
 #include "activations.cuh"
 #include "geometry.cuh"
+#if TENSOR == 3
+#include "hopper.cuh"
+#endif
 #include "tiles.cuh"
+#include "warpgroups.cuh"
 
-#define BLOCKS (!WHOLE_A || !WHOLE_B ? 1 : ROWS > COLUMNS ? 3 : 2)  // Of a multiprocessor, at least: they share its registers.
-#define TILES (TENSOR ? (ROWS + COLUMNS) * 12 : 0)  // Of 16 bytes.
+// BLOCKS: of a multiprocessor, at least: they share its registers.  TILES: in shared memory, of 16 bytes.
+#if TENSOR == 3
+#define BLOCKS (COLUMNS == 64 && PASS != INPUT ? 2 : 1)
+#define TILES (STAGES * (STAGE / 16 + 1))
+#else
+#define BLOCKS (!WHOLE_A || !WHOLE_B ? 1 : ROWS > COLUMNS ? 3 : 2)
+#define TILES (TENSOR ? (ROWS + COLUMNS) * 12 : 0)
+#endif
 #define FORWARD 0
 #define INPUT 1
 #define KERNEL 2
@@ -128,7 +141,7 @@ template <int WIDTH> struct AcrossTaps {
       : x(x), w(w), place(w.count, k + Mine::line(0)), tap(w, first + Mine::place()), wide((int)gl::min((long long)WIDTH, rows - first)) {}
   GL_DEVICE Origin origin(int i) const {
     Place p = place;
-    if (i) p.advance(w.count, i * (THREADS / Mine::PER_LINE));
+    if (i) p.advance(w.count, i * Mine::APART);
     return Origin(w, p);
   }
   GL_DEVICE const T* chunk(int i, int from, int deep, int* left) const {
@@ -221,8 +234,10 @@ GL_DEVICE Result result(const Geometry& o, const T* bias, T* y, A* partial, long
 // ---------------------------------------------------------------------------------------------------------------- kernels
 // Blocks in order of their tiles (across, then down), then of residues, of splits, of groups: those that are computed together share
 // what the L2 cache holds of x, and of the kernel all.
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolution(
-    const T* a, const T* b, const T* bias, T* y, A* partial, Geometry o, long long down, int residues, int splits, long long depth_each) {
+// `map`: of b, for warpgroups.
+GL_DEVICE void convolve(
+    const T* a, const T* b, const void* map, const T* bias, T* y, A* partial, const Geometry& o, long long down, int residues, int splits,
+    long long depth_each) {
   const long long across = ((PASS == INPUT ? o.channels : o.filters) + COLUMNS - 1) / COLUMNS;
   const long long tile = blockIdx.x % (down * across), rest = blockIdx.x / (down * across);
   const int residue = (int)(rest % residues), split = (int)(rest / residues % splits);
@@ -261,11 +276,27 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolution(
   const long long depth = places;
   AcrossTaps<ROWS> left(a + group * o.channels, tables.a, r.rows, row, k);
 #endif
+#if TENSOR == 3
+  Mapped<TF32, COLUMNS> right = {map, (int)(group * o.filters + column), (int)k, 0};
+#else
   Lines<false, COLUMNS, WHOLE_B> right(b + group * o.filters, o.filters * o.groups, o.filters, column, k, WHOLE_B);
+#endif
   const Output out = {r, row, column};
 #endif
   compute(left, right, gl::clip(depth - k, 0ll, depth_each), out);
 }
+#if TENSOR == 3
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolution_of_warpgroups(
+    const T* a, const T* b, const __grid_constant__ gl::TensorMap map, const T* bias, T* y, A* partial, Geometry o, long long down,
+    int residues, int splits, long long depth_each) {
+  convolve(a, b, &map, bias, y, partial, o, down, residues, splits, depth_each);
+}
+#else
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolution(
+    const T* a, const T* b, const T* bias, T* y, A* partial, Geometry o, long long down, int residues, int splits, long long depth_each) {
+  convolve(a, b, 0, bias, y, partial, o, down, residues, splits, depth_each);
+}
+#endif
 
 // One thread for eight elements of y.
 extern "C" __global__ void __launch_bounds__(256) convolution_finish(

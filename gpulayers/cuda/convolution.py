@@ -7,7 +7,8 @@
 | all others | products with gathered operands: convolution.cu |
 
 float16 and bfloat16 are summed in float32.  float32 is exact unless
-`config.set_float32_matmul_precision("high")` allows TF32.
+`config.set_float32_matmul_precision("high")` allows TF32.  On GPUs of sm_90 warpgroups multiply
+what is large enough (`warpgroups`): all but TF32's kernel gradient.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from math import prod
 
 from ..ops import convolution as ops
 from ..ops.sliding import counts as counts_of
-from . import depthwise, gemm, products
+from . import depthwise, gemm, hopper, products, warpgroups
 from .activation import activation_backward, bias_activation_backward
 from .geometry import Geometry, geometry, struct
 from .module import Module, blocks, contiguous, empty, is_float, multiprocessors
 from .partial_sums import accumulator
 
 _source = Module("convolution")
+_hopper = Module("convolution", hopper.SM_90A)
 
 THREADS = 256  # Of convolution_finish.
 
@@ -52,6 +54,24 @@ INSTANCES = [
         ("float16", "FORWARD", 128, 64, products.TENSOR, True, False, "LINEAR"),
         ("float16", "KERNEL", 128, 64, products.TENSOR, False, False, "LINEAR"),
         ("float64", "INPUT", 64, 64, products.SIMT, True, True, "LINEAR"),
+    )
+]  # fmt: skip
+HOPPER_INSTANCES = [
+    {
+        "T": dtype, "PASS": way, "ROWS": warpgroups.ROWS, "COLUMNS": columns,
+        "TENSOR": warpgroups.PATH, "WHOLE_A": True, "WHOLE_B": True, "ACTIVATION": activation,
+    }
+    for dtype, way, columns, activation in (
+        ("float16", "FORWARD", 64, "RELU"),
+        ("bfloat16", "FORWARD", 128, "RELU"),
+        ("bfloat16", "FORWARD", 256, "LINEAR"),
+        ("float16", "INPUT", 64, "LINEAR"),
+        ("bfloat16", "INPUT", 128, "LINEAR"),
+        ("float16", "KERNEL", 64, "LINEAR"),
+        ("bfloat16", "KERNEL", 128, "LINEAR"),
+        ("float16", "KERNEL", 256, "LINEAR"),
+        ("float32", "FORWARD", 128, "RELU"),
+        ("float32", "INPUT", 128, "LINEAR"),
     )
 ]  # fmt: skip
 
@@ -214,28 +234,56 @@ def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR"):
     dtype = y.dtype
     residues = prod(geo.strides) if way == "INPUT" else 1
     path = products.path(dtype)
-    bits = 16 if path == products.TENSOR else max(8 * dtype.itemsize, 32)
-    tall, wide, splits, each = tiling(
-        rows, columns, depth, residues * geo.groups, f"{bits} bits", multiprocessors()
-    )
     chunk = 4 if path == products.SIMT else 16 // dtype.itemsize  # CHUNK in tiles.cuh.
     inner = geo.filters if way == "INPUT" else geo.channels
     constants = {
-        "T": dtype, "PASS": way, "ROWS": tall, "COLUMNS": wide, "TENSOR": path,
+        "T": dtype, "PASS": way, "ACTIVATION": activation,
         "WHOLE_A": inner % chunk == 0 and a.data.ptr % 16 == 0,
         "WHOLE_B": geo.filters % chunk == 0 and b.data.ptr % 16 == 0,
-        "ACTIVATION": activation,
     }  # fmt: skip
-    partial = None
-    if splits > 1:
-        partial = empty((splits * y.size,), accumulator(dtype))
+    size, batch = (rows, columns, depth), residues * geo.groups
+    found = _for_warpgroups(way, b, size, batch, path) if constants["WHOLE_A"] else None
+    if found and constants["WHOLE_B"]:
+        source, name, threads = _hopper, "convolution_of_warpgroups", warpgroups.THREADS
+        (wide, splits, each), mapped = found
+        tall, path, operands = warpgroups.ROWS, warpgroups.PATH, (a, b, mapped)
+        shared = warpgroups.shared(wide)
+    else:
+        bits = 16 if path == products.TENSOR else max(8 * dtype.itemsize, 32)
+        source, name, operands = _source, "convolution", (a, b)
+        tall, wide, splits, each = tiling(*size, batch, f"{bits} bits", multiprocessors())
+        threads, shared = 2 * wide, (tall + wide) * (192 if path else 0)
+    constants |= {"ROWS": tall, "COLUMNS": wide, "TENSOR": path}
+    partial = empty((splits * y.size,), accumulator(dtype)) if splits > 1 else None
     down, numbers = blocks(rows, tall), struct(geo)
-    grid = down * blocks(columns, wide) * residues * splits * geo.groups
-    _source.kernel("convolution", **constants)(
-        grid, 2 * wide, a, b, bias, y, partial, numbers, down, residues, splits, each,
-        shared=(tall + wide) * (192 + 24 if path else 24) + 320,
+    source.kernel(name, **constants)(
+        down * blocks(columns, wide) * batch * splits, threads,
+        *operands, bias, y, partial, numbers, down, residues, splits, each,
+        shared=shared + (tall + wide) * 24 + 320,
     )  # fmt: skip
     if partial is not None:
         grid = blocks(blocks(columns, 8) * (y.size // columns), THREADS)
-        finish = _source.kernel("convolution_finish", **constants)
+        finish = source.kernel("convolution_finish", **constants)
         finish(grid, THREADS, partial, bias, y, numbers, splits)
+
+
+def _for_warpgroups(way, b, size, batch, path):
+    """What `warpgroups.tiling` says of a product, and the map of b; None if others multiply it.
+
+    TF32 is multiplied along the depth only: so the kernel is turned for it, and its gradient, a
+    product across the depth of both, is not for warpgroups.
+    """
+    depth, item = size[-1], b.dtype.itemsize
+    if path == products.SIMT or not warpgroups.serves(b.dtype) or (item == 4 and way == "KERNEL"):
+        return None
+    widest = 128 if way == "INPUT" else 256  # There its places leave no registers for more.
+    found = warpgroups.tiling(*size, batch, item, multiprocessors(), widest)
+    if found is None or way == "INPUT":
+        return found and (found, hopper.NO_MAP)
+    step, all_columns = warpgroups.LINE // item, b.size // depth
+    if item == 4:
+        b = b.reshape(depth, all_columns).T.copy()
+        lines, box = (all_columns, depth), (1, found[0], step)
+    else:
+        lines, box = (depth, all_columns), (1, step, step)
+    return found, hopper.tensor_map(b, (1, *lines), (lines[1], lines[1], 1), box)

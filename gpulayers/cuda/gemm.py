@@ -14,20 +14,21 @@ import numpy as np
 
 from ..arrays import dtypes
 from ..arrays.gaps import made_on_cupy
-from . import cublas, products
+from . import cublas, products, warpgroups
 from .activation import bias_activation
 from .matrices import Matrices, batches, folded
 from .module import FLOATS, c_type, capability, empty
-from .products import INSTANCES, _source
+from .products import HOPPER_INSTANCES, INSTANCES, _source
 
-__all__ = ["INSTANCES", "_source", "affine", "matmul", "tensordot", "vecdot"]
+__all__ = ["HOPPER_INSTANCES", "INSTANCES", "_source", "affine", "matmul", "tensordot", "vecdot"]
 
 # The depth of a product up to which our kernel, with bias and activation in it, beats cuBLAS and a
 # pass over the result.  Per element of the result that pass moves two elements; ours costs more
 # for each step of the depth, as it reaches a smaller part of the peak rate.  Estimates from peak
-# rates and bandwidths, to be measured: H200 (90) ours 350, cuBLAS 630 TFLOP/s in 16 bits, 4.3 TB/s
-# of copying; A100 (80) 180, 250 and 1.7; float32 without tensor cores 40 and 50 on an H200.
-FUSED_DEPTH = {"tensor cores, 90": 256, "tensor cores": 512, "none": 128}
+# rates and bandwidths, to be measured: H200 (90) ours 350, by warpgroups 550, cuBLAS 630 TFLOP/s in
+# 16 bits, 4.3 TB/s of copying; A100 (80) 180, 250 and 1.7; float32 without tensor cores 40 and 50
+# on an H200.
+FUSED_DEPTH = {"warpgroups": 2048, "tensor cores, 90": 256, "tensor cores": 512, "none": 128}
 # Below so many products a launch costs more than the work: one of ours instead of two.
 LAUNCH_BOUND = 2**24
 
@@ -154,6 +155,8 @@ def fusing_wins(a, b, bias, activation) -> bool:
         return True
     if products.path(a.dtype) == products.SIMT:
         kind = "none"
+    elif a.dtype.itemsize == 2 and warpgroups.fits(a.shape[0], b.shape[1], depth, a.dtype):
+        kind = "warpgroups"
     else:
         kind = "tensor cores, 90" if capability() >= 90 else "tensor cores"
     return depth <= FUSED_DEPTH[kind]

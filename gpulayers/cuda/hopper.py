@@ -17,6 +17,7 @@ from .module import c_type, capability
 SM_90A = "-arch=sm_90a"  # An option for Module; beside CuPy's own -arch=sm_90 it wins ...
 COMPILER = (12, 9)  # ... from this NVRTC on; older ones refuse two.
 STRUCT = np.dtype("V128")  # A CUtensorMap.
+NO_MAP = np.zeros(1, STRUCT)  # For a kernel that does not use the one it takes.
 # Of cuda.h: CU_TENSOR_MAP_DATA_TYPE_..., and the swizzles by their bytes.
 DATA_TYPES = {"half": 6, "float": 7, "bfloat16": 9}
 SWIZZLES = {0: 0, 32: 1, 64: 2, 128: 3}

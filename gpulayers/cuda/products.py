@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from .. import config
+from . import hopper, warpgroups
 from .matrices import Matrices
 from .module import Module, blocks, c_type, capability, empty, multiprocessors
 from .partial_sums import accumulator
 
 _source = Module("gemm")
+_hopper = Module("gemm", hopper.SM_90A)
 
-SIMT, TENSOR, TENSOR_TF32 = 0, 1, 2  # TENSOR in the source.
+SIMT, TENSOR, TENSOR_TF32 = 0, 1, 2  # TENSOR in the source; warpgroups.PATH is another.
 LINEAR = ("LINEAR", (0.0, 0.0, 0.0))  # An activation and its parameters.
 STEP = 32  # What the depth of a split is a multiple of.
 LEAST_DEPTH = 256  # Of a split: below it, adding the splits takes as long as it saves.
@@ -31,6 +33,19 @@ INSTANCES = [
         ("float32", 128, SIMT, True, False, "LINEAR"),
         ("float32", 64, SIMT, True, True, "RELU"),
         ("float64", 64, SIMT, False, True, "GELU"),
+    )
+]  # fmt: skip
+HOPPER_INSTANCES = [
+    {
+        "T": dtype, "TILE": tile, "TENSOR": warpgroups.PATH,
+        "TRANS_A": a, "TRANS_B": b, "ACTIVATION": activation,
+    }
+    for dtype, tile, a, b, activation in (
+        ("float16", 128, False, False, "GELU"),
+        ("bfloat16", 256, False, True, "GELU"),
+        ("bfloat16", 256, True, False, "LINEAR"),
+        ("float16", 64, True, True, "LINEAR"),
+        ("float32", 128, False, True, "TANH"),
     )
 ]  # fmt: skip
 
@@ -81,28 +96,42 @@ def launch(
     """
     name, parameters = activation
     rows, columns, depth, dtype = y.rows, y.columns, a.columns, y.array.dtype
-    tile, splits, each = tiling(rows, columns, depth, batch, dtype)
+    constants = {"T": dtype, "TRANS_A": a.transposed, "TRANS_B": b.transposed, "ACTIVATION": name}
+    result, after = _flat(y, batch), (alpha, accumulate, *parameters)
     way = path(dtype)
-    constants = {
-        "T": dtype, "TILE": tile, "TENSOR": way,
-        "TRANS_A": a.transposed, "TRANS_B": b.transposed, "ACTIVATION": name,
-    }  # fmt: skip
-    partial = None
-    if splits > 1:
-        partial = empty((batch * splits * rows * columns,), accumulator(dtype))
-    result = _flat(y, batch)
-    grid = blocks(rows, tile) * blocks(columns, tile) * splits * batch
-    _source.kernel("gemm", **constants)(
-        grid, 2 * tile, _flat(a, batch), _flat(b, batch), bias, result, saved, partial,
-        rows, columns, depth, a.ld, b.ld, y.ld, a.stride, b.stride, y.stride,
-        each, splits, alpha, accumulate, *parameters, shared=tile * 384 if way else 0,
-    )  # fmt: skip
+    mapped = warpgroups.operands(a, b, batch) if way != SIMT else None
+    if mapped is not None:
+        (tile, splits, each), map_a, map_b = mapped
+        constants |= {"TILE": tile, "TENSOR": warpgroups.PATH}
+        partial = _partial(batch * splits * rows * columns, splits, dtype)
+        _hopper.kernel("gemm_of_warpgroups", **constants)(
+            blocks(rows, warpgroups.ROWS) * blocks(columns, tile) * splits * batch,
+            warpgroups.THREADS, map_a, map_b, bias, result, saved, partial,
+            rows, columns, depth, y.ld, y.stride, a.stride != 0, b.stride != 0,
+            each, splits, *after, shared=warpgroups.shared(tile),
+        )  # fmt: skip
+    else:
+        tile, splits, each = tiling(rows, columns, depth, batch, dtype)
+        constants |= {"TILE": tile, "TENSOR": way}
+        partial = _partial(batch * splits * rows * columns, splits, dtype)
+        _source.kernel("gemm", **constants)(
+            blocks(rows, tile) * blocks(columns, tile) * splits * batch,
+            2 * tile, _flat(a, batch), _flat(b, batch), bias, result, saved, partial,
+            rows, columns, depth, a.ld, b.ld, y.ld, a.stride, b.stride, y.stride,
+            each, splits, *after, shared=tile * 384 if way else 0,
+        )  # fmt: skip
     if partial is not None:
         grid = blocks(batch * rows * blocks(columns, 8), 256)
-        _source.kernel("gemm_finish", **constants)(
+        source = _source if mapped is None else _hopper
+        source.kernel("gemm_finish", **constants)(
             grid, 256, partial, bias, result, saved, batch, rows, columns, y.ld, y.stride,
-            splits, alpha, accumulate, *parameters,
+            splits, *after,
         )  # fmt: skip
+
+
+def _partial(size: int, splits: int, dtype):
+    """Where blocks that share a tile write their sums; None if none do."""
+    return empty((size,), accumulator(dtype)) if splits > 1 else None
 
 
 def _flat(m: Matrices, batch: int):

@@ -2,7 +2,8 @@
 // tile after tile, wherever these lie.
 //
 // Constants: T, A; ROWS, COLUMNS: 64 or 128; TENSOR: 0 without tensor cores (any T), 1 on them (half; bfloat16 from sm_80), 2 with
-// floats rounded to TF32 (from sm_80).  On them a block needs (ROWS + COLUMNS) * 192 bytes of dynamic shared memory: 3 stages.
+// floats rounded to TF32 (from sm_80), 3 by warpgroups (sm_90a): then `compute` is that of warpgroups.cuh.
+// On tensor cores a block needs (ROWS + COLUMNS) * 192 bytes of dynamic shared memory: 3 stages.
 // ACTIVATION and activations.cuh are for `finish`.
 // An operand is a class with a constant ALONG_DEPTH (whether its lines in memory run along the depth, or across it) and
 //   bool WHOLE (a constant)               whether all chunks of CHUNK elements that are there at all can be read at once
@@ -11,19 +12,27 @@
 //   void elements(i, place, deep, to)     its elements one by one, with zeros for those that are not there
 //   void advance()                        to the next tile: DEPTH further
 // where `deep` is how much of the depth is left.
+#if TENSOR == 3
+#define THREADS 384
+#define FETCHERS 128  // Of them, the last: those that bring tiles.
+#else
 #define THREADS (COLUMNS * 2)
+#define FETCHERS THREADS
+#endif
 constexpr int PER = 16 / sizeof(T);  // Elements of 16 bytes.
 #if TENSOR
-constexpr int CHUNK = PER, DEPTH = 4 * PER;
+constexpr int CHUNK = PER, DEPTH = (TENSOR == 3 ? 8 : 4) * PER;
 #else
 constexpr int CHUNK = 4, DEPTH = 8;
 #endif
 
 // Which chunks of a tile, WIDTH across the depth, a thread brings: PIECES of one place in several lines.
 template <bool ALONG_DEPTH, int WIDTH> struct Share {
-  static constexpr int PER_LINE = (ALONG_DEPTH ? DEPTH : WIDTH) / CHUNK, PIECES = WIDTH * DEPTH / CHUNK / THREADS;
-  static GL_DEVICE int line(int i) { return ((int)threadIdx.x + i * THREADS) / PER_LINE; }
-  static GL_DEVICE int place() { return (int)threadIdx.x % PER_LINE * CHUNK; }
+  static constexpr int PER_LINE = (ALONG_DEPTH ? DEPTH : WIDTH) / CHUNK, PIECES = WIDTH * DEPTH / CHUNK / FETCHERS;
+  static constexpr int APART = FETCHERS / PER_LINE;  // Lines from one piece to the next.
+  static GL_DEVICE int thread() { return FETCHERS < THREADS ? (int)threadIdx.x % FETCHERS : (int)threadIdx.x; }
+  static GL_DEVICE int line(int i) { return (thread() + i * FETCHERS) / PER_LINE; }
+  static GL_DEVICE int place() { return thread() % PER_LINE * CHUNK; }
 };
 
 // A matrix, its lines `ld` elements apart; `x` and `wide` are the block's first element and what is left across the depth.
@@ -111,13 +120,11 @@ GL_DEVICE void add_splits(const A* partial, long long rows, long long columns, i
 
 #if TENSOR
 // ---------------------------------------------------------------------------------------------------------- tensor cores
-// A tile is 4 chunks of 16 bytes deep.  Three of each operand are in shared memory: two on their way while one is multiplied.  Where
-// a chunk lies there is turned by its line, so that eight lanes which read, or write, one after another meet all banks.
-constexpr int STAGES = 3, STAGE = (ROWS + COLUMNS) * 4;
-constexpr int WARP_ROWS = ROWS / 2, M = WARP_ROWS / 16;  // A warp has WARP_ROWS x 32 elements of y: M x 4 products at once.
+// Where a chunk of 16 bytes lies in a tile is turned by its line, so that eight lanes which read, or write, one after another meet
+// all banks.  For wgmma a tile is 8 chunks deep, and its lines have 8 chunks: those of more lie in panels, one behind the other.
 constexpr bool TF32 = sizeof(T) == 4;
-
 template <bool ALONG_DEPTH, int WIDTH> GL_DEVICE int at(int line, int chunk) {
+  if (TENSOR == 3) return (ALONG_DEPTH ? 0 : chunk / 8 * DEPTH * 8) + line * 8 + (chunk % 8 ^ line % 8);
   if (ALONG_DEPTH) return line * 4 + (chunk ^ (line >> 1 & 3));
   return line * (WIDTH / PER) + (chunk ^ (TF32 ? (line & 3) << 1 : line & 7));
 }
@@ -134,6 +141,28 @@ template <int WIDTH, class Operand> GL_DEVICE void fetch(uint4* tile, Operand& o
   }
   o.advance();
 }
+
+// A row's sums as products leave them: four neighbours have two columns each of four products.  Then each has all eight columns of
+// one, and gives them to `out`.
+template <class Out> GL_DEVICE void give_row(float (*v)[2], int lane, const Out& out, int row, int column) {
+#pragma unroll
+  for (int bit = 1; bit < 4; bit *= 2)
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+      if (j / 2 & bit) continue;
+      float &low = v[j / 2][j % 2], &high = v[j / 2 | bit][j % 2];
+      const float got = __shfl_xor_sync(0xffffffffu, lane & bit ? low : high, bit);
+      if (lane & bit) low = got;
+      else high = got;
+    }
+  out(v[0], row, column + lane % 4 * 8);
+}
+#endif
+
+#if TENSOR == 1 || TENSOR == 2
+// A tile is 4 chunks of 16 bytes deep.  Three of each operand are in shared memory: two on their way while one is multiplied.
+constexpr int STAGES = 3, STAGE = (ROWS + COLUMNS) * 4;
+constexpr int WARP_ROWS = ROWS / 2, M = WARP_ROWS / 16;  // A warp has WARP_ROWS x 32 elements of y: M x 4 products at once.
 
 // Fragments of one step of the depth (two chunks), as mma wants them: "Matrix fragments for mma.m16n8k16" of the PTX manual.
 // `first` is the warp's first row or column.  With its lines along the depth a tile is read as it lies, else turned on the way; of
@@ -222,26 +251,15 @@ template <class Left, class Right, class Out> GL_DEVICE void compute(Left& a, Ri
     }
   }
   gl::cp_wait<0>();
-  // Of each row four neighbours have two columns of each of four products; then each has all eight columns of one.
 #pragma unroll
   for (int i = 0; i < M * 2; i++) {
     float v[4][2];
 #pragma unroll
     for (int j = 0; j < 8; j++) v[j / 2][j % 2] = sum[i / 2][j / 2][i % 2 * 2 + j % 2];
-#pragma unroll
-    for (int bit = 1; bit < 4; bit *= 2)
-#pragma unroll
-      for (int j = 0; j < 8; j++) {
-        if (j / 2 & bit) continue;
-        float &low = v[j / 2][j % 2], &high = v[j / 2 | bit][j % 2];
-        const float got = __shfl_xor_sync(0xffffffffu, lane & bit ? low : high, bit);
-        if (lane & bit) low = got;
-        else high = got;
-      }
-    out(v[0], warp_row + i / 2 * 16 + i % 2 * 8 + lane / 4, warp_column + lane % 4 * 8);
+    give_row(v, lane, out, warp_row + i / 2 * 16 + i % 2 * 8 + lane / 4, warp_column);
   }
 }
-#else
+#elif !TENSOR
 // ------------------------------------------------------------------------------------------------------- without tensor cores
 // A thread has ROWS / 16 rows of 8 elements, in groups of 4 x 4.  Tiles are 8 deep, in shared memory as numbers of A with lines of
 // the tile's rows or columns; while one is multiplied the next is on its way in registers.

@@ -9,7 +9,7 @@ import stand_in_cublas
 from kernel_checks import FLOATS, kind
 from product_checks import TRANSPOSED, check, factors, high_precision, numbers, on_device
 
-from gpulayers.cuda import gemm, matrices, products
+from gpulayers.cuda import gemm, matrices, products, warpgroups
 from gpulayers.ops import activation as smooth
 
 # How one operand lies does not matter to the other: two of four cases have all that there is, where
@@ -213,6 +213,8 @@ def test_what_wins(cupy, monkeypatch):
     assert wins(64, 128, 784)  # Little work: one launch rather than two.
     assert not wins(8192, 4096, 4096, "bfloat16")
     assert wins(8192, 4096, 128, "bfloat16")
+    assert wins(8192, 4096, 2048, "bfloat16")  # By warpgroups.
+    monkeypatch.setattr(warpgroups, "serves", lambda dtype: False)
     assert not wins(8192, 4096, 512, "bfloat16")
     assert not wins(64, 10, 64, bias=False, activation="LINEAR")  # Nothing follows.
     monkeypatch.setattr(gemm, "capability", lambda: 80)

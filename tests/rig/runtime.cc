@@ -171,7 +171,8 @@ uint32_t rig_shared_address(const void* p) {
   if (is_static(p)) return FIRST + (uint32_t)(at - run.launch->statics);
   if (at >= rig_dyn && at <= rig_dyn + run.launch->shared)
     return dynamic_first() + (uint32_t)(at - rig_dyn);
-  rig_fail("an address that is not in this block's shared memory", "", 0);
+  rig_fail("an address that is not in this block's shared memory (g++ knows no __shared__ in a "
+           "template: put it in the kernel)", "", 0);
 }
 void rig_mbarrier_init(void* bar, uint32_t arrivals, const char* file, int line) {
   rig_shared_address(bar);
