@@ -116,6 +116,7 @@ INFRASTRUCTURE = {
         "lowering": "convolutions of few channels",
         "lstm": "`recurrent` for LSTM",
         "panels": "convolutions as matrix products",
+        "recoloring": "`warped` where images only change their colours",
         "steps": "products and gates of single steps of `recurrent`",
         "threads": "shares work among threads",
         "winograd": "convolutions with fewer products",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from .. import config
-from ..arrays import dtypes, namespace
-from ..ops.colors import hsv_to_rgb, rgb_to_hsv
+from ..arrays import namespace
+from ..ops.colors import hsv_to_rgb, rgb_to_hsv, saturated, with_hue_turned
 from .color_layer import ColorLayer
 from .color_mixing import RandomBrightness, RandomContrast
-from .image_layer import in_range
 
 
 class _HueLayer(ColorLayer):
@@ -64,9 +63,11 @@ class RandomSaturation(_HueLayer):
         return {"factor": factor / (1 - factor + np.float32(config.epsilon()))}
 
     def changed(self, images, factor):
+        low, high = map(float, self.value_range)
+        if low <= 0 <= high:
+            return saturated(images, factor[..., 0], low, high, self._axis)
         hue, saturation, value = self._channels(images)
-        xp = namespace(saturation)
-        saturation = xp.clip(saturation * factor[..., 0], *map(float, self.value_range))
+        saturation = namespace(saturation).clip(saturation * factor[..., 0], low, high)
         return self._together(hue, saturation, value)
 
 
@@ -95,14 +96,9 @@ class RandomHue(_HueLayer):
         return {"factor": sign.astype(np.float32) * self._uniform(count, *self.factor, seed)}
 
     def changed(self, images, factor):
-        dtype = dtypes.name(images.dtype)
-        images = in_range(images, self.value_range, (0, 1), dtype)
-        hue, saturation, value = self._channels(images)
-        xp, hue = namespace(hue), hue + factor[..., 0]
-        hue = xp.where(hue > 1, hue - 1, hue)
-        hue = xp.where(hue < 0, hue + 1, hue)
-        images = xp.clip(self._together(hue, saturation, value), 0.0, 1.0)
-        return in_range(images, (0, 1), self.value_range, dtype)
+        low, high = map(float, self.value_range)
+        made = with_hue_turned(images, factor[..., 0], low, self._axis)
+        return namespace(made).clip(made, low, high)
 
 
 class RandomColorJitter(ColorLayer):

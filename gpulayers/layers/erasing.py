@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import devices, dtypes, namespace, random
+from ..arrays import dtypes, namespace, random
 from ..arrays.short_floats import cast
+from ..ops.mixing import pasted
 from .color_layer import ColorLayer
-from .image_layer import beside, per_image
+from .image_layer import beside
 
 
-def inside_boxes(xp, sizes, boxes, like, first: bool):
-    """Which pixels of images are in the box of each: (N, height, width, 1), or channels first.
-
-    Args:
-        sizes: (height, width) of the images.
-        boxes: left, right, top and bottom, (N, 1, 1, 1) each: pixels from the first on and before
-            the second.
-        first: whether channels stand first.
-    """
-    x0, x1, y0, y1 = boxes
-    height, width = sizes
-    how = {"dtype": like.dtype, "device": devices.device_of(like)}
-    y = xp.reshape(xp.arange(height, **how), (height, 1) if first else (height, 1, 1))
-    x = xp.reshape(xp.arange(width, **how), (width,) if first else (width, 1))
-    return (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+def boxes_beside(boxes, images, chosen=None):
+    """Drawn boxes, four vectors of sides, as `pasted` takes them: none where not chosen."""
+    sides = [np.asarray(side, np.float32).reshape(-1) for side in boxes]
+    if chosen is not None:
+        sides = [np.where(chosen, side, 0) for side in sides]
+    return beside(np.stack(sides, axis=1), images)
 
 
 def drawn_box(layer, size: int, part, seed):
@@ -110,19 +102,14 @@ class RandomErasing(ColorLayer):
 
     def augment_images(self, images, transformation):
         images, first = self._as_computed(images), self.data_format == "channels_first"
-        dtype = dtypes.name(images.dtype)
-        work = "float64" if dtype == "float64" else "float32"
-        boxes = [cast(per_image(b, images), work) for b in transformation["boxes"]]
-        chosen = per_image(transformation["apply_erasing"], images)
-        xp = namespace(images)
-        inside = inside_boxes(xp, self._size(images), boxes, boxes[0], first) & chosen
         filling = transformation["fill_value"]
         if isinstance(filling, (np.generic, int, float)):
             filling = np.asarray(filling)
-        filling = cast(beside(filling, images), dtype)
+        filling = cast(beside(filling, images), dtypes.name(images.dtype))
         if filling.ndim == 1 and first:
-            filling = xp.reshape(filling, (-1, 1, 1))
-        return xp.where(inside, filling, images)
+            filling = namespace(filling).reshape(filling, (-1, 1, 1))
+        boxes = boxes_beside(transformation["boxes"], images, transformation["apply_erasing"])
+        return pasted(images, filling, boxes, first=first)
 
     def get_config(self):
         return {**super().get_config(), "scale": self.scale, "fill_value": self.fill_value}

@@ -6,7 +6,8 @@ import numpy as np
 
 from ..arrays import dtypes, namespace, random
 from ..arrays.short_floats import cast
-from .erasing import drawn_box, inside_boxes
+from ..ops.mixing import mixed, pasted
+from .erasing import boxes_beside, drawn_box
 from .image_layer import ImageLayer, beside, per_image
 
 
@@ -32,7 +33,7 @@ class _MixingLayer(ImageLayer):
         if not dtypes.is_floating(x.dtype):
             x = cast(x, "float32")
         weight = cast(per_image(transformation["mix_weight"], x), dtypes.name(x.dtype))
-        return x * weight + self._partner(x, transformation) * (1 - weight)
+        return mixed(x, beside(transformation["permutation_order"], x), weight)
 
     def transform_labels(self, labels, transformation, training=True):
         """Labels, one-hot or numbers, mixed as far as the images are."""
@@ -137,10 +138,9 @@ class CutMix(_MixingLayer):
         }
 
     def augment_images(self, images, transformation):
-        first, xp = self.data_format == "channels_first", namespace(images)
-        boxes = [per_image(side, images) for side in transformation["boxes"]]
-        inside = inside_boxes(xp, self._size(images), boxes, boxes[0], first)
-        return xp.where(inside, self._partner(images, transformation), images)
+        boxes = boxes_beside(transformation["boxes"], images)
+        first = self.data_format == "channels_first"
+        return pasted(images, self._partner(images, transformation), boxes, first=first)
 
     def transform_segmentation_masks(self, segmentation_masks, transformation, training=True):
         return self.transform_images(segmentation_masks, transformation, training)

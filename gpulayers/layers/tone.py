@@ -49,8 +49,8 @@ class RandomPosterization(ColorLayer):
     def changed(self, images, shift):
         dtype = dtypes.name(images.dtype)
         images, xp = in_range(images, self.value_range, BYTES, dtype), namespace(images)
-        step = 2.0**shift
-        images = xp.floor(xp.floor(xp.clip(images, 0.0, 255.0)) / step) * step
+        levels = xp.astype(xp.clip(images, 0.0, 255.0), xp.uint8)
+        images = cast(xp.bitwise_and(levels, xp.astype(256 - 2.0**shift, xp.uint8)), dtype)
         return in_range(images, BYTES, self.value_range, dtype)
 
 
@@ -110,7 +110,8 @@ class Solarization(ColorLayer):
         dtype, xp = dtypes.name(images.dtype), namespace(images)
         images = in_range(images, self.value_range, BYTES, dtype)
         images = xp.clip(images + addition, 0.0, 255.0)
-        images = xp.where(images < threshold, images, 255 - images)
+        above = xp.astype(images >= threshold, images.dtype)
+        images = images + above * (255 - 2 * images)
         return in_range(images, BYTES, self.value_range, dtype)
 
     def get_config(self):
@@ -148,12 +149,24 @@ class AutoContrast(_ToneLayer):
 
     def changed(self, images):
         xp, (low, high) = namespace(images), self.value_range
-        axes = (2, 3) if self.data_format == "channels_first" else (1, 2)
-        least, most = (f(images, axis=axes, keepdims=True) for f in (xp.min, xp.max))
-        spread = most - least
-        scale = (high - low) / xp.where(spread > 0, spread, 1.0)
-        made = xp.clip((images - least) * scale + low, float(low), float(high))
-        return xp.where(spread > 0, made, images)
+        first = self.data_format == "channels_first"
+        down, across = (2, 3) if first else (1, 2)
+        # One axis after the other: long rows, where three channels at a time would be slow.
+        least, most = (
+            f(f(images, axis=down, keepdims=True), axis=across, keepdims=True)
+            for f in (xp.min, xp.max)
+        )
+        spread, wide = most - least, most > least
+        scale = xp.where(wide, (high - low) / xp.where(wide, spread, 1.0), 1.0)
+        offset = xp.where(wide, low - least * scale, 0.0)
+        bounds = (low - xp.where(wide, 0.0, low - least), high - xp.where(wide, 0.0, high - most))
+        if not first:
+            count = images.shape[2]
+            scale, offset, *bounds = (
+                xp.repeat(part, count, axis=2) for part in (scale, offset, *bounds)
+            )
+        made = images * scale + offset
+        return xp.minimum(xp.maximum(made, bounds[0]), bounds[1])
 
 
 class Equalization(_ToneLayer):
@@ -188,7 +201,7 @@ class Equalization(_ToneLayer):
         channels = xp.unstack(
             in_range(cast(images, work), self.value_range, BYTES, work), axis=axis
         )
-        made = xp.stack([equalized(channel, self.bins) for channel in channels], axis=axis)
+        made = xp.stack([equalized(channel, bins=self.bins) for channel in channels], axis=axis)
         return cast(in_range(made, BYTES, self.value_range, work), dtype)
 
     def get_config(self):

@@ -87,3 +87,70 @@ def hsv_to_rgb(images, data_format: str | None = None):
     green = channel(2 - xp.abs(sixths - 2))
     blue = channel(2 - xp.abs(sixths - 4))
     return xp.stack([red, green, blue], axis=axis)
+
+
+def saturated(images, factor, low: float, high: float, axis: int):
+    """Images of three channels, their saturation times a factor, clipped to low ... high.
+
+    As between `rgb_to_hsv` and `hsv_to_rgb`, without the hue: a channel c of a pixel whose greatest
+    one is v becomes v - (v - c) times the change of the saturation (v - least) / v.
+
+    Args:
+        images: (N, ., ., .), floats.
+        factor: (N, 1, 1).
+        low: 0 or less, so that grey stays grey.
+        axis: that of the channels.
+    """
+    xp = namespace(images)
+    channels = xp.unstack(images, axis=axis)
+    value, spread = _value_and_spread(xp, channels)
+    above = xp.astype(value > 0, value.dtype)
+    changed = xp.minimum(xp.maximum(spread * factor, value * low), value * high) * above
+    ratio = changed / _not_0(xp, spread)
+    return xp.stack([value - (value - channel) * ratio for channel in channels], axis=axis)
+
+
+def with_hue_turned(images, turn, least: float, axis: int):
+    """Images of three channels, their hue plus `turn`, where 1 is the whole circle of colours.
+
+    As between `rgb_to_hsv` and `hsv_to_rgb`, of values from `least` on.
+
+    Args:
+        images: (N, ., ., .), floats.
+        turn: (N, 1, 1), from -1 to 1.
+        axis: that of the channels.
+    """
+    xp = namespace(images)
+    red, green, blue = channels = _three(xp.unstack(images, axis=axis))
+    value, spread = _value_and_spread(xp, channels)
+    is_red = xp.astype(value == red, value.dtype)
+    is_green = xp.astype(value == green, value.dtype) * (1 - is_red)
+    is_blue = 1 - is_red - is_green
+    sixths = (green - blue) * is_red + (blue - red) * is_green + (red - green) * is_blue
+    sixths = sixths / _not_0(xp, spread) + (is_green * 2 + is_blue * 4) + turn * 6
+    sixths = sixths - xp.floor(sixths / 6) * 6
+    spread = spread * xp.astype(value > least, value.dtype)
+
+    def channel(ramp):
+        return value - spread * (1 - xp.clip(ramp, 0.0, 1.0))
+
+    made = [xp.abs(sixths - 3) - 1, 2 - xp.abs(sixths - 2), 2 - xp.abs(sixths - 4)]
+    return xp.stack([channel(ramp) for ramp in made], axis=axis)
+
+
+def _three(channels):
+    if len(channels) != 3:
+        raise ValueError(f"images must have 3 channels, got {len(channels)}.")
+    return channels
+
+
+def _value_and_spread(xp, channels):
+    """The greatest of three channels, and how far it is from the least."""
+    red, green, blue = _three(channels)
+    value = xp.maximum(xp.maximum(red, green), blue)
+    return value, value - xp.minimum(xp.minimum(red, green), blue)
+
+
+def _not_0(xp, x):
+    """What is not negative, as a divisor of what is 0 where it is."""
+    return xp.maximum(x, xp.full_like(x[:1, :1, :1], 1e-30))

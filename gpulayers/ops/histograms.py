@@ -27,7 +27,8 @@ def _(numbers, *, bins):
     return Abstract((numbers.shape[0], bins), "int64")
 
 
-def equalized(channel, bins: int):
+@primitive
+def equalized(channel, *, bins: int):
     """The values of a channel spread evenly over 0 ... 255, in whole numbers.
 
     Each value x becomes 255 (c(x) - c0) / (n - c0), rounded, with c(x) the number of values that
@@ -39,19 +40,28 @@ def equalized(channel, bins: int):
         bins: of the histogram.
     """
     xp = namespace(channel)
-    places = _level(xp, channel * (bins - 1) / 255, bins)
+    places = level(xp, channel * (bins - 1) / 255, bins)
     counts = running_counts(xp.reshape(places, (1, -1)), bins=bins)[0, :]
-    least = xp.min(xp.where(counts > 0, counts, counts[-1]))
-    spread = xp.astype(counts[-1] - least, channel.dtype)
-    table = xp.astype(counts - least, channel.dtype) * 255 / xp.where(spread > 0, spread, 1.0)
-    table = xp.clip(xp.round(table), 0.0, 255.0)
-    found = _level(xp, channel / 255 * (bins - 1), bins)
+    table, spread = spread_evenly(xp, counts, channel.dtype)
+    found = level(xp, channel / 255 * (bins - 1), bins)
     made = xp.reshape(xp.take(table, xp.reshape(found, (-1,))), channel.shape)
-    # Values in several bins: the lowest does not hold all.
     return xp.where(spread > 0, made, channel)
 
 
-def _level(xp, values, bins):
+@equalized.shape
+def _(channel, *, bins):
+    return Abstract(tuple(channel.shape), channel.dtype)
+
+
+def spread_evenly(xp, counts, dtype):
+    """What becomes of each bin, and how many values are in other bins than the lowest."""
+    least = xp.min(xp.where(counts > 0, counts, counts[-1]))
+    spread = xp.astype(counts[-1] - least, dtype)
+    table = xp.astype(counts - least, dtype) * 255 / xp.where(spread > 0, spread, 1.0)
+    return xp.clip(xp.round(table), 0.0, 255.0), spread
+
+
+def level(xp, values, bins):
     """The bin of each value: a whole number from 0 to bins - 1."""
     return xp.astype(xp.clip(values, 0.0, float(bins - 1)), xp.int64)
 
@@ -73,7 +83,7 @@ def locally_equalized(images, clip_limit: float, tiles: tuple[int, int]):
     tall, wide = -(-height // down), -(-width // across)
     sizes = ((height, tall * down), (width, wide * across))
     places = [_mirrored(xp, size, count, images) for size, count in sizes]
-    levels = _level(xp, images, LEVELS)
+    levels = level(xp, images, LEVELS)
     padded = xp.take(xp.take(levels, places[0], axis=1), places[1], axis=2)
     cells = xp.reshape(padded, (n, down, tall, across, wide, channels))
     cells = xp.reshape(xp.permute_dims(cells, (0, 1, 3, 5, 2, 4)), (-1, tall * wide))

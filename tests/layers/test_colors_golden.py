@@ -9,6 +9,7 @@ from parity import color_cases
 from parity.decoding import Cases
 
 from gpulayers import layers
+from gpulayers.cpu import each_image, histograms
 
 CASES = list(color_cases.color_cases())
 RECORDED = Cases(Path(color_cases.__file__).parent / "golden", "colors")
@@ -36,11 +37,14 @@ def test_images_of_another_library(case):
     assert difference(case, np.asarray(out)) < 2e-6
 
 
-@pytest.mark.parametrize("case", CASES[1::3], ids=lambda case: case.key)
-def test_many_images_are_taken_apart(case):
-    """Eighty times as many images give the same as a few, but for histograms of all of them."""
-    if case.layer in ("CutMix", "MixUp", "Equalization"):
-        pytest.skip("depends on the batch")
+WHOLE = ("CutMix", "MixUp", "Equalization")  # What depends on the batch.
+ALONE = [case for case in CASES if case.layer not in WHOLE]
+
+
+@pytest.mark.parametrize("case", ALONE[1::3], ids=lambda case: case.key)
+def test_many_images_are_taken_apart(monkeypatch, case):
+    """Eighty times as many images give the same as a few."""
+    monkeypatch.setattr(each_image, "PORTION", 700)
     layer, times = getattr(layers, case.layer)(**case.options), 80
 
     def repeated(x):
@@ -55,3 +59,12 @@ def test_many_images_are_taken_apart(case):
     out = layer.transform_images(repeated(case.images), drawn)
     assert difference(case, out[-len(case.images) :]) < 2e-6
     np.testing.assert_array_equal(out[: len(case.images)], out[-len(case.images) :])
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.layer == "Equalization"], ids=lambda c: c.key
+)
+def test_histograms_of_portions(monkeypatch, case):
+    monkeypatch.setattr(histograms, "PORTION", 25)
+    layer = layers.Equalization(**case.options)
+    assert difference(case, layer.transform_images(case.images)) < 2e-6

@@ -23,10 +23,10 @@ def test_running_counts(shape, bins, xp):
 def test_equalized_values_by_hand(xp):
     # Counts 1, 2, 3, 4: 255 (c - 1) / 3.
     x = np.array([[10.0, 20], [200, 100]], np.float32)
-    out = xp.to_numpy(equalized(xp.asarray(x), 256))
+    out = xp.to_numpy(equalized(xp.asarray(x), bins=256))
     np.testing.assert_array_equal(out, [[0, 85], [255, 170]])
     one = np.full((2, 2), 9, np.float32)
-    np.testing.assert_array_equal(xp.to_numpy(equalized(xp.asarray(one), 256)), one)
+    np.testing.assert_array_equal(xp.to_numpy(equalized(xp.asarray(one), bins=256)), one)
 
 
 def test_one_tile_is_equalized_alone():
