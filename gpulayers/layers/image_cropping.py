@@ -9,8 +9,7 @@ import numpy as np
 from ..ops.box_formats import boxes_of, clip_to_image_size, convert_format, sides, within
 from ..ops.resize import resize
 from ..ops.warping import Geometry, warp
-from . import arguments
-from .image_layer import ImageLayer, beside
+from .image_layer import SizedLayer, beside
 from .random_geometry import host, identities
 
 
@@ -22,14 +21,8 @@ class Cut(NamedTuple):
     input_shape: tuple
 
 
-class _Crop(ImageLayer):
-    """A layer that gives images of one size."""
-
-    def __init__(self, height, width, **kwargs):
-        super().__init__(**kwargs)
-        who = type(self).__name__
-        self.height = arguments.whole(who, "height", height)
-        self.width = arguments.whole(who, "width", width)
+class _Crop(SizedLayer):
+    """A layer that gives parts of images."""
 
     def _part(self, cut) -> Geometry:
         """The parts of images that begin there."""
@@ -66,16 +59,6 @@ class _Crop(ImageLayer):
 
     def transform_segmentation_masks(self, segmentation_masks, transformation, training=True):
         return self.transform_images(segmentation_masks, transformation, training)
-
-    def compute_output_shape(self, input_shape):
-        shape = list(input_shape)
-        self._check_rank(shape)
-        rows = -2 if self.data_format == "channels_first" else -3
-        shape[rows], shape[rows + 1] = self.height, self.width
-        return tuple(shape)
-
-    def get_config(self):
-        return {**super().get_config(), "height": self.height, "width": self.width}
 
 
 def largest_part(height, width, target_height, target_width):

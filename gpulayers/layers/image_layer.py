@@ -8,6 +8,7 @@ from .. import config, tree
 from ..arrays import Abstract, as_array, devices, dtypes, namespace, plain, random
 from ..arrays.short_floats import cast
 from ..ops.box_formats import densified
+from . import arguments
 from .layer import Layer
 
 
@@ -211,10 +212,6 @@ class ImageLayer(Layer):
         """Images in the compute dtype of the layer."""
         return as_array(images, dtype=self._working_dtype([images]) or self.compute_dtype)
 
-    def _fusible_dtype(self) -> bool:
-        """Whether nothing is rounded between this layer and others in floats."""
-        return self.compute_dtype in dtypes.FLOATS
-
     def _images_of(self, data):
         return data["images"] if isinstance(data, dict) else data
 
@@ -253,6 +250,31 @@ class ImageLayer(Layer):
         if self.is_random:
             own["seed"] = self.seed
         return {**super().get_config(), **own}
+
+
+class SizedLayer(ImageLayer):
+    """An image layer whose images have one size.
+
+    Args:
+        height, width: that size. Raises TypeError unless they are integers, ValueError unless they
+            are positive.
+    """
+
+    def __init__(self, height, width, **kwargs):
+        super().__init__(**kwargs)
+        who = type(self).__name__
+        self.height = arguments.whole(who, "height", height)
+        self.width = arguments.whole(who, "width", width)
+
+    def compute_output_shape(self, input_shape):
+        shape = list(input_shape)
+        self._check_rank(shape)
+        rows = -2 if self.data_format == "channels_first" else -3
+        shape[rows], shape[rows + 1] = self.height, self.width
+        return tuple(shape)
+
+    def get_config(self):
+        return {**super().get_config(), "height": self.height, "width": self.width}
 
 
 SINGLE = {

@@ -2,7 +2,8 @@
 
 Layers that say what they do as a `Geometry` or a `Colour` are put together: matrices of places are
 multiplied, so that images are read and interpolated once, and colours are changed on the way.
-Flips, crops and colours give the same as one after the other. Of several layers that interpolate,
+Rescaling by numbers counts as a colour.  Flips, crops and colours give the same as one after the
+other. Of several layers that interpolate,
 the result is sharper, and what fills the margins differs, since it is read from the images
 themselves instead of from what an earlier layer has made of them. Only those of one fill mode and
 interpolation are put together. `config.set_fused_augmentation(False)` keeps every layer apart.
@@ -15,9 +16,10 @@ from itertools import groupby
 import numpy as np
 
 from .. import config, tree
-from ..arrays import Abstract, KerasTensor
-from ..ops.warping import Geometry, warp
+from ..arrays import Abstract, KerasTensor, dtypes
+from ..ops.warping import Colour, Geometry, warp
 from .image_layer import SINGLE, ImageLayer
+from .scaling import Rescaling
 
 
 def through(layers, data, training=True):
@@ -28,9 +30,11 @@ def through(layers, data, training=True):
         data: an array, or a dict {"images", ...}.
         training: handed to the layers that take it.
     """
-    for fusible, group in groupby(layers, key=lambda layer: _is_fusible(layer, data)):
+    layouts = {layer.data_format for layer in layers if isinstance(layer, ImageLayer)}
+    layout = layouts.pop() if len(layouts) == 1 else None
+    for fusible, group in groupby(layers, key=lambda layer: _is_fusible(layer, data, layout)):
         group = list(group)
-        if fusible is not None and len(group) > 1:
+        if fusible and len(group) > 1 and any(isinstance(layer, ImageLayer) for layer in group):
             data = _in_passes(group, data, training)
         else:
             for layer in group:
@@ -44,23 +48,28 @@ def _takes(layer) -> bool:
     return call_signature(type(layer)).passes_training
 
 
-def _is_fusible(layer, data):
-    """The data format of a layer that may share passes; None for all others."""
-    if not config.fused_augmentation() or not isinstance(layer, ImageLayer):
-        return None
+def _is_fusible(layer, data, layout) -> bool:
+    """Whether a layer may share passes with others of images in one layout."""
+    if not config.fused_augmentation() or layout is None:
+        return False
     if any(isinstance(x, (Abstract, KerasTensor)) for x in tree.leaves(data)):
-        return None
-    if type(layer).call is not ImageLayer.call or not layer._fusible_dtype():
-        return None
-    return layer.data_format
+        return False
+    if layer.compute_dtype not in dtypes.FLOATS:
+        return False  # Others round in between.
+    if type(layer) is Rescaling:
+        numbers = all(isinstance(v, (int, float)) for v in (layer.scale, layer.offset))
+        return numbers and not isinstance(data, dict)
+    return isinstance(layer, ImageLayer) and type(layer).call is ImageLayer.call
 
 
 def _in_passes(layers, data, training):
-    """What image layers of one data format make of arrays."""
-    first = layers[0]
-    data = first._arrays_of([data], {})[0][0] if not isinstance(data, dict) else {
-        **data, **{k: first._ready(k, data[k]) for k in SINGLE if k in data}
-    }  # fmt: skip
+    """What image layers of one data format, and rescaling between them, make of arrays."""
+    first = next(layer for layer in layers if isinstance(layer, ImageLayer))
+    if isinstance(data, dict):
+        known = {key: first._ready(key, data[key]) for key in SINGLE if key in data}
+        data = {**data, **first._arrays_of([known], {})[0][0]}
+    else:
+        data = first._arrays_of([data], {})[0][0]
     parts = data if isinstance(data, dict) else {"images": data}
     single = first._is_single(parts["images"])
     if single:
@@ -97,6 +106,9 @@ class _Passes:
 
     def add(self, layer, training) -> None:
         """Let a layer come next."""
+        if type(layer) is Rescaling:
+            self._rescale(layer)
+            return
         cls = type(layer)
         if cls.geometry is ImageLayer.geometry and cls.colour is ImageLayer.colour:
             self.finish()  # It may look at the images.
@@ -123,6 +135,18 @@ class _Passes:
                     self.parts[key] = layer._of_each(value, key, False, drawn, training)
             return
         self.dtype = layer._output_dtype(self.parts["images"])
+
+    def _rescale(self, layer) -> None:
+        images = self.parts["images"]
+        if self.geometry is None and not self.colours:
+            self.parts["images"] = layer(images)
+            return
+        channels = self._channels()
+        matrix = np.zeros((len(images), channels, channels + 1), np.float32)
+        matrix[:, range(channels), range(channels)] = layer.scale
+        matrix[:, :, channels] = layer.offset
+        self.colours.append(Colour(matrix))
+        self.dtype = layer._working_dtype([images]) or layer.compute_dtype
 
     def _channels(self) -> int:
         shape = tuple(self.parts["images"].shape)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from ..arrays import dtypes, namespace
 from ..ops.box_formats import boxes_of, clip_to_image_size, convert_format, sides
 from ..ops.resize import require_way, resize
-from . import arguments
-from .image_layer import ImageLayer
+from .image_layer import SizedLayer
 
 
-class Resizing(ImageLayer):
+class Resizing(SizedLayer):
     """Images resized, by the rules of `ops.image.resize`.
 
     Args:
@@ -47,9 +46,7 @@ class Resizing(ImageLayer):
         data_format=None,
         **kwargs,
     ):
-        super().__init__(data_format=data_format, **kwargs)
-        self.height = arguments.whole("Resizing", "height", height)
-        self.width = arguments.whole("Resizing", "width", width)
+        super().__init__(height, width, data_format=data_format, **kwargs)
         self.interpolation, self.antialias = interpolation, bool(antialias)
         self.crop_to_aspect_ratio = crop_to_aspect_ratio
         self.pad_to_aspect_ratio = pad_to_aspect_ratio
@@ -114,14 +111,7 @@ class Resizing(ImageLayer):
             left = top = 0.0
         return (across, left), (down, top)
 
-    def compute_output_shape(self, input_shape):
-        shape = list(input_shape)
-        self._check_rank(shape)
-        rows = -2 if self.data_format == "channels_first" else -3
-        shape[rows], shape[rows + 1] = self.height, self.width
-        return tuple(shape)
-
     def get_config(self):
-        names = ("height", "width", "interpolation", "crop_to_aspect_ratio", "pad_to_aspect_ratio",
-                 "fill_mode", "fill_value", "antialias")  # fmt: skip
+        names = ("interpolation", "crop_to_aspect_ratio", "pad_to_aspect_ratio", "fill_mode",
+                 "fill_value", "antialias")  # fmt: skip
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

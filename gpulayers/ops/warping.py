@@ -223,18 +223,21 @@ def warp(images, geometry=None, colours=(), dtype=None, data_format: str | None 
         data_format: `config.image_data_format()` by default.
     """
     batch, restored = batch_of("warp", images, data_format)
-    home = devices.home_of(plain(images))
+    home, exact = devices.home_of(plain(images)), dtypes.name(images.dtype) == "float64"
+
+    def there(values):
+        return devices.put(values.astype(np.float64 if exact else np.float32, copy=False), home)
+
     options = {"dtype": dtype, "clips": tuple((c.low, c.high) for c in colours)}
     matrix = matrices = means = None
     if geometry is not None:
-        matrix = devices.put(geometry.matrix, home)
+        matrix = there(geometry.matrix)
         options |= geometry._replace(matrix=None)._asdict()
         del options["matrix"]
     if colours:
-        matrices = devices.put(np.stack([c.matrix for c in colours]), home)
+        matrices = there(np.stack([c.matrix for c in colours]))
     if any(c.mean is not None for c in colours):
         none = np.zeros(len(colours[0].matrix), np.float32)
-        parts = [none if c.mean is None else c.mean for c in colours]
-        means = devices.put(np.stack(parts), home)
+        means = there(np.stack([none if c.mean is None else c.mean for c in colours]))
         options["averaged"] = tuple(c.mean is not None for c in colours)
     return restored(warped(batch, matrix, matrices, means, **options))

@@ -143,6 +143,22 @@ def test_inference_other_layers_and_other_dtypes(passes):
     assert passes == []
     mixed = [FLIP, layers.Rescaling(1 / 255), TURN, DIM]
     np.testing.assert_allclose(through(fresh(mixed), IMAGES), apart(mixed, IMAGES), atol=1e-3)
+    for end in (layers.Rescaling(1 / 127.5, -1), layers.Rescaling([0.1, 0.2, 0.3])):
+        scaled = [layers.Rescaling(0.5), FLIP, TURN, end]
+        np.testing.assert_allclose(through(fresh(scaled), IMAGES), apart(scaled, IMAGES), atol=1e-3)
+    passes.clear()
+    through(fresh([FLIP, TURN, layers.Rescaling(1 / 127.5, -1)]), IMAGES)
+    assert len(passes) == 1
+    double = [
+        layers.RandomFlip(seed=1, dtype="float64"),
+        layers.RandomZoom(0.2, seed=2, dtype="float64"),
+    ]
+    for given in (IMAGES.astype(float), {"images": IMAGES.astype(float)}):
+        got, wanted = through(fresh(double), given), apart(double, given)
+        if isinstance(given, dict):
+            got, wanted = got["images"], wanted["images"]
+        assert got.dtype == np.float64
+        np.testing.assert_allclose(got, wanted, atol=1e-3)
     whole = [
         layers.RandomFlip(seed=1, dtype="uint8"),
         layers.RandomZoom(0.2, seed=2, dtype="uint8"),

@@ -229,3 +229,40 @@ def test_images_smaller_than_the_crop_are_made_larger():
         y = layer(small)
         assert y.shape == (2, 8, 6, 1)
         assert small.min() - 1e-6 <= y.min() and y.max() <= small.max() + 1e-6
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda: layers.Resizing(128, 128),
+        lambda: layers.CenterCrop(128, 128),
+        lambda: layers.RandomCrop(height=128, width=128),
+        lambda: layers.RandomFlip("horizontal"),
+        lambda: layers.RandomTranslation(height_factor=0.1, width_factor=0.1),
+        lambda: layers.RandomRotation(factor=0.2),
+        lambda: layers.RandomZoom(height_factor=0.2, width_factor=0.2),
+        lambda: layers.RandomContrast(factor=0.2),
+        lambda: layers.RandomBrightness(factor=0.2),
+    ],
+    ids=lambda make: type(make()).__name__,
+)
+def test_they_begin_models(first):
+    """As an overview of Keras's layers shows them; trained, saved and loaded besides."""
+    model = gl.Sequential(
+        [
+            first(),
+            layers.Conv2D(4, (3, 3), activation="relu"),
+            layers.MaxPooling2D(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(1),
+        ]
+    )
+    images = random.integers(0, 256, (3, 136, 140, 3)).astype(np.float32)
+    assert model(images).shape == (3, 1)
+    model.compile("sgd", "mse")
+    history = model.fit(images / 255, np.ones((3, 1)), batch_size=2, epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"][0])
+    again = registry.deserialize(registry.serialize(model))
+    again.build((None, 136, 140, 3))
+    again.set_weights(model.get_weights())
+    np.testing.assert_allclose(again(images, training=False), model(images, training=False))
