@@ -110,6 +110,7 @@ def test_files_are_short_and_say_what_they_hold(path):
 # The files of cpu/ and cuda/ that have no operation of their own, and why.
 INFRASTRUCTURE = {
     "cpu": {
+        "bounds": "largest and smallest values of an array and a number",
         "__init__": "imports the others",
         "depthwise": "convolutions of each channel by itself",
         "gru": "`recurrent` for GRU",

@@ -11,6 +11,7 @@ import numpy as np
 from ..ops import activation as smooth
 from ..ops import rectifier as ramps
 from ..ops.activation import GELU_CUBIC, GELU_SCALE, ROOT_TWO_PI, SELU_ALPHA, SELU_SCALE
+from .bounds import at_least, at_most
 from .error_function import NORMAL, erf_float32, erf_float64
 
 # NumPy takes arrays without axes faster than Python's numbers, and these leave float64 as it is.
@@ -27,7 +28,7 @@ def fits(x) -> bool:
 def sigmoid_of(x):
     """1 / (1 + exp(-x)) as a fresh array; below -87 (float64: -700), the value there."""
     t = np.negative(x)
-    np.minimum(t, LARGEST[x.dtype.char], out=t)
+    at_most(t, LARGEST[x.dtype.char], out=t)
     np.exp(t, t)
     t += ONE
     return np.reciprocal(t, t)
@@ -39,7 +40,7 @@ def softplus_of(x):
     np.negative(t, t)
     np.exp(t, t)
     np.log1p(t, t)
-    t += np.maximum(x, ZERO)
+    t += at_least(x, ZERO)
     return t
 
 
@@ -155,11 +156,11 @@ def _elu(x, scale, alpha, needs):
     if not fits(x):
         return NotImplemented
     depth = scale * alpha
-    out = np.minimum(x, ZERO)
+    out = at_most(x, ZERO)
     np.expm1(out, out)
     if depth != 1:
         out *= depth
-    above = np.maximum(x, ZERO)
+    above = at_least(x, ZERO)
     if scale != 1:
         above *= scale
     out += above
@@ -167,7 +168,7 @@ def _elu(x, scale, alpha, needs):
         return out
 
     def pullback(g):
-        d = np.minimum(out, ZERO)
+        d = at_most(out, ZERO)
         d += depth
         if depth != scale:
             above = chosen(out > ZERO, d.dtype)
@@ -221,7 +222,7 @@ def _(x, approximate=True, *, needs=None):
 def _(x, negative_slope=0.0, max_value=None, threshold=0.0, *, needs=None):
     if negative_slope or threshold or max_value is not None:
         return NotImplemented
-    out = np.maximum(x, ZERO if x.dtype.char in LARGEST else 0)
+    out = at_least(x, ZERO if x.dtype.char in LARGEST else 0)
     if needs is None:
         return out
     return out, lambda g: (g * (out > ZERO), None, None, None)
@@ -238,7 +239,7 @@ def _(x, negative_slope=0.2, *, needs=None):
 
     def pullback(g):
         d = chosen(x > ZERO, x.dtype)
-        np.maximum(d, negative_slope, out=d)
+        at_least(d, negative_slope, out=d)
         d *= g
         return (d, None)
 
@@ -249,8 +250,8 @@ def _(x, negative_slope=0.2, *, needs=None):
 def _(x, *, needs=None):
     if not fits(x):
         return NotImplemented
-    out = np.maximum(x, ZERO)
-    np.minimum(out, SIX, out=out)
+    out = at_least(x, ZERO)
+    at_most(out, SIX, out=out)
     if needs is None:
         return out
     return out, lambda g: (g * ((x > ZERO) & (x < SIX)),)
@@ -274,8 +275,8 @@ def _(x, *, needs=None):
 
 def _hard_sigmoid_of(x):
     t = x + THREE
-    np.maximum(t, ZERO, out=t)
-    np.minimum(t, SIX, out=t)
+    at_least(t, ZERO, out=t)
+    at_most(t, SIX, out=t)
     t /= SIX
     return t
 

@@ -7,6 +7,7 @@ import numpy as np
 from ..ops import dense as ops
 from ..ops.dense import require_sizes
 from .activation import LARGEST, ONE, ZERO, sigmoid_of
+from .bounds import at_least
 
 
 @ops.dense.on("numpy")
@@ -44,7 +45,7 @@ def _(x, kernel, bias=None, *, activation=None, needs=None):
 def activate(y, name):
     """The activation `name` of y, which may be overwritten."""
     if name == "relu":
-        return np.maximum(y, ZERO, out=y)
+        return at_least(y, ZERO, out=y)
     return np.tanh(y, y) if name == "tanh" else sigmoid_of(y)
 
 

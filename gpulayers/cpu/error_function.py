@@ -6,6 +6,7 @@ import numpy as np
 
 from ..ops import error_function as ops
 from ..ops.error_function import FIRST, LARGE, MIDDLE, SECOND, SMALL, TWO_BY_ROOT_PI
+from .bounds import at_most
 
 # erf(x) = tanh(x p(x^2)) up to 7e-8, our own minimax fit: powers of x^2, lowest first. tanh is one
 # of the few functions that NumPy vectorises on every processor.
@@ -39,7 +40,7 @@ def erf_float32(x, constants=PLAIN):
 
 def _fit(x, out, top, coefficients):
     t = x * x
-    np.minimum(t, top, out=t)
+    at_most(t, top, out=t)
     np.multiply(t, coefficients[0], out)
     for c in coefficients[1:-1]:
         out += c
