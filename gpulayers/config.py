@@ -18,6 +18,7 @@ _settings = {
     "fused_augmentation": True,
     "all_reduce": None,
     "recurrent_segment": None,
+    "flash_attention": None,
     "dtype_policy": None,
     "device": os.environ.get("GPULAYERS_DEVICE") or None,
     "interactive_logging": True,
@@ -125,6 +126,24 @@ def set_all_reduce(function) -> None:
     if function is not None and not callable(function):
         raise TypeError(f"set_all_reduce: expected a function or None, got {function!r}.")
     _settings["all_reduce"] = function
+
+
+def enable_flash_attention() -> None:
+    """Let attention layers use flash attention, as they do by default.
+
+    Here attention is computed block by block in any case, and results do not depend on this.
+    """
+    _settings["flash_attention"] = None
+
+
+def disable_flash_attention() -> None:
+    """Undo `enable_flash_attention`: see there."""
+    _settings["flash_attention"] = False
+
+
+def is_flash_attention_enabled() -> bool | None:
+    """False after `disable_flash_attention`, else None, as in Keras."""
+    return _settings["flash_attention"]
 
 
 def fused_augmentation() -> bool:

@@ -96,3 +96,19 @@ def test_the_default_policy_by_its_other_names():
     assert Dense(1).compute_dtype == "float16"
     assert isinstance(config.dtype_policy(), mixed_precision.Policy)
     assert gpulayers.FloatDTypePolicy("float16").compute_dtype == "float16"
+
+
+def test_flash_attention_is_a_setting_without_effect():
+    from gpulayers import layers
+
+    x = np.ones((1, 3, 4), "float32")
+    attention = layers.MultiHeadAttention(2, 3)
+    expected = attention(x, x)
+    assert config.is_flash_attention_enabled() is None
+    config.disable_flash_attention()
+    try:
+        assert config.is_flash_attention_enabled() is False
+        np.testing.assert_array_equal(attention(x, x), expected)
+    finally:
+        config.enable_flash_attention()
+    assert config.is_flash_attention_enabled() is None
