@@ -47,7 +47,8 @@ class Operation:
 
     `backward` is for functions that are no primitives: it takes (g, *arrays).  `layer` stands for
     `ours`: a layer of the first array, whose weights the peer takes as further arrays.
-    `peer_arrays` are the peer's, where they have other shapes; `precision` is that of float32.
+    `peer_arrays` are the peer's, where they have other shapes; `prepare` gives the tensors that it
+    takes, from those; `precision` is that of float32.
     """
 
     family: str
@@ -59,15 +60,19 @@ class Operation:
     peer: Callable | None = None  # Of torch.nn.functional and tensors.
     backward: Callable | None = None
     layer: Callable | None = None
+    prepare: Callable | None = None  # Of torch and tensors.
     flops: Callable[..., tuple[int, int]] = lambda *shape: (0, 0)
     dtypes: tuple[str, ...] = ("float32", "bfloat16")
     directions: tuple[str, ...] = ("forward", "backward")
     peer_arrays: Callable[..., list[Floats | Whole]] | None = None
     precision: str = "highest"
+    tiny: int = TINY  # The longest axis of a dry run.
 
     def cases(self, tiny: bool = False) -> Iterator[Case]:
         """Each shape in each dtype, there and back."""
-        sizes = [tuple(min(n, TINY) for n in s) for s in self.shapes] if tiny else self.shapes
+        sizes = self.shapes
+        if tiny:
+            sizes = [tuple(min(n, self.tiny) for n in shape) for shape in sizes]
         for size in dict.fromkeys(sizes):
             for dtype in self.dtypes:
                 moved, flops = self.nbytes(BYTES[dtype], *size), self.flops(*size)
@@ -183,6 +188,8 @@ class Peer:
             x = torch.randn(a.shape, device="cuda", dtype=dtype)
             tensors.append(x.requires_grad_(self.direction == "backward"))
             sources.append(x)
+        if op.prepare is not None:
+            tensors = sources = op.prepare(torch, *tensors)
         if self.direction == "forward":
 
             def forward():
@@ -350,6 +357,9 @@ def operations() -> list[Operation]:
             dtypes=("float32",),
         )
     )  # fmt: skip
+    from gpu_recurrent import operations as recurrent
+
+    found += recurrent(layers)
     if hasattr(layers, "BatchNormalization"):
         found.append(
             Operation(
