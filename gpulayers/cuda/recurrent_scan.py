@@ -26,9 +26,9 @@ CLUSTERS = (2, 4, 8)
 # The most units for a block alone, a cluster, and a grid, by itemsize; for a grid also the most
 # sequences times units.  Estimates, to be measured: a block multiplies 16 sequences by its weights
 # in 0.5 us where they fill it; a cluster's barrier takes 0.3 us, a grid's 1 us, and its blocks read
-# all states of a step from the L2 cache.
+# all states of a step from the L2 cache.  Beyond, a step takes longer than its launches.
 MOST = {"block": {2: 128, 4: 64}, "cluster": {2: 512, 4: 256}, "grid": {2: 1024, 4: 1024}}
-MOST_IN_GRID = {2: 2**16, 4: 2**14}
+MOST_IN_GRID = {2: 2**18, 4: 2**17}
 GRID = 0  # SLICES of a grid.
 
 INSTANCES = [

@@ -106,8 +106,9 @@ def test_which_way(cupy, monkeypatch):
             monkeypatch.setattr(module, "multiprocessors", lambda: 132)
     assert way(1, 64) == way(128, 128) == "block"
     assert way(128, 256) == way(16, 512) == "cluster"
-    assert way(16, 1024) == way(64, 768) == "grid"
-    assert way(128, 1024) == "steps"  # So many states from block to block.
+    assert way(16, 1024) == way(64, 768) == way(128, 1024) == "grid"
+    assert way(200, 1030) == way(2, 2048) == "steps"  # Weights that blocks cannot hold.
+    assert way(512, 256, cell=kernels.GRU_BEFORE) == "steps"
     assert way(128, 2048) == "products"  # Much work a step: it is cuBLAS's.
     assert way(128, 64, cell=kernels.GRU_BEFORE) == way(2, 64, dtype=kind("float64")) == "steps"
     assert way(128, 128, dtype=kind("float32")) == "cluster"
