@@ -5,42 +5,49 @@ calls it channels_last), with as many threads; they take turns, block by block o
 results are compared first.  Printed are medians of the blocks' medians, and the median over turns
 of how many times as fast gpulayers is.
 
-Two cores of a Xeon of the Sapphire Rapids kind (AVX-512), OpenBLAS 0.3.31, PyTorch 2.13 with oneDNN
-3.12, float32, both with 2 threads.  Others were working on the machine: blocks in which a thread
-waited for a core for more than a tenth of the time were measured anew, which is not in this script,
-and rows come from three runs.  Training steps of 3x3 varied most: 0.91 to 1.02, 1.03 to 1.16, and
-0.50 to 0.85 for the three.
+Two cores of an EPYC of the Zen 5 kind (AVX-512), OpenBLAS 0.3.31, PyTorch 2.13 with oneDNN 3.12,
+float32, both with 2 threads, nothing else at work, all in one run.  Other runs gave ratios up to a
+tenth, for pooling up to a third apart.
+
+What is slower than PyTorch, and what else was tried for it:
+
+- 3x3 on 7 x 7 places: two threads that divide the filters, not the tiles, 4.6 instead of 5.5 ms by
+  Winograd, as long as by panels, which OpenBLAS multiplies at all its speed.
+- Depthwise: `einsum` adds up 9 products of 3.2 million elements in 2.0 ms; `multiply` and `add`
+  into the cache take 2.5, one `multiply` and `add.reduce` 3.2.
+- Pooling and its gradient: threads wait for Python's lock after each call, so that blocks as large
+  as the cache are slower than larger ones, which read each pass from memory.
 
 | | PyTorch, ms | gpulayers, ms | times as fast |
 | --- | ---: | ---: | ---: |
-| 3x3: (8, 56, 56, 64) to 64 | 5.80 | 5.77 | 1.01 |
-| 3x3: (8, 28, 28, 128) to 128 | 5.57 | 4.89 | 1.15 |
-| 3x3: (8, 14, 14, 256) to 256 | 5.56 | 5.74 | 0.97 |
-| 3x3: (8, 7, 7, 512) to 512 | 6.88 | 8.17 | 0.84 |
-| 3x3: (1, 56, 56, 64) to 64 | 0.73 | 1.24 | 0.59 |
-| 3x3, training step: (8, 56, 56, 64) to 64 | 19.05 | 18.73 | 1.02 |
-| 3x3, training step: (8, 28, 28, 128) to 128 | 18.16 | 15.90 | 1.14 |
-| 3x3, training step: (8, 14, 14, 256) to 256 | 18.53 | 22.07 | 0.85 |
-| 3x3, strides 2: (8, 56, 56, 64) to 128 | 2.95 | 5.25 | 0.56 |
-| 5x5: (8, 28, 28, 64) to 64 | 3.69 | 4.83 | 0.76 |
-| 1x1: (8, 56, 56, 256) to 64 | 2.70 | 5.52 | 0.52 |
-| 1x1: (8, 14, 14, 256) to 1024 | 2.89 | 3.52 | 0.82 |
-| 1x1, training step: (8, 56, 56, 256) to 64 | 11.77 | 17.29 | 0.68 |
-| stem 7x7, strides 2: (1, 224, 224, 3) to 64 | 0.80 | 1.35 | 0.59 |
-| stem 7x7, strides 2: (8, 224, 224, 3) to 64 | 7.09 | 10.29 | 0.69 |
-| few channels: (8, 56, 56, 32) to 32 | 1.51 | 2.59 | 0.59 |
-| few channels: (8, 112, 112, 16) to 16 | 1.74 | 4.38 | 0.39 |
-| few channels: (32, 28, 28, 1) to 32 | 0.17 | 0.57 | 0.30 |
-| few channels, training step: (8, 56, 56, 32) to 32 | 5.20 | 8.75 | 0.59 |
-| depthwise: (8, 112, 112, 32) to 32 | 0.58 | 4.21 | 0.14 |
-| depthwise: (1, 112, 112, 32) to 32 | 0.11 | 0.87 | 0.12 |
-| depthwise, training step: (8, 112, 112, 32) to 32 | 2.84 | 15.34 | 0.18 |
-| max pooling 2x2, strides 2: (8, 112, 112, 64) | 1.14 | 1.69 | 0.72 |
-| max pooling 3x3, strides 2: (8, 112, 112, 64) | 2.01 | 2.72 | 0.73 |
-| average pooling 2x2, strides 2: (8, 112, 112, 64) | 0.62 | 2.14 | 0.29 |
-| max pooling 2x2, strides 2, training step: (8, 112, 112, 64) | 4.56 | 13.38 | 0.35 |
-| max pooling 3x3, strides 2, training step: (8, 112, 112, 64) | 6.99 | 24.40 | 0.29 |
-| average pooling 2x2, strides 2, training step: (8, 112, 112, 64) | 4.26 | 8.56 | 0.49 |
+| 3x3: (8, 56, 56, 64) to 64 | 4.02 | 2.56 | 1.57 |
+| 3x3: (8, 28, 28, 128) to 128 | 3.72 | 2.03 | 1.82 |
+| 3x3: (8, 14, 14, 256) to 256 | 3.69 | 2.91 | 1.27 |
+| 3x3: (8, 7, 7, 512) to 512 | 4.24 | 5.27 | 0.80 |
+| 3x3: (1, 56, 56, 64) to 64 | 0.51 | 0.47 | 1.10 |
+| 3x3, training step: (8, 56, 56, 64) to 64 | 14.03 | 9.09 | 1.54 |
+| 3x3, training step: (8, 28, 28, 128) to 128 | 12.78 | 8.30 | 1.59 |
+| 3x3, training step: (8, 14, 14, 256) to 256 | 12.53 | 13.99 | 0.90 |
+| 3x3, strides 2: (8, 56, 56, 64) to 128 | 2.14 | 2.73 | 0.77 |
+| 5x5: (8, 28, 28, 64) to 64 | 2.52 | 2.18 | 1.14 |
+| 1x1: (8, 56, 56, 256) to 64 | 2.35 | 2.43 | 0.96 |
+| 1x1: (8, 14, 14, 256) to 1024 | 1.93 | 2.17 | 0.89 |
+| 1x1, training step: (8, 56, 56, 256) to 64 | 10.45 | 11.43 | 0.86 |
+| stem 7x7, strides 2: (1, 224, 224, 3) to 64 | 0.67 | 1.08 | 0.62 |
+| stem 7x7, strides 2: (8, 224, 224, 3) to 64 | 6.79 | 7.69 | 0.75 |
+| few channels: (8, 56, 56, 32) to 32 | 0.98 | 1.13 | 0.86 |
+| few channels: (8, 112, 112, 16) to 16 | 1.17 | 2.47 | 0.47 |
+| few channels: (32, 28, 28, 1) to 32 | 0.13 | 0.34 | 0.38 |
+| few channels, training step: (8, 56, 56, 32) to 32 | 3.89 | 4.37 | 0.88 |
+| depthwise: (8, 112, 112, 32) to 32 | 0.74 | 2.93 | 0.24 |
+| depthwise: (1, 112, 112, 32) to 32 | 0.08 | 0.42 | 0.18 |
+| depthwise, training step: (8, 112, 112, 32) to 32 | 3.04 | 8.57 | 0.35 |
+| max pooling 2x2, strides 2: (8, 112, 112, 64) | 0.90 | 0.97 | 0.92 |
+| max pooling 3x3, strides 2: (8, 112, 112, 64) | 1.33 | 1.53 | 0.87 |
+| average pooling 2x2, strides 2: (8, 112, 112, 64) | 0.55 | 0.95 | 0.58 |
+| max pooling 2x2, strides 2, training step: (8, 112, 112, 64) | 2.77 | 5.99 | 0.47 |
+| max pooling 3x3, strides 2, training step: (8, 112, 112, 64) | 3.62 | 9.35 | 0.39 |
+| average pooling 2x2, strides 2, training step: (8, 112, 112, 64) | 2.43 | 2.89 | 0.85 |
 """
 
 from __future__ import annotations

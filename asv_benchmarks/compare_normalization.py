@@ -1,6 +1,23 @@
 """Normalization beside PyTorch's, on the CPU: `python compare_normalization.py`.
 
-See `beside_torch` for how it is measured.
+See `beside_torch` for how it is measured, and `compare_convolution` for where: in one run.  An
+operation of NumPy is a pass over the array, of which a training step has ten to twelve; PyTorch
+has kernels with two or three, but none for root mean squares.
+
+| | PyTorch, ms | gpulayers, ms | times as fast |
+| --- | ---: | ---: | ---: |
+| batch: (8, 56, 56, 64) | 0.28 | 0.89 | 0.31 |
+| batch: (8, 14, 14, 256) | 0.07 | 0.31 | 0.23 |
+| layer: (4096, 1024) | 0.70 | 2.30 | 0.29 |
+| layer: (8, 196, 768) | 0.15 | 0.53 | 0.30 |
+| root mean square: (4096, 1024) | 2.90 | 1.57 | 1.79 |
+| group: (8, 56, 56, 64) | 0.21 | 0.91 | 0.22 |
+| batch, training step: (8, 56, 56, 64) | 0.87 | 3.06 | 0.28 |
+| batch, training step: (8, 14, 14, 256) | 0.19 | 0.75 | 0.25 |
+| layer, training step: (4096, 1024) | 2.59 | 7.77 | 0.34 |
+| layer, training step: (8, 196, 768) | 0.45 | 2.39 | 0.20 |
+| root mean square, training step: (4096, 1024) | 21.89 | 5.51 | 3.98 |
+| group, training step: (8, 56, 56, 64) | 0.87 | 2.48 | 0.34 |
 """
 
 from __future__ import annotations

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from gpulayers.layers import Conv1D, Conv2D, Conv2DTranspose, DepthwiseConv2D
+from gpulayers.layers import (
+    Conv1D,
+    Conv2D,
+    Conv2DTranspose,
+    Conv3D,
+    DepthwiseConv2D,
+    SeparableConv2D,
+)
 
 from . import layer
 from .libraries import normal
@@ -53,3 +60,13 @@ class Transposed(layer.LayerBenchmark):
 class Causal(layer.LayerBenchmark):
     def make(self):
         return Conv1D(64, 5, padding="causal", dilation_rate=2), normal(16, 1000, 32)
+
+
+class Separable(layer.LayerBenchmark):
+    def make(self):
+        return SeparableConv2D(64, 3, padding="same"), normal(8, 56, 56, 64)
+
+
+class Volumes(layer.LayerBenchmark):
+    def make(self):
+        return Conv3D(16, 3, padding="same"), normal(2, 16, 32, 32, 8)

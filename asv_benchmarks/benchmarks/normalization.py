@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from gpulayers.layers import BatchNormalization, LayerNormalization, RMSNormalization
+from gpulayers.layers import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+)
 
 from . import layer
 from .libraries import normal
@@ -21,3 +26,8 @@ class Rms(layer.LayerBenchmark):
 class Batch(layer.LayerBenchmark):
     def make(self):
         return BatchNormalization(), normal(16, 28, 28, 32)
+
+
+class Groups(layer.LayerBenchmark):
+    def make(self):
+        return GroupNormalization(8), normal(16, 28, 28, 32)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from gpulayers.layers import AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D
+from gpulayers.layers import (
+    AdaptiveAveragePooling2D,
+    AveragePooling2D,
+    GlobalAveragePooling2D,
+    MaxPooling2D,
+)
 
 from . import layer
 from .libraries import normal
@@ -26,3 +31,8 @@ class Mean2x2(layer.LayerBenchmark):
 class Global(layer.LayerBenchmark):
     def make(self):
         return GlobalAveragePooling2D(), normal(32, 7, 7, 512)
+
+
+class Adaptive(layer.LayerBenchmark):
+    def make(self):
+        return AdaptiveAveragePooling2D(7), normal(8, 56, 56, 64)
