@@ -63,7 +63,7 @@ GL_DEVICE int neighbour(int i, int size, int mode) {
 // Up to four pixels and their weights.
 struct Corners {
   int count;
-  long long at[4];  // Offsets in an image; -1 for what is filled.
+  int at[4];  // Offsets in an image; -1 for what is filled.
   float weight[4];
 };
 
@@ -73,7 +73,7 @@ GL_DEVICE Corners corners_of(const Pass& pass, const float* matrix, const float*
 #pragma unroll
   for (int k = 1; k < 4; k++) found.at[k] = -1, found.weight[k] = 0.0f;
   if (!matrix) {
-    found.at[0] = row * pass.from[1] + column * pass.from[2];
+    found.at[0] = row * (int)pass.from[1] + column * (int)pass.from[2];
     return found;
   }
   matrix += 9ll * image;
@@ -92,9 +92,10 @@ GL_DEVICE Corners corners_of(const Pass& pass, const float* matrix, const float*
     sums[1] = __fadd_rn(sums[1], moves[p]), sums[0] = __fadd_rn(sums[0], moves[p + all]);
   }
   const int height = (int)pass.sizes[0], width = (int)pass.sizes[1], mode = (int)pass.mode;
+  const int down_one = (int)pass.from[1], right_one = (int)pass.from[2];
   if (pass.nearest) {
     const int y = nearest_pixel(sums[1], height, mode), x = nearest_pixel(sums[0], width, mode);
-    found.at[0] = y < 0 || x < 0 ? -1 : y * pass.from[1] + x * pass.from[2];
+    found.at[0] = y < 0 || x < 0 ? -1 : y * down_one + x * right_one;
     return found;
   }
   const float y = folded(sums[1], height, mode), x = folded(sums[0], width, mode), top = floorf(y), left = floorf(x);
@@ -102,10 +103,16 @@ GL_DEVICE Corners corners_of(const Pass& pass, const float* matrix, const float*
   found.count = 4;
   found.weight[0] = __fadd_rn(__fadd_rn(__fadd_rn(1.0f, -down), -right), both);
   found.weight[1] = __fadd_rn(right, -both), found.weight[2] = __fadd_rn(down, -both), found.weight[3] = both;
+  const int i = (int)top, j = (int)left;
+  if (i >= 0 && j >= 0 && i + 1 < height && j + 1 < width) {  // As most are: all neighbours are pixels.
+    found.at[0] = i * down_one + j * right_one, found.at[1] = found.at[0] + right_one;
+    found.at[2] = found.at[0] + down_one, found.at[3] = found.at[1] + down_one;
+    return found;
+  }
 #pragma unroll
   for (int k = 0; k < 4; k++) {
-    const int i = neighbour((int)top + k / 2, height, mode), j = neighbour((int)left + k % 2, width, mode);
-    found.at[k] = i < 0 || j < 0 ? -1 : i * pass.from[1] + j * pass.from[2];
+    const int y_k = neighbour(i + k / 2, height, mode), x_k = neighbour(j + k % 2, width, mode);
+    found.at[k] = y_k < 0 || x_k < 0 ? -1 : y_k * down_one + x_k * right_one;
   }
   return found;
 }
@@ -115,7 +122,7 @@ GL_DEVICE float read(const Pass& pass, const Corners& corners, const T* image, i
 #pragma unroll
   for (int k = 0; k < 4; k++) {
     if (k >= corners.count) break;
-    const float value = corners.at[k] < 0 ? pass.fill : gl::to<float>(image[corners.at[k] + channel * pass.from[3]]);
+    const float value = corners.at[k] < 0 ? pass.fill : gl::to<float>(image[corners.at[k] + channel * (int)pass.from[3]]);
     total = __fadd_rn(total, __fmul_rn(value, corners.weight[k]));
   }
   return total;
@@ -165,7 +172,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) warp_images(
   const T* source = x + image * pass.from[0];
   Y* target = y + image * pass.to[0];
   if (p < all) {
-    const int row = p / width, column = p % width;
+    const int row = p / width, column = p - row * width;
     const Corners corners = corners_of(pass, matrix, moves, image, row, column);
     Y* place = target + row * pass.to[1] + column * pass.to[2];
     if (channels > MOST) {
@@ -204,7 +211,8 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 4) image_sums(
   for (int i = 0; i < SUMMED; i++) {
     const int p = first + i * BLOCK + threadIdx.x;
     if (p >= all) break;
-    const Corners corners = corners_of(pass, matrix, moves, image, p / width, p % width);
+    const int row = p / width;
+    const Corners corners = corners_of(pass, matrix, moves, image, row, p - row * width);
     float pixel[MOST];
 #pragma unroll
     for (int k = 0; k < MOST; k++) pixel[k] = k < channels ? read(pass, corners, source, k) : 0.0f;

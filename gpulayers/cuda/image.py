@@ -75,7 +75,8 @@ def _fits(images, options) -> bool:
         return False
     pixels = max(height * width, size[0] * size[1])
     blocks_of_all = n * blocks(max(size[0] * size[1], 1), THREADS)
-    return images.size > 0 and pixels < 2**30 and blocks_of_all < 2**31
+    offsets = height * width * channels
+    return images.size > 0 and max(pixels, offsets) < 2**30 and blocks_of_all < 2**31
 
 
 def _in_memory(images):

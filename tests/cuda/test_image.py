@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from capture_checks import fitted
 from kernel_checks import kind
 
 from gpulayers import config, layers
@@ -145,3 +146,16 @@ def test_a_pipeline_of_layers_gives_what_it_gives_on_the_cpu(cupy):
     finally:
         config.set_fused_augmentation(True)
     assert np.mean(np.abs(there.get() - here) < 5e-3) > 0.999
+
+
+@pytest.mark.usefixtures("same_products")
+def test_steps_with_random_images_are_not_captured(cupy):
+    """Their numbers are drawn on the CPU: the model learns as it would, and a warning says why."""
+
+    def middle():
+        return [layers.Reshape((2, 4, 1)), layers.RandomFlip(seed=1), layers.Flatten()]
+
+    _, history = fitted(cupy, False, middle)
+    with pytest.warns(UserWarning, match="captured.*RandomFlip"):
+        _, other = fitted(cupy, True, middle)
+    assert history.history == other.history
