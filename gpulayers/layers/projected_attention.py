@@ -139,6 +139,9 @@ class ProjectedAttention(Layer):
     def _project(self, query, key, value):
         """The projections of these, and of the query the gate (None without)."""
         query, key, value = map(without_mask, (query, key, value))
+        # The three of a single array, as one product of joined kernels, are not faster on a CPU
+        # (0.4 to 1.1 times as fast forward, 0.2 to 1.0 back, for 1 to 4096 rows): joining costs
+        # what it saves.
         gate = self._gate_dense(query) if self.use_gate else None
         return self._query_dense(query), self._key_dense(key), self._value_dense(value), gate
 
