@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..arrays import Abstract, dtypes, namespace, primitive
 from .dense import FUSED, before_activation
+from .over_time import seen
 
 ACTIVATIONS = {None: lambda x: x, **FUSED}  # What the three cells may apply, by name.
 
@@ -90,7 +91,7 @@ def simple_rnn(x, h, kernel, recurrent_kernel, bias=None, mask=None, *, activati
 
     Gives (N, steps, U).  Elman, "Finding structure in time", Cognitive Science 1990.
     """
-    xp, states, act = namespace(x, kernel), [], ACTIVATIONS[activation]
+    xp, states, act, x = namespace(x, kernel), [], ACTIVATIONS[activation], seen(x, mask)
     z = xp.unstack(_projected(xp, x, kernel, bias), axis=1)
     for z_t, m in zip(z, _masks(xp, mask, len(z)), strict=True):
         h = _kept(xp, m, act(z_t + xp.matmul(h, recurrent_kernel)), h)
@@ -105,6 +106,8 @@ def _(x, h, *further, **options):
 
 @simple_rnn.vjp
 def _(xp, out, x, h, kernel, recurrent_kernel, bias=None, mask=None, *, activation="tanh"):
+    x = seen(x, mask)
+
     def pullback(g):
         turned, dh, dz = xp.matrix_transpose(recurrent_kernel), xp.zeros_like(h), []
         masks = _masks(xp, mask, x.shape[1])[::-1]
@@ -145,7 +148,7 @@ def lstm(
     Gives two arrays (N, steps, U).  Hochreiter and Schmidhuber, "Long short-term memory", Neural
     Computation 1997; the gate f is of Gers, Schmidhuber, Cummins, "Learning to forget", 2000.
     """
-    xp, outputs, carries = namespace(x, kernel), [], []
+    xp, outputs, carries, x = namespace(x, kernel), [], [], seen(x, mask)
     act, gate = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation]
     z = xp.unstack(_projected(xp, x, kernel, bias), axis=1)
     for z_t, m in zip(z, _masks(xp, mask, len(z)), strict=True):
@@ -167,7 +170,7 @@ def _(
     xp, out, x, h, c, kernel, recurrent_kernel, bias=None, mask=None, *,
     activation="tanh", recurrent_activation="sigmoid",
 ):  # fmt: skip
-    act, gate = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation]
+    act, gate, x = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation], seen(x, mask)
 
     def pullback(grads):
         h_before, c_before = _before(xp, h, out[0]), _before(xp, c, out[1])
@@ -290,7 +293,7 @@ def gru(
     Gives (N, steps, U).  Cho et al., "Learning phrase representations using RNN encoder-decoder
     for statistical machine translation", 2014, arXiv:1406.1078.
     """
-    xp, states = namespace(x, kernel), []
+    xp, states, x = namespace(x, kernel), [], seen(x, mask)
     act, gate = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation]
     of_x, of_h = _gru_biases(bias, reset_after)
     y = xp.unstack(_projected(xp, x, kernel, of_x), axis=1)
@@ -333,7 +336,7 @@ def _(
 ):  # fmt: skip
     act, gate = ACTIVATIONS[activation], ACTIVATIONS[recurrent_activation]
     of_x, of_h = _gru_biases(bias, reset_after)
-    size = h.shape[-1]
+    size, x = h.shape[-1], seen(x, mask)
 
     def pullback(g):
         h_before, y = _before(xp, h, out), _projected(xp, x, kernel, of_x)

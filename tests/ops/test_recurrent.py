@@ -113,17 +113,37 @@ def test_masked_steps_keep_states_and_see_nothing(op, states, gates, options):
         np.testing.assert_array_equal(f[1, 0], s[1])
 
 
+def gradients_of(op, arrays, mask, options):
+    """The outputs, and the gradients of their sum for all arrays."""
+    with Tape([]) as tape:
+        watched = [tape.watch(a) for a in arrays]
+        out = op(*watched, mask, **options)
+    many = list(out) if isinstance(out, tuple) else [out]
+    return list(map(plain, many)), tape.gradient(many, watched)
+
+
 @EVERY
-def test_a_bad_sequence_harms_no_other(op, states, gates, options):
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+def test_a_bad_sequence_harms_no_other(op, states, gates, options, mask):
     arrays = arrays_for(op, states, gates, options)
     x = arrays[0].copy()
     x[0, 1] = np.nan
-    found, wanted = (op(a, *arrays[1:], **options) for a in (x, arrays[0]))
-    if states == 1:
-        found, wanted = (found,), (wanted,)
-    for f, w in zip(found, wanted, strict=True):
+    bad, good = (gradients_of(op, (a, *arrays[1:]), mask, options) for a in (x, arrays[0]))
+    for f, w in zip(bad[0], good[0], strict=True):
         np.testing.assert_array_equal(f[1], w[1])
         assert np.isnan(f[0, 1:]).all()
+    for f, w in zip(bad[1][: 1 + states], good[1], strict=False):  # Of inputs and states.
+        np.testing.assert_array_equal(f[1], w[1])
+
+
+@EVERY
+def test_what_is_bad_at_masked_steps_is_in_no_gradient(op, states, gates, options):
+    arrays = arrays_for(op, states, gates, options)
+    x = np.where(MASK[:, :, None], arrays[0], np.nan)
+    bad, good = (gradients_of(op, (a, *arrays[1:]), MASK, options) for a in (x, arrays[0]))
+    for f, w in zip(bad[1], good[1], strict=True):
+        np.testing.assert_allclose(f, w, rtol=1e-12, atol=1e-14)
+    assert not bad[1][0][~MASK].any()
 
 
 def test_ten_thousand_steps():
