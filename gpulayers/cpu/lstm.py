@@ -10,7 +10,7 @@ import numpy as np
 from ..ops.recurrent import lstm
 from .activation import HALF, ONE, TWO
 from .recurrent import Run
-from .steps import each, product_gradients, sigmoid, time_first, usual, where_masked
+from .steps import each, product_gradients, sigmoids_and_tanh, time_first, usual, where_masked
 
 
 @lstm.on("numpy")
@@ -56,16 +56,17 @@ class Lstm(Run):
         gates, masked = gates.swapaxes(0, 1), each(masked, gates.shape[1])
         weights, multiply = self.recurrent.matrices, self.recurrent.multiply
         out, into = self.recurrent.room(gates.shape[2])
-        activated, squash = np.empty_like(carries[0]), sigmoid()
+        activated, squash = np.empty_like(carries[0]), sigmoids_and_tanh()
         add, times, tanh = np.add, np.multiply, np.tanh
         h, c = states[0], carries[0]
         with np.errstate(over="ignore"):
-            for z, new, carry, kept in zip(gates, states[1:], carries[1:], masked, strict=True):
+            for z, sigmoids, new, carry, kept in zip(
+                gates, gates[:, :3], states[1:], carries[1:], masked, strict=True
+            ):
                 multiply(h, weights, into)
                 add(z, out, z)
                 o, i, f, n = z
-                squash(z[:3])
-                tanh(n, n)
+                squash(z, sigmoids, n)
                 times(f, c, carry)
                 times(i, n, activated)
                 add(carry, activated, carry)

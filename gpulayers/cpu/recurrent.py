@@ -15,6 +15,7 @@ from .steps import (
     StepProduct,
     StepProductBack,
     do,
+    growing,
     one_after_the_other,
     pieces,
     sequences,
@@ -114,7 +115,7 @@ class Run:
         """The steps of x (steps, N, D) from the one numbered `start`, in place."""
         steps, projected = len(x), gates[: len(self.order)]
         masked = None if self.masked is None else self.masked[start : start + steps]
-        some, work = pieces(steps, projected[:, 0].size), 2 * self.work * steps
+        work = 2 * self.work * steps
 
         def project(piece):
             self.product.all_steps(x[piece], self.biases, projected[:, piece])
@@ -126,8 +127,9 @@ class Run:
 
         _ = self.product, self.recurrent  # Made before threads ask for them.
         if len(self.parts) == 1:
-            one_after_the_other(project, partial(run, self.parts[0]), some, work)
+            one_after_the_other(project, partial(run, self.parts[0]), growing(steps), work)
             return
+        some = pieces(steps, projected[:, 0].size)
         do([partial(project, piece) for piece in some], work)
         do([partial(run, part, slice(0, steps)) for part in self.parts], work)
 

@@ -20,6 +20,7 @@ from .threads import available, scratch, share
 USUAL = {"activation": "tanh", "recurrent_activation": "sigmoid"}
 LEAST_WIDTH, MOST_WIDTH = 16, 64  # Columns of a product that is quick.
 AT_ONCE = 1 << 17  # Elements of arrays that stay in the cache between passes.
+FIRST, GROWTH, LAST = 4, 1.6, 64  # Steps that are projected before others take them.
 SPLIT = 1 << 20  # Multiplications in a step for each gate, from which threads share the sequences.
 LEAST_ROWS = 4  # Sequences of a thread.
 
@@ -61,6 +62,22 @@ def sigmoid():
         add(z, HALF, z)
 
     return with_exp if by_exp() else with_tanh
+
+
+def sigmoids_and_tanh():
+    """The function (both, sigmoids, others) for two parts of an array: `sigmoid` and tanh of them."""
+    add, multiply, tanh, of_sigmoids = np.add, np.multiply, np.tanh, sigmoid()
+
+    def apart(both, sigmoids, others):
+        of_sigmoids(sigmoids)
+        tanh(others, others)
+
+    def together(both, sigmoids, others):
+        tanh(both, both)
+        multiply(sigmoids, HALF, sigmoids)
+        add(sigmoids, HALF, sigmoids)
+
+    return apart if by_exp() else together
 
 
 def time_first(x, masked=None):
@@ -210,6 +227,15 @@ def pieces(steps: int, elements: int) -> list[slice]:
     parts = ceil(steps * elements / (AT_ONCE * threads)) * threads
     ends = [steps * i // parts for i in range(parts + 1)]
     return [slice(a, b) for a, b in pairwise(ends) if a < b]
+
+
+def growing(steps: int) -> list[slice]:
+    """Steps in pieces of which the first is soon done, and the last ones are few."""
+    ends, size = [0], FIRST
+    while ends[-1] < steps:
+        ends.append(min(ends[-1] + int(size), steps))
+        size = min(size * GROWTH, LAST)
+    return [slice(*pair) for pair in pairwise(ends)]
 
 
 def do(tasks, operations: float) -> None:
