@@ -140,3 +140,35 @@ def test_texts_are_made_of_pieces():
     assert " the" in pieces.known
     assert pieces.decode(pieces.encode("thing\u00e9")) == "thing"
     assert transformer.joined(("a", "b", "a", "b", "b"), ("a", "b")) == ("ab", "ab", "b")
+
+
+def test_the_pacific_is_forecast(tmp_path, capsys):
+    """Half of the training suffices to be far better than to say what was last month."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pytest.importorskip("statsmodels")
+    from gpulayers.examples import forecast
+
+    picture = tmp_path / "forecast.png"
+    assert forecast.main(["--epochs", "15", "--picture", str(picture)]) < 0.65
+    printed = capsys.readouterr().out
+    assert 'Model: "forecast"' in printed
+    assert "Total params: 16,104" in printed
+    assert "In the 15 years that it has not seen" in printed
+    assert '"same as last month"' in printed
+    assert f"Picture of forecasts: {picture}" in printed
+    assert pyplot.imread(picture)[..., :3].std() > 0.1
+
+
+def test_what_a_forecast_reads_ends_before_what_it_says():
+    import numpy as np
+
+    pytest.importorskip("statsmodels")
+    from gpulayers.examples import forecast
+
+    series, times = forecast.load()
+    assert (len(series), times[0], times[-1]) == (732, 1950, 2010 + 11 / 12)
+    assert 17 < series.min() < series.max() < 31
+    x, y = forecast.windows(series)
+    assert (x.shape, y.shape) == ((732 - 36, 36, 1), (732 - 36, 1))
+    np.testing.assert_array_equal(x[5, :, 0], series[5:41])
+    np.testing.assert_array_equal(y[:, 0], series[36:])

@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ops.recurrent import lstm
-from .activation import HALF, ONE, TWO
+from ..ops.recurrent import lstm, lstm_step
+from .activation import HALF, ONE, TWO, fits
 from .recurrent import Run
-from .steps import each, product_gradients, sigmoids_and_tanh, time_first, usual, where_masked
+from .steps import (
+    each,
+    is_usual,
+    product_gradients,
+    sigmoid_factor,
+    sigmoids_and_tanh,
+    temporary,
+    time_first,
+    usual,
+    where_masked,
+)
 
 
 @lstm.on("numpy")
@@ -78,19 +88,8 @@ class Lstm(Run):
                 h, c = new, carry
 
     def factors_of(self, gates, arrays, d, masked):
-        """By what the gradient of a state goes into the carry and o, and that of the carry into
-        i, f, n and the carry before."""
-        (o, i, f, n), carries = gates, arrays[0]
-        activated = np.tanh(carries[1:])
-        np.subtract(ONE, gates[:3], out=d[1:4])
-        d[1:4] *= gates[:3]
-        for to, other in zip(d[1:4], (activated, n, carries[:-1]), strict=True):
-            to *= other
-        for to, gate, other in ((d[0], activated, o), (d[4], n, i)):
-            np.multiply(gate, gate, out=to)
-            np.subtract(ONE, to, out=to)
-            to *= other
-        d[5] = f
+        carries = arrays[0]
+        _factors(gates, np.tanh(carries[1:]), carries[:-1], d)
         if masked is not None:
             np.copyto(d[:5], 0, where=masked)
             np.copyto(d[5], 1, where=masked)
@@ -124,6 +123,62 @@ class Lstm(Run):
                 add(back, g, dh)
             carry = before if g_carry is None else add(before, g_carry, before)
         dh[...], dc[...] = back, carry
+
+
+def _factors(gates, activated, carry, d):
+    """By what the gradient of a state goes into the carry and o, and that of the carry into
+    i, f, n and the carry before: the six parts of d."""
+    o, i, f, n = gates
+    np.subtract(ONE, gates[:3], out=d[1:4])
+    d[1:4] *= gates[:3]
+    for to, other in zip(d[1:4], (activated, n, carry), strict=True):
+        to *= other
+    for to, gate, other in ((d[0], activated, o), (d[4], n, i)):
+        np.multiply(gate, gate, out=to)
+        np.subtract(ONE, to, out=to)
+        to *= other
+    d[5] = f
+
+
+@lstm_step.on("numpy")
+def _(seen, weighed, carry, *, axis=-1, needs=None, **options):
+    if not (fits(seen) and seen.dtype == weighed.dtype == carry.dtype and is_usual(options)):
+        return NotImplemented
+    gates = np.empty((4, *carry.shape), carry.dtype)
+    for to, a, b in zip(gates, _gates(seen, axis), _gates(weighed, axis), strict=True):
+        np.add(a, b, out=to)
+    gates[:3] *= sigmoid_factor()
+    with np.errstate(over="ignore"):
+        sigmoids_and_tanh()(gates, gates[:3], gates[3])
+    o, i, f, n = gates
+    new = f * carry
+    state = i * n
+    new += state
+    np.tanh(new, out=state)
+    state *= o
+    if needs is None:
+        return state, new
+
+    def pullback(grads):
+        g_state, g_carry = grads
+        d = temporary("gradients", (6, *carry.shape), carry.dtype)
+        _factors(gates, np.tanh(new), carry, d)
+        d[:2] *= g_state
+        d[0] += g_carry
+        d[2:] *= d[0]
+        dz = np.empty_like(seen)
+        for to, part in zip(_gates(dz, axis), d[1:5], strict=True):
+            to[...] = part
+        return dz, dz, d[5].copy()
+
+    return (state, new), pullback
+
+
+def _gates(z, axis):
+    """The parts o, i, f, n of what has i, f, n, o along an axis."""
+    size = z.shape[axis] // 4
+    parts = [slice(k * size, (k + 1) * size) for k in Lstm.order]
+    return [z[:, part] if axis == 1 else z[..., part] for part in parts]
 
 
 def _back(g):

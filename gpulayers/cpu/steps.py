@@ -28,7 +28,12 @@ LEAST_ROWS = 4  # Sequences of a thread.
 def usual(arrays, x, options) -> bool:
     """Whether these versions are for such arrays and activations."""
     same = all(a is None or a.dtype == x.dtype for a in arrays)
-    return same and fits(x) and x.shape[1] > 0 and {**USUAL, **options} == USUAL
+    return same and fits(x) and x.shape[1] > 0 and is_usual(options)
+
+
+def is_usual(options) -> bool:
+    """Whether activations are those of these versions."""
+    return {**USUAL, **options} == USUAL
 
 
 @cache
@@ -65,7 +70,7 @@ def sigmoid():
 
 
 def sigmoids_and_tanh():
-    """The function (both, sigmoids, others) for two parts of an array: `sigmoid` and tanh of them."""
+    """The function (both, sigmoids, others) for two parts of an array: `sigmoid` and tanh of it."""
     add, multiply, tanh, of_sigmoids = np.add, np.multiply, np.tanh, sigmoid()
 
     def apart(both, sigmoids, others):

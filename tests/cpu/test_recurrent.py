@@ -5,7 +5,7 @@ import pytest
 
 from gpulayers.arrays import Tape, namespace, plain
 from gpulayers.cpu import recurrent, steps, threads
-from gpulayers.ops.recurrent import gru, lstm
+from gpulayers.ops.recurrent import gru, lstm, lstm_step
 
 RANDOM = np.random.default_rng(1)
 OPS = pytest.mark.parametrize(("op", "states", "gates"), [(lstm, 2, 4), (gru, 1, 3)])
@@ -113,6 +113,20 @@ def test_a_pullback_can_be_used_twice(op, states, gates, n):
     one, two = (pullback([ones, ones] if op is lstm else ones) for _ in range(2))
     for a, b in zip(one, two, strict=True):
         assert (a is None and b is None) or np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+@pytest.mark.parametrize("by_exp", [False, True])
+def test_one_step(axis, by_exp, monkeypatch):
+    monkeypatch.setattr(steps, "by_exp", lambda: by_exp)
+    shape, of_z = ((2, 3, 5), (2, 3, 20)) if axis == -1 else ((2, 3, 5), (2, 12, 5))
+    arrays = [RANDOM.normal(size=s).astype("float32") for s in (of_z, of_z, shape)]
+    out, pullback = lstm_step.version("numpy")(*arrays, axis=axis, needs=(True,) * 3)
+    wanted = lstm_step.reference(*arrays, axis=axis)
+    grads = [RANDOM.normal(size=shape).astype("float32") for _ in "hc"]
+    expected = lstm_step._vjp(np, wanted, *arrays, axis=axis)(grads)
+    for a, b in zip([*out, *pullback(grads)], [*wanted, *expected], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 @OPS

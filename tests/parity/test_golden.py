@@ -12,7 +12,7 @@ from parity.layer_cases import LayerCase, numpy
 
 GOLDEN = Path(__file__).parent / "golden"
 LAYERS = Cases(GOLDEN, "keras_golden")
-STEMS = ("histories", "masked_histories", "transformer_histories")
+STEMS = ("histories", "masked_histories", "transformer_histories", "recurrent_histories")
 HISTORIES = [Cases(GOLDEN, stem) for stem in STEMS]
 RUNS = [(cases, case) for cases in HISTORIES for case in cases.cases]
 
