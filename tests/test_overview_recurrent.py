@@ -101,4 +101,4 @@ def test_a_model_that_forecasts(capsys):
     losses = model.fit(x, y, epochs=10, verbose=1).history["loss"]
     assert losses[-1] < 0.7 * losses[0]
     model.summary()
-    assert "Total params: 28,701" in capsys.readouterr().out
+    assert "Trainable params: 28,701" in capsys.readouterr().out
