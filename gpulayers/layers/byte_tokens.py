@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+PORTION = 1 << 15  # Tokens that are counted together.
 LONGEST = 256  # Bytes of a token: longer ones are left to Python.
 SPACE = b" \t\n\r\x0b\x0c"
 _BLANK, _END = 0x20, 0x00  # What stands between tokens, and between texts.
@@ -50,22 +51,28 @@ class ByteTokens:
         return found
 
     def are(self, which, other: ByteTokens, others) -> bool:
-        """Whether tokens of equal hashes are equal to those of another object."""
-        if not np.array_equal(self.lengths[which], other.lengths[others]):
+        """Whether some tokens (None: all) of equal hashes are equal to those of another object."""
+        lengths = self.lengths if which is None else self.lengths[which]
+        if not np.array_equal(lengths, other.lengths[others]):
             return False
-        k, longer = 0, np.flatnonzero(self.lengths[which] > 8)
+        k, longer = 0, np.flatnonzero(lengths > 8)
         while len(longer):
-            if not np.array_equal(self.words(which[longer], k), other.words(others[longer], k)):
+            own = longer if which is None else which[longer]
+            if not np.array_equal(self.words(own, k), other.words(others[longer], k)):
                 return False
             k += 1
-            longer = longer[self.lengths[which[longer]] > 8 * k]
+            longer = longer[lengths[longer] > 8 * k]
         return True
 
     def texts(self, which) -> list[str]:
         """Some tokens as strings."""
-        starts, ends = self.starts[which], (self.starts + self.lengths)[which]
-        ranges = zip(starts.tolist(), ends.tolist(), strict=True)
-        return [self._bytes[start:end].decode() for start, end in ranges]
+        starts, sizes = self.starts[which], self.lengths[which] + 1
+        ends = sizes.cumsum()
+        # All their bytes, one token behind the other, and decoded at once.
+        places = np.arange(sizes.sum()) + np.repeat(starts - (ends - sizes), sizes)
+        joined = np.frombuffer(self._bytes, np.uint8)[places]
+        joined[ends - 1] = _END
+        return joined.tobytes().decode().split("\0")[:-1]
 
     def lists(self) -> list[list[str]]:
         """The tokens of each text as strings."""
@@ -78,8 +85,8 @@ class ByteTokens:
 
         None if two of them have one hash, which is not to be expected before 10^9 tokens.
         """
-        chosen = _inserted(self.hashes())[1]
-        if not self.are(np.arange(len(self)), self, chosen):
+        chosen = _representatives(self.hashes())
+        if not self.are(None, self, chosen):
             return None
         counts = np.bincount(chosen)
         first = np.flatnonzero(counts)
@@ -196,7 +203,8 @@ class TokenTable:
             found[left], more = self._tried(at[left], hashes[left])
             left = left[more]
         known = np.flatnonzero(found >= 0)
-        return found if tokens.are(known, self.tokens, found[known]) else None
+        same = tokens.are(known, self.tokens, found[known])
+        return found.astype(np.int64) if same else None
 
     def _tried(self, at, hashes):
         """What is found in some slots, and which of them hold something else."""
@@ -206,12 +214,27 @@ class TokenTable:
         return np.where(equal, candidates, -1), np.flatnonzero(taken & ~equal)
 
 
+def _representatives(hashes):
+    """For each of many numbers the place of one that is equal, the same for all equal ones."""
+    if len(hashes) <= PORTION:
+        return _inserted(hashes)[1]
+    chosen = np.empty(len(hashes), np.int64)
+    for start in range(0, len(hashes), PORTION):  # Tables that stay in cache.
+        part = slice(start, start + PORTION)
+        chosen[part] = _inserted(hashes[part])[1] + start
+    found = np.zeros(len(hashes), np.int64)
+    found[chosen] = 1
+    first = np.flatnonzero(found)
+    found[first] = first[_inserted(hashes[first])[1]]
+    return found[chosen]
+
+
 def _inserted(hashes):
     """A hash table of numbers, open to the next slot where one is taken.
 
     Gives its slots, in each the place of one of equal hashes or -1, and for each hash that place.
     """
-    slots = np.full(1 << max(2 * len(hashes), 2).bit_length(), -1)
+    slots = np.full(1 << max(4 * len(hashes), 2).bit_length(), -1, np.int32)
     at, chosen = _first_slots(hashes, slots), np.empty(len(hashes), np.int64)
     left = np.arange(len(hashes))
     while len(left):

@@ -260,9 +260,8 @@ class IndexLookup(HostLayer):
         if self._has_input_vocabulary or not self._counts.tokens:
             self._replace(self._vocabulary)
             return
-        tokens = self._counts.most_frequent(without=(self.mask_token, self.oov_token))
-        if self.max_tokens:
-            tokens = tokens[: self.max_tokens - self._token_start()]
+        most = self.max_tokens and max(self.max_tokens - self._token_start(), 0)
+        tokens = self._counts.most_frequent(most, without=(self.mask_token, self.oov_token))
         self._replace(Vocabulary(tokens))
         if self.output_mode == "tf_idf":
             weights = self._counts.inverse_frequencies(tokens)

@@ -26,7 +26,8 @@ _STANDARDS = {
     None: {},
 }
 _OTHER_SPACE = re.compile("[\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
-_AT_ONCE = 1 << 13  # Texts whose tokens are in memory, and in the processor's cache, together.
+_AT_ONCE = 1 << 12  # Texts whose tokens are in the processor's cache together.
+_COUNTED_AT_ONCE = 1 << 15  # Texts whose tokens are in memory together.
 _MANY = 32  # Texts that are worth a way through bytes.
 
 
@@ -258,8 +259,8 @@ class TextVectorization(HostLayer):
             self._lookup_layer.update_state(self._tokens(texts))
             return
         texts = texts.ravel()
-        for start in range(0, len(texts), _AT_ONCE):
-            tokens = self._tokens(texts[start : start + _AT_ONCE])
+        for start in range(0, len(texts), _COUNTED_AT_ONCE):
+            tokens = self._tokens(texts[start : start + _COUNTED_AT_ONCE])
             if isinstance(tokens, ByteTokens):
                 self._lookup_layer.count_bytes(tokens)
             else:

@@ -80,10 +80,18 @@ class TokenCounts:
             self.in_documents.update(dict(zip(texts, inside, strict=True)))
             self.documents += len(tokens.rows)
 
-    def most_frequent(self, without=()) -> list:
-        """The tokens, most frequent first; of two as frequent ones, the greater."""
-        falling = sorted((token for token in self.tokens if token not in without), reverse=True)
-        return sorted(falling, key=self.tokens.__getitem__, reverse=True)
+    def most_frequent(self, most: int | None = None, without=()) -> list:
+        """The tokens, most frequent first; of two as frequent ones, the greater.
+
+        most: how many are wanted at most; None for all.
+        """
+        for token in without:
+            self.tokens.pop(token, None)
+        kept = self.tokens
+        if most is not None and len(kept) > most:  # The rest need not be sorted.
+            least = sorted(kept.values(), reverse=True)[most - 1] if most > 0 else 0
+            kept = [token for token, count in kept.items() if count >= least]
+        return sorted(sorted(kept, reverse=True), key=self.tokens.__getitem__, reverse=True)[:most]
 
     def inverse_frequencies(self, tokens: Sequence) -> np.ndarray:
         """log(1 + documents / (1 + documents with the token)) of each token."""

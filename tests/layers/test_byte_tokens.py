@@ -62,6 +62,8 @@ def test_texts_in_small_portions(monkeypatch, seed):
     layer.adapt(texts)
     expected = layer(texts)
     monkeypatch.setattr(text_vectorization, "_AT_ONCE", 37)
+    monkeypatch.setattr(text_vectorization, "_COUNTED_AT_ONCE", 97)
+    monkeypatch.setattr(byte_tokens, "PORTION", 50)
     again = layers.TextVectorization(output_mode="tf_idf")
     again.adapt(texts)
     assert again.get_vocabulary() == layer.get_vocabulary()
