@@ -255,6 +255,7 @@ template <class A> GL_DEVICE A clip(A x, A low, A high) { return x < low ? low :
 
 // For results that are stored in 16 bits: a few instructions each, relative errors below 1e-6.
 GL_DEVICE float fast_exp(float x) { return __expf(x); }
+GL_DEVICE float fast_exp2(float x) { return exp2f(x); }  // One instruction, as CuPy compiles with -ftz=true.
 GL_DEVICE float fast_log(float x) { return __logf(x); }
 GL_DEVICE float fast_divide(float a, float b) { return __fdividef(a, b); }  // 0 for 2**126 < b.
 
@@ -322,6 +323,17 @@ GL_DEVICE void philox(uint64 seed, uint64 counter, uint64 i, uint64* words) {
     k1 += 0xBB67AE8584CAA73Bull;
   }
   words[0] = c0, words[1] = c1, words[2] = c2, words[3] = c3;
+}
+// Whether dropout keeps the elements 16 i ... 16 i + 15: bit j says it of 16 i + j (gpulayers/arrays/random.py, `keep`).  `start` is NULL
+// or has two words that are added to seed and counter: what a captured step is to find there at each of its runs.
+GL_DEVICE uint32 kept(const uint64* start, uint64 seed, uint64 counter, long long i, uint32 threshold) {
+  uint64 words[4];
+  if (start) seed += start[0], counter += start[1];
+  philox(seed, counter, i, words);
+  uint32 bits = 0;
+#pragma unroll
+  for (int j = 0; j < 16; j++) bits |= (uint32)((uint16)(words[j / 4] >> 16 * (j % 4)) >= threshold) << j;
+  return bits;
 }
 
 // ------------------------------------------------------------------------------------------------------------ instructions

@@ -8,17 +8,6 @@
 
 #define BLOCK 256
 
-// Bit j: whether element 16 i + j of the mask is kept.
-GL_DEVICE uint32 kept(const uint64* start, uint64 seed, uint64 counter, long long i, uint32 threshold) {
-  uint64 words[4];
-  if (start) seed += start[0], counter += start[1];
-  gl::philox(seed, counter, i, words);
-  uint32 bits = 0;
-#pragma unroll
-  for (int j = 0; j < 16; j++) bits |= (uint32)((uint16)(words[j / 4] >> 16 * (j % 4)) >= threshold) << j;
-  return bits;
-}
-
 // A warp takes 512 elements: each lane makes the bits of 16 neighbours, and moves vectors that lie beside those of the next lane.
 extern "C" __global__ void __launch_bounds__(BLOCK) dropout(
     const T* x, T* y, long long count, const uint64* start, uint64 seed, uint64 counter, uint32 threshold, A scale) {
@@ -29,7 +18,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) dropout(
   gl::Vector<T> v[VECTORS];
 #pragma unroll
   for (int k = 0; k < VECTORS; k++) v[k] = gl::load(x, warp * 512 + (k * 32 + lane) * N, count, whole);
-  const uint32 mine = kept(start, seed, counter, warp * 32 + lane, threshold);
+  const uint32 mine = gl::kept(start, seed, counter, warp * 32 + lane, threshold);
 #pragma unroll
   for (int k = 0; k < VECTORS; k++) {
     const int place = (k * 32 + lane) * N;  // Its bits are with the lane place / 16.
@@ -46,7 +35,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) dropout_mask(
     bool* mask, long long count, const uint64* start, uint64 seed, uint64 counter, uint32 threshold) {
   const long long i = (long long)blockIdx.x * BLOCK + threadIdx.x;
   if (i * 16 >= count) return;
-  const uint32 bits = kept(start, seed, counter, i, threshold);
+  const uint32 bits = gl::kept(start, seed, counter, i, threshold);
   gl::Vector<bool> v;
 #pragma unroll
   for (int j = 0; j < 16; j++) v.at[j] = bits >> j & 1;
