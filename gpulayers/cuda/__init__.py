@@ -6,6 +6,7 @@ package everything works on CuPy too, only slower.
 
 from . import (
     activation,
+    attention,
     batch_normalization,
     bidirectional,
     casting,
@@ -29,6 +30,7 @@ from . import (
 
 __all__ = [
     "activation",
+    "attention",
     "batch_normalization",
     "bidirectional",
     "casting",

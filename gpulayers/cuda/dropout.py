@@ -35,7 +35,7 @@ def _apply(x, rate, folded, seed):
     if folded is None:
         kernel = _source.kernel("dropout", T=x.dtype)
         grid = blocks(x.size, THREADS * ELEMENTS)
-        kernel(grid, THREADS, x, y, x.size, *start_of(seed), _threshold(rate), scale)
+        kernel(grid, THREADS, x, y, x.size, *start_of(seed), threshold(rate), scale)
         return y
     outer, middle, inner = folded
     kept = mask(outer * inner, rate, seed)
@@ -50,7 +50,7 @@ def mask(count: int, rate: float, seed):
     kept = empty((count,), bool)
     kernel = _source.kernel("dropout_mask", T="float32")
     grid, start = blocks(count, THREADS * ELEMENTS), start_of(seed)
-    kernel(grid, THREADS, kept, count, *start, _threshold(rate))
+    kernel(grid, THREADS, kept, count, *start, threshold(rate))
     return kept
 
 
@@ -64,7 +64,7 @@ def start_of(seed) -> tuple:
     return None, seed[0] % WORD, seed[1] % WORD
 
 
-def _threshold(rate: float) -> int:
+def threshold(rate: float) -> int:
     return int(rate * 65536 + 0.5)
 
 

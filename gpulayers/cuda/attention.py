@@ -1,0 +1,300 @@
+"""Attention of CuPy arrays and its gradients, without a matrix of all scores: attention.cu.
+
+float16 and bfloat16 are multiplied on tensor cores where the GPU has them, and summed in float32;
+float32 and float64 are exact.  Kept for the gradients are the inputs, the outputs, and a number for
+each query and head.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from ..ops import attention as ops
+from . import products
+from .dropout import start_of
+from .dropout import threshold as threshold_of
+from .module import Module, blocks, c_type, empty, is_float, multiprocessors, shared_memory_limit
+from .partial_sums import accumulator, partial_sums
+
+_source = Module("attention")
+
+MOST = 256  # Elements of a head's queries, keys or values.
+LONGEST = 2**29  # Queries or keys of a sample: kernels count them in 32 bits.
+STRUCT = np.dtype(
+    [(name, "i8", 3) for name in ("query", "key", "value", "g")]
+    + [(name, "i8", 4) for name in ("mask", "bias")]
+    + [(name, "i4") for name in ("batch", "heads", "group", "length", "keys")]
+    + [(name, "i4") for name in ("size", "value_size", "before", "after", "mean")],
+    align=True,
+)
+
+INSTANCES = [
+    {
+        "T": dtype, "B": dtype, "EXTRAS": extras, "PASS": way, "TENSOR": tensor, "ROWS": rows,
+        "COLUMNS": columns, "SIZE": size, "WIDTH": width, "M": fragments,
+    }
+    for dtype, extras, way, tensor, rows, columns, size, width, fragments in (
+        ("bfloat16", False, "FORWARD", True, 128, 64, 64, 64, 2),
+        ("bfloat16", True, "FORWARD", True, 128, 64, 128, 128, 2),
+        ("float16", True, "FORWARD", True, 64, 32, 256, 256, 1),
+        ("bfloat16", True, "QUERY", True, 128, 64, 64, 64, 2),
+        ("bfloat16", True, "QUERY", True, 64, 64, 128, 128, 1),
+        ("float16", True, "QUERY", True, 64, 32, 256, 256, 1),
+        ("bfloat16", True, "KEY", True, 64, 64, 64, 64, 1),
+        ("float16", True, "KEY", True, 64, 32, 128, 128, 1),
+        ("bfloat16", True, "KEY", True, 64, 32, 256, 128, 1),
+        ("float16", True, "BIAS", True, 64, 64, 64, 64, 1),
+        ("bfloat16", True, "FORWARD", False, 64, 64, 64, 64, 0),
+        ("float32", True, "FORWARD", False, 64, 64, 128, 128, 0),
+        ("float32", True, "QUERY", False, 64, 64, 128, 128, 0),
+        ("float32", True, "KEY", False, 64, 64, 64, 64, 0),
+        ("float32", True, "KEY", False, 64, 64, 256, 128, 0),
+        ("float64", True, "FORWARD", False, 32, 64, 256, 128, 0),
+        ("float64", True, "QUERY", False, 32, 64, 256, 128, 0),
+        ("float64", True, "KEY", False, 32, 64, 256, 128, 0),
+        ("float64", True, "BIAS", False, 32, 64, 128, 128, 0),
+    )
+]  # fmt: skip
+
+# On tensor cores: (largest size, lines of mine, others at once, fragments of lines in a warp) for
+# each pass, so that registers suffice.  The last of a size is for GPUs of little shared memory.
+TILES = {
+    "FORWARD": ((128, 128, 64, 2), (128, 128, 32, 2), (256, 64, 32, 1)),
+    "QUERY": ((64, 128, 64, 2), (128, 64, 64, 1), (128, 64, 32, 1), (256, 64, 32, 1)),
+    "KEY": ((64, 64, 64, 1), (128, 64, 32, 1), (256, 64, 32, 1)),
+    "BIAS": ((128, 64, 64, 1), (128, 64, 32, 1), (256, 64, 32, 1)),
+}
+
+
+@ops.attention.on("cupy")
+def _(
+    query,
+    key,
+    value,
+    bias=None,
+    mask=None,
+    lengths=None,
+    starts=None,
+    *,
+    causal=False,
+    window=None,
+    scale=None,
+    rate=0.0,
+    seed=None,
+    unseeing="mean",
+    needs=None,
+):
+    ops.check_shapes(query, key, value, bias, mask, lengths, starts)
+    if not is_float(query, key, value) or rate >= 1 or 0 in (*query.shape, *value.shape):
+        return NotImplemented
+    if max(query.shape[3], value.shape[3]) > MOST or bias is not None and not is_float(bias):
+        return NotImplemented
+    if max(query.shape[1], key.shape[1]) > LONGEST:
+        return NotImplemented
+    scale = query.shape[3] ** -0.5 if scale is None else float(scale)
+    work = Work(query, key, value, bias, mask, lengths, starts)
+    work.rules(causal, window, scale, rate, seed, unseeing)
+    out, sums = work.forward()
+    return out if needs is None else (out, lambda g: work.backward(g, out, sums, needs))
+
+
+class Lines(NamedTuple):
+    """An array as kernels take it: from its first element to its last, and its strides."""
+
+    flat: object
+    strides: tuple[int, ...]
+
+
+class Work:
+    """Attention with the arguments of `attention`."""
+
+    def __init__(self, query, key, value, bias, mask, lengths, starts):
+        self.arrays = query, key, value
+        self.query, self.key, self.value = map(lines, self.arrays)
+        self.bias_shape = None if bias is None else tuple(bias.shape)
+        self.bias = None if bias is None else spread(bias)
+        if mask is not None and mask.dtype != bool:
+            mask = mask.astype(bool)
+        self.mask = None if mask is None else spread(mask)
+        self.lengths, self.starts = map(_int32, (lengths, starts))
+
+    def rules(self, causal, window, scale, rate, seed, unseeing):
+        """Set which scores count, and what becomes of them."""
+        query, key, value = self.arrays
+        after = 0 if causal else LONGEST
+        before = LONGEST
+        if window is not None:
+            before = min(window - 1, LONGEST)
+            after = min(after, before)
+        moved = self.lengths is not None or self.starts is not None
+        blind = self.mask is not None or moved or query.shape[1] > key.shape[1] + before
+        mean = unseeing == "mean" and (blind or before < 0)
+        self.scale = scale
+        self.extras = bool(self.bias or self.mask or rate or mean or scale <= 0)
+        start = (None, 0, 0) if not rate else start_of(seed)
+        self.dropout = (*start, threshold_of(rate) if rate else 0, 1.0 / (1.0 - rate))
+        self.problem = np.zeros(1, STRUCT)
+        problem = self.problem[0]
+        for name in ("query", "key", "value", "mask", "bias"):
+            given = getattr(self, name)
+            if given is not None:
+                problem[name] = given.strides
+        batch, length, heads, size = query.shape
+        group = heads // key.shape[2]
+        numbers = (batch, heads, group, length, key.shape[1], size, value.shape[3])
+        names = ("batch", "heads", "group", "length", "keys", "size", "value_size")
+        for name, number in zip(names, numbers, strict=True):
+            problem[name] = number
+        problem["before"], problem["after"], problem["mean"] = before, after, mean
+
+    def forward(self):
+        """The outputs, and the logarithm of each query's sum of exponentials (B, N, T)."""
+        query, _, value = self.arrays
+        batch, length, heads, _ = query.shape
+        out = empty((batch, length, heads, value.shape[3]), query.dtype)
+        sums = empty((batch, heads, length), accumulator(query.dtype))
+        how = self._how("FORWARD")
+        grid = blocks(length, how["ROWS"]) * how["SIZE"] // how["WIDTH"] * heads * batch
+        self._launch("attention_forward", how, grid, self._inputs(), (out, sums))
+        return out, sums
+
+    def backward(self, g, out, sums, needs):
+        """The gradients of query, key, value and bias, as far as they are needed."""
+        query, key, _ = self.arrays
+        batch, length, heads, _ = query.shape
+        g = lines(g)
+        self.problem[0]["g"] = g.strides
+        delta = empty(sums.shape, sums.dtype)
+        kernel = _source.kernel("attention_delta", **self._how("FORWARD"))
+        kernel(blocks(sums.size, 8), 256, out, g.flat, delta, self.problem)
+        inputs, saved = self._inputs(g.flat), (sums, delta)
+        dquery = dkey = dvalue = dbias = None
+        if needs[0]:
+            dquery = empty(query.shape, query.dtype)
+            how = self._how("QUERY")
+            grid = blocks(length, how["ROWS"]) * how["SIZE"] // how["WIDTH"] * heads * batch
+            self._launch("attention_query", how, grid, inputs, (*saved, dquery))
+        if needs[1] or needs[2]:
+            dkey, dvalue = (empty(x.shape, x.dtype) for x in self.arrays[1:])
+            how = self._how("KEY")
+            tiles = blocks(key.shape[1], how["ROWS"]) * how["SIZE"] // how["WIDTH"]
+            grid = tiles * key.shape[2] * batch
+            self._launch("attention_key", how, grid, inputs, (*saved, dkey, dvalue))
+        if self.bias is not None and needs[3]:
+            dbias = self._bias_gradient(inputs, saved)
+        return dquery, dkey, dvalue, dbias, None, None, None
+
+    def _bias_gradient(self, inputs, saved):
+        """Blocks make tiles of it from parts of what is to be summed, which are added in order."""
+        query, key, _ = self.arrays
+        how, dtype = self._how("BIAS"), self.bias.flat.dtype
+        full = (query.shape[0], query.shape[2], query.shape[1], key.shape[1])
+        shape = (*(1,) * (4 - len(self.bias_shape)), *self.bias_shape)
+        per = (1, 1, how["ROWS"], how["COLUMNS"])
+        tiles = prod(blocks(n, m) for n, m in zip(shape, per, strict=True))
+        all_tiles = prod(blocks(n, m) for n, m in zip(full, per, strict=True))
+        parts = max(min(2 * multiprocessors() // tiles, all_tiles // tiles), 1)
+        dbias = partial = None
+        if parts == 1:
+            dbias = empty((prod(shape),), dtype)
+        else:
+            partial = empty((parts, prod(shape)), accumulator(query.dtype))
+        outputs = (*saved, dbias, partial)
+        self._launch("attention_bias", how, tiles * parts, inputs, outputs, (*shape, parts))
+        if parts > 1:
+            dbias = partial_sums(partial.astype(accumulator(dtype)), dtype)
+        return dbias.reshape(self.bias_shape)
+
+    def _how(self, way):
+        """The constants of a pass."""
+        query, _, value = self.arrays
+        bias = query.dtype if self.bias is None else self.bias.flat.dtype
+        shared = 0 if not self.extras else 16384
+        size = max(query.shape[3], value.shape[3])
+        how = constants(way, query.dtype, size, shared_memory_limit() - shared)
+        return {"T": query.dtype, "B": bias, "EXTRAS": self.extras, **how}
+
+    def _inputs(self, *g):
+        given = [x and x.flat for x in (self.query, self.key, self.value)]
+        beside = [x and x.flat for x in (self.bias, self.mask)]
+        return (*given, *g, *beside, self.lengths, self.starts)
+
+    def _launch(self, name, how, grid, inputs, outputs, numbers=()):
+        kernel, shared = _source.kernel(name, **how), shared_memory(how)
+        given = (*inputs, *outputs, *self.dropout, self.scale, *numbers, self.problem)
+        kernel(grid, threads(how), *given, shared=shared)
+
+
+def constants(way: str, dtype, size: int, limit: int) -> dict:
+    """PASS, TENSOR, ROWS, COLUMNS, SIZE, WIDTH and M of attention.cu.
+
+    Args:
+        way: the pass.
+        dtype: of queries, keys and values.
+        size: of a head's lines, the largest.
+        limit: bytes of shared memory.
+    """
+    step = 16 if size <= 128 else 32
+    size = blocks(size, step) * step
+    half = size if size <= 128 else size // 2
+    if products.path(dtype) == products.TENSOR:
+        for most, rows, columns, fragments in TILES[way]:
+            width = half if way == "KEY" else size
+            how = {
+                "PASS": way, "TENSOR": True, "ROWS": rows, "COLUMNS": columns,
+                "SIZE": size, "WIDTH": width, "M": fragments,
+            }  # fmt: skip
+            if size <= most and shared_memory(how) <= limit:
+                return how
+    rows = 32 if c_type(dtype) == "double" else 64
+    return {
+        "PASS": way, "TENSOR": False, "ROWS": rows, "COLUMNS": 64, "SIZE": size, "WIDTH": half,
+        "M": 0,
+    }  # fmt: skip
+
+
+def threads(how: dict) -> int:
+    """How many threads a block has."""
+    if how["TENSOR"]:
+        return how["ROWS"] // (16 * how["M"]) * 32
+    return how["ROWS"] * how["COLUMNS"] // 16
+
+
+def shared_memory(how: dict) -> int:
+    """How many bytes of dynamic shared memory a block needs."""
+    if not how["TENSOR"]:
+        return 0
+    mine = 1 if how["PASS"] == "FORWARD" else 2
+    return (mine * how["ROWS"] + 4 * how["COLUMNS"]) * (how["SIZE"] + 8) * 2
+
+
+def lines(x) -> Lines:
+    """An array (B, T, N, H): where it lies if its last axis allows, else a copy."""
+    steps = [0 if n == 1 else s // x.itemsize for n, s in zip(x.shape, x.strides, strict=True)]
+    if any(s < 0 or s % x.itemsize for s in x.strides) or (x.shape[3] > 1 and steps[3] != 1):
+        return lines(x.copy())
+    batch, place, head, _ = steps
+    return Lines(_flat(x, steps), (batch, place, head))
+
+
+def spread(x) -> Lines:
+    """An array that is broadcast to (B, N, T, S): where it lies."""
+    steps = [0 if n == 1 else s // x.itemsize for n, s in zip(x.shape, x.strides, strict=True)]
+    if any(s < 0 or s % x.itemsize for s in x.strides):
+        return spread(x.copy())
+    return Lines(_flat(x, steps), (*(0,) * (4 - x.ndim), *steps))
+
+
+def _flat(x, steps):
+    """The elements from the first to the last as one contiguous array."""
+    import cupy
+
+    extent = 1 + sum((n - 1) * s for n, s in zip(x.shape, steps, strict=True))
+    return cupy.ndarray((extent,), x.dtype, x.data)
+
+
+def _int32(x):
+    return x if x is None or x.dtype == np.int32 else x.astype(np.int32)
