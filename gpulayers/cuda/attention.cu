@@ -23,63 +23,10 @@
 #else
 #include "attention_plain.cuh"
 #endif
-constexpr int SLICES = SIZE / WIDTH;  // Blocks that share the sums of a tile.
-
-// What a block works at: tiles are next to each other, then slices, then heads, then samples.
-struct Place {
-  int tile, slice, head, batch;
-  GL_DEVICE Place(int tiles, int slices, int heads) {
-    int rest = blockIdx.x;
-    tile = rest % tiles, rest /= tiles;
-    slice = rest % slices, rest /= slices;
-    head = rest % heads, batch = rest / heads;
-  }
-};
-
-// Scores from products: scaled, biased, minus infinity where they do not count.  Without EXTRAS the scale is left to who uses them.
-GL_DEVICE void restricted(Tile& s, const Scores& rules, int mine, int other, A scale) {
-  if (!EXTRAS && rules.whole(mine, other)) return;
-#pragma unroll
-  for (int i = 0; i < LINES; i++)
-#pragma unroll
-    for (int j = 0; j < PLACES; j++) {
-      const int m = mine + row(i), o = other + column(j);
-      bool counts = rules.counts(m, o);
-      if (EXTRAS) {
-        const int q = BY_KEY ? o : m, k = BY_KEY ? m : o;
-        const Spread &x = rules.by_mask, &y = rules.by_bias;
-        counts = counts && q < rules.length;
-        if (counts && rules.mask) counts = rules.mask[q * x.query + k * x.key];
-        s.at(i, j) *= scale;
-        if (counts && rules.bias) s.at(i, j) += gl::to<A>(rules.bias[q * y.query + k * y.key]) * UNIT;
-      }
-      if (!counts) s.at(i, j) = -gl::infinity();
-    }
-}
+#include "attention_scores.cuh"
 
 #if PASS == FORWARD
-// The weights of a tile, relative to the largest scores so far; sums of before shrink to the new ones.
-GL_DEVICE void weigh(Tile& s, Sums& sums, A* largest, A* total, A factor) {
-#pragma unroll
-  for (int i = 0; i < LINES; i++) {
-    A top = largest[i];
-#pragma unroll
-    for (int j = 0; j < PLACES; j++) top = gl::max(s.at(i, j), top);
-    top = gl::warp_max<LANES>(top);
-    const A base = top == -gl::infinity() ? A(0) : top * factor, shrunk = power(largest[i] * factor - base);
-    largest[i] = top;
-    total[i] *= shrunk;
-#pragma unroll
-    for (int j = 0; j < PLACES; j++) {
-      s.at(i, j) = power(s.at(i, j) * factor - base);
-      total[i] += s.at(i, j);
-    }
-#pragma unroll
-    for (int c = 0; c < SUMS; c++) sums.at(i, c) *= shrunk;
-  }
-}
-
-extern "C" __global__ void __launch_bounds__(THREADS) attention_forward(
+extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_forward(
     const T* query, const T* key, const T* value, const B* bias, const bool* mask, const int* lengths, const int* starts, T* out,
     A* sums, const uint64* stream, uint64 seed, uint64 counter, uint32 threshold, A grow, A scale, Problem p) {
   const int tiles = (p.length + ROWS - 1) / ROWS;
@@ -183,7 +130,7 @@ struct Gradient {
 #endif
 
 #if PASS == QUERY
-extern "C" __global__ void __launch_bounds__(THREADS) attention_query(
+extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_query(
     const T* query, const T* key, const T* value, const T* g, const B* bias, const bool* mask, const int* lengths, const int* starts,
     const A* sums, const A* delta, T* dquery, const uint64* stream, uint64 seed, uint64 counter, uint32 threshold, A grow, A scale,
     Problem p) {
@@ -245,7 +192,7 @@ struct Walk {
   int head, query;
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS) attention_key(
+extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_key(
     const T* query, const T* key, const T* value, const T* g, const B* bias, const bool* mask, const int* lengths, const int* starts,
     const A* sums, const A* delta, T* dkey, T* dvalue, const uint64* stream, uint64 seed, uint64 counter, uint32 threshold, A grow,
     A scale, Problem p) {
@@ -334,7 +281,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_key(
 #if PASS == BIAS
 // The gradient of scores, summed over the axes along which the bias is broadcast (`by` 0: of that axis it has one).  A block makes a
 // tile of the bias from a part of what is to be summed: to dbias if there is one part only, else to partial (parts, size of the bias).
-extern "C" __global__ void __launch_bounds__(THREADS) attention_bias(
+extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_bias(
     const T* query, const T* key, const T* value, const T* g, const B* bias, const bool* mask, const int* lengths, const int* starts,
     const A* sums, const A* delta, B* dbias, A* partial, const uint64* stream, uint64 seed, uint64 counter, uint32 threshold, A grow,
     A scale, int batches, int heads, int queries, int keys, int parts, Problem p) {

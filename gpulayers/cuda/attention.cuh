@@ -6,6 +6,7 @@
 #define QUERY 1    // The gradient of queries.
 #define KEY 2      // Those of keys and values.
 #define BIAS 3     // That of the bias.
+#define DECODE 4   // Outputs for a few queries: mine are those of all heads that share keys.
 constexpr bool BY_KEY = PASS == KEY;
 constexpr int QUERIES = BY_KEY ? COLUMNS : ROWS, KEYS = BY_KEY ? ROWS : COLUMNS;  // Of a tile.
 constexpr int PER = 16 / sizeof(T);  // Elements of 16 bytes.
@@ -29,16 +30,17 @@ struct Problem {
   int mean;           // Whether queries that see no key get the mean of all values, or else zeros.
 };
 
-// Lines of an array: `count` of them, each of `size` elements.
+// Lines of an array: `count` of them, each of `size` elements; in the pass DECODE `group` of them, `step` apart, after each `ld`.
 struct Lines {
   const T* x;
-  long long ld;
-  int count, size;
+  long long ld, step;
+  int count, size, group;
   bool whole;  // Whether 16 bytes may be moved at once.
   GL_DEVICE Lines() {}
   GL_DEVICE Lines(const T* x, const Strides& s, int batch, int head, int count, int size)
-      : x(x + batch * s.batch + head * s.head), ld(s.place), count(count), size(size),
+      : x(x + batch * s.batch + head * s.head), ld(s.place), step(s.head), count(count), size(size), group(1),
         whole(gl::aligned(x) && (s.batch | s.place | s.head) % PER == 0) {}
+  GL_DEVICE const T* line(int i) const { return PASS == DECODE ? x + i / group * ld + i % group * step : x + i * ld; }
   GL_DEVICE Lines from(int first) const {
     Lines rest = *this;
     rest.x += first * ld, rest.count -= first;
@@ -50,33 +52,33 @@ struct Lines {
 struct Scores {
   const bool* mask;
   const B* bias;
-  Spread by_mask, by_bias;
-  int length, keys;  // All queries and keys.
-  int seen;          // Keys from here on are not seen.
+  long long mask_mine, bias_mine, mask_head, bias_head;  // From one to the next of mine, and of others.
+  int mask_other, bias_other;
+  int length, seen;  // All queries, and how many keys are seen.
   int low, high;     // Of mine at m, others from m + low to m + high count.
+  int group;
   GL_DEVICE Scores(const Problem& p, const bool* masks, const B* biases, const int* lengths, const int* starts, int batch, int head)
-      : by_mask(p.mask), by_bias(p.bias), length(p.length), keys(p.keys) {
-    seen = lengths ? gl::clip(lengths[batch], 0, keys) : keys;
+      : mask_head(p.mask.head), bias_head(p.bias.head), length(p.length), group(p.group) {
+    seen = lengths ? gl::clip(lengths[batch], 0, p.keys) : p.keys;
     const int start = starts ? gl::clip(starts[batch], -(1 << 29), 1 << 29) : 0;
     low = BY_KEY ? -p.after - start : start - p.before, high = BY_KEY ? p.before - start : start + p.after;
-    mask = masks ? masks + batch * by_mask.batch + head * by_mask.head : masks;
-    bias = biases ? biases + batch * by_bias.batch + head * by_bias.head : biases;
+    mask = masks ? masks + batch * p.mask.batch + head * p.mask.head : masks;
+    bias = biases ? biases + batch * p.bias.batch + head * p.bias.head : biases;
+    mask_mine = BY_KEY ? p.mask.key : p.mask.query, mask_other = (int)(BY_KEY ? p.mask.query : p.mask.key);
+    bias_mine = BY_KEY ? p.bias.key : p.bias.query, bias_other = (int)(BY_KEY ? p.bias.query : p.bias.key);
   }
+  GL_DEVICE int mine() const { return BY_KEY ? seen : length; }
   GL_DEVICE int others() const { return BY_KEY ? length : seen; }
   // The others that ROWS of mine from `first` on may meet: [begin, end), from a multiple of COLUMNS on.
   GL_DEVICE int begin(int first) const { return gl::max(first + low, 0) / COLUMNS * COLUMNS; }
   GL_DEVICE int end(int first) const {
-    if (BY_KEY && first >= seen) return 0;
-    const int last = (BY_KEY ? gl::min(first + ROWS, seen) : first + ROWS) - 1;
-    return gl::max(gl::min(others(), last + high + 1), 0);
+    if (first >= mine()) return 0;
+    return gl::max(gl::min(others(), gl::min(first + ROWS, mine()) + high), 0);
   }
   // Whether all scores of a tile count, but for the mask.
   GL_DEVICE bool whole(int mine, int other) const {
-    return other >= mine + ROWS - 1 + low && other + COLUMNS - 1 <= mine + high && other + COLUMNS <= others() &&
+    return other >= mine + (PASS == DECODE ? length : ROWS) - 1 + low && other + COLUMNS - 1 <= mine + high && other + COLUMNS <= others() &&
            (!BY_KEY || mine + ROWS <= seen);
-  }
-  GL_DEVICE bool counts(int mine, int other) const {
-    return other >= mine + low && other <= mine + high && other < others() && (!BY_KEY || mine < seen);
   }
 };
 

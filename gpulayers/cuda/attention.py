@@ -13,16 +13,19 @@ from typing import NamedTuple
 import numpy as np
 
 from ..ops import attention as ops
-from . import products
+from . import attention_decode
+from .attention_tiling import STATIC, constants, shared_memory, threads
 from .dropout import start_of
 from .dropout import threshold as threshold_of
-from .module import Module, blocks, c_type, empty, is_float, multiprocessors, shared_memory_limit
+from .module import Module, blocks, empty, is_float, multiprocessors, shared_memory_limit
 from .partial_sums import accumulator, partial_sums
 
 _source = Module("attention")
 
 MOST = 256  # Elements of a head's queries, keys or values.
-LONGEST = 2**29  # Queries or keys of a sample: kernels count them in 32 bits.
+LONGEST = 2**24  # Queries or keys of a sample: kernels count them in 32 bits.
+FAR = 2**29  # More than these.
+NEAR = 2**24  # Elements of a mask or bias from one query or key to the next, as kernels count them.
 STRUCT = np.dtype(
     [(name, "i8", 3) for name in ("query", "key", "value", "g")]
     + [(name, "i8", 4) for name in ("mask", "bias")]
@@ -38,35 +41,24 @@ INSTANCES = [
     }
     for dtype, extras, way, tensor, rows, columns, size, width, fragments in (
         ("bfloat16", False, "FORWARD", True, 128, 64, 64, 64, 2),
-        ("bfloat16", True, "FORWARD", True, 128, 64, 128, 128, 2),
+        ("bfloat16", True, "FORWARD", True, 128, 64, 128, 128, 1),
         ("float16", True, "FORWARD", True, 64, 32, 256, 256, 1),
-        ("bfloat16", True, "QUERY", True, 128, 64, 64, 64, 2),
-        ("bfloat16", True, "QUERY", True, 64, 64, 128, 128, 1),
-        ("float16", True, "QUERY", True, 64, 32, 256, 256, 1),
-        ("bfloat16", True, "KEY", True, 64, 64, 64, 64, 1),
-        ("float16", True, "KEY", True, 64, 32, 128, 128, 1),
+        ("bfloat16", True, "QUERY", True, 128, 64, 64, 64, 1),
+        ("bfloat16", True, "QUERY", True, 128, 32, 128, 128, 1),
+        ("float16", True, "QUERY", True, 64, 16, 256, 256, 1),
+        ("bfloat16", True, "KEY", True, 128, 64, 64, 64, 1),
+        ("float16", True, "KEY", True, 128, 32, 128, 128, 1),
         ("bfloat16", True, "KEY", True, 64, 32, 256, 128, 1),
         ("float16", True, "BIAS", True, 64, 64, 64, 64, 1),
-        ("bfloat16", True, "FORWARD", False, 64, 64, 64, 64, 0),
         ("float32", True, "FORWARD", False, 64, 64, 128, 128, 0),
         ("float32", True, "QUERY", False, 64, 64, 128, 128, 0),
-        ("float32", True, "KEY", False, 64, 64, 64, 64, 0),
         ("float32", True, "KEY", False, 64, 64, 256, 128, 0),
-        ("float64", True, "FORWARD", False, 32, 64, 256, 128, 0),
-        ("float64", True, "QUERY", False, 32, 64, 256, 128, 0),
-        ("float64", True, "KEY", False, 32, 64, 256, 128, 0),
-        ("float64", True, "BIAS", False, 32, 64, 128, 128, 0),
+        ("bfloat16", True, "KEY", False, 64, 64, 64, 64, 0),
+        ("float64", True, "FORWARD", False, 32, 64, 256, 64, 0),
+        ("float64", True, "QUERY", False, 32, 64, 256, 64, 0),
+        ("float64", True, "KEY", False, 32, 64, 256, 32, 0),
     )
 ]  # fmt: skip
-
-# On tensor cores: (largest size, lines of mine, others at once, fragments of lines in a warp) for
-# each pass, so that registers suffice.  The last of a size is for GPUs of little shared memory.
-TILES = {
-    "FORWARD": ((128, 128, 64, 2), (128, 128, 32, 2), (256, 64, 32, 1)),
-    "QUERY": ((64, 128, 64, 2), (128, 64, 64, 1), (128, 64, 32, 1), (256, 64, 32, 1)),
-    "KEY": ((64, 64, 64, 1), (128, 64, 32, 1), (256, 64, 32, 1)),
-    "BIAS": ((128, 64, 64, 1), (128, 64, 32, 1), (256, 64, 32, 1)),
-}
 
 
 @ops.attention.on("cupy")
@@ -90,7 +82,7 @@ def _(
     ops.check_shapes(query, key, value, bias, mask, lengths, starts)
     if not is_float(query, key, value) or rate >= 1 or 0 in (*query.shape, *value.shape):
         return NotImplemented
-    if max(query.shape[3], value.shape[3]) > MOST or bias is not None and not is_float(bias):
+    if max(query.shape[3], value.shape[3]) > MOST or not (bias is None or is_float(bias)):
         return NotImplemented
     if max(query.shape[1], key.shape[1]) > LONGEST:
         return NotImplemented
@@ -114,6 +106,7 @@ class Work:
     def __init__(self, query, key, value, bias, mask, lengths, starts):
         self.arrays = query, key, value
         self.query, self.key, self.value = map(lines, self.arrays)
+        self.bias_dtype = query.dtype if bias is None else bias.dtype
         self.bias_shape = None if bias is None else tuple(bias.shape)
         self.bias = None if bias is None else spread(bias)
         if mask is not None and mask.dtype != bool:
@@ -124,16 +117,17 @@ class Work:
     def rules(self, causal, window, scale, rate, seed, unseeing):
         """Set which scores count, and what becomes of them."""
         query, key, value = self.arrays
-        after = 0 if causal else LONGEST
-        before = LONGEST
+        after = 0 if causal else FAR
+        before = FAR
         if window is not None:
-            before = min(window - 1, LONGEST)
+            before = min(window - 1, FAR)
             after = min(after, before)
         moved = self.lengths is not None or self.starts is not None
         blind = self.mask is not None or moved or query.shape[1] > key.shape[1] + before
         mean = unseeing == "mean" and (blind or before < 0)
         self.scale = scale
-        self.extras = bool(self.bias or self.mask or rate or mean or scale <= 0)
+        self.changed = bool(self.bias or self.mask or scale <= 0)  # Scores of their own.
+        self.extras = bool(self.changed or rate or mean)
         start = (None, 0, 0) if not rate else start_of(seed)
         self.dropout = (*start, threshold_of(rate) if rate else 0, 1.0 / (1.0 - rate))
         self.problem = np.zeros(1, STRUCT)
@@ -154,11 +148,14 @@ class Work:
         """The outputs, and the logarithm of each query's sum of exponentials (B, N, T)."""
         query, _, value = self.arrays
         batch, length, heads, _ = query.shape
+        found = None if self.dropout[3] else attention_decode.forward(self)
+        if found is not None:
+            return found
         out = empty((batch, length, heads, value.shape[3]), query.dtype)
         sums = empty((batch, heads, length), accumulator(query.dtype))
         how = self._how("FORWARD")
         grid = blocks(length, how["ROWS"]) * how["SIZE"] // how["WIDTH"] * heads * batch
-        self._launch("attention_forward", how, grid, self._inputs(), (out, sums))
+        self._launch("attention_forward", how, grid, self.inputs(), (out, sums))
         return out, sums
 
     def backward(self, g, out, sums, needs):
@@ -170,7 +167,7 @@ class Work:
         delta = empty(sums.shape, sums.dtype)
         kernel = _source.kernel("attention_delta", **self._how("FORWARD"))
         kernel(blocks(sums.size, 8), 256, out, g.flat, delta, self.problem)
-        inputs, saved = self._inputs(g.flat), (sums, delta)
+        inputs, saved = self.inputs(g.flat), (sums, delta)
         dquery = dkey = dvalue = dbias = None
         if needs[0]:
             dquery = empty(query.shape, query.dtype)
@@ -190,7 +187,7 @@ class Work:
     def _bias_gradient(self, inputs, saved):
         """Blocks make tiles of it from parts of what is to be summed, which are added in order."""
         query, key, _ = self.arrays
-        how, dtype = self._how("BIAS"), self.bias.flat.dtype
+        how, dtype = self._how("BIAS"), self.bias_dtype
         full = (query.shape[0], query.shape[2], query.shape[1], key.shape[1])
         shape = (*(1,) * (4 - len(self.bias_shape)), *self.bias_shape)
         per = (1, 1, how["ROWS"], how["COLUMNS"])
@@ -211,13 +208,13 @@ class Work:
     def _how(self, way):
         """The constants of a pass."""
         query, _, value = self.arrays
-        bias = query.dtype if self.bias is None else self.bias.flat.dtype
-        shared = 0 if not self.extras else 16384
+        shared = STATIC if self.extras else 1024
         size = max(query.shape[3], value.shape[3])
-        how = constants(way, query.dtype, size, shared_memory_limit() - shared)
-        return {"T": query.dtype, "B": bias, "EXTRAS": self.extras, **how}
+        how = constants(way, query.dtype, size, shared_memory_limit() - shared, self.extras)
+        return {"T": query.dtype, "B": self.bias_dtype, "EXTRAS": self.extras, **how}
 
-    def _inputs(self, *g):
+    def inputs(self, *g):
+        """What each kernel is given first."""
         given = [x and x.flat for x in (self.query, self.key, self.value)]
         beside = [x and x.flat for x in (self.bias, self.mask)]
         return (*given, *g, *beside, self.lengths, self.starts)
@@ -226,49 +223,6 @@ class Work:
         kernel, shared = _source.kernel(name, **how), shared_memory(how)
         given = (*inputs, *outputs, *self.dropout, self.scale, *numbers, self.problem)
         kernel(grid, threads(how), *given, shared=shared)
-
-
-def constants(way: str, dtype, size: int, limit: int) -> dict:
-    """PASS, TENSOR, ROWS, COLUMNS, SIZE, WIDTH and M of attention.cu.
-
-    Args:
-        way: the pass.
-        dtype: of queries, keys and values.
-        size: of a head's lines, the largest.
-        limit: bytes of shared memory.
-    """
-    step = 16 if size <= 128 else 32
-    size = blocks(size, step) * step
-    half = size if size <= 128 else size // 2
-    if products.path(dtype) == products.TENSOR:
-        for most, rows, columns, fragments in TILES[way]:
-            width = half if way == "KEY" else size
-            how = {
-                "PASS": way, "TENSOR": True, "ROWS": rows, "COLUMNS": columns,
-                "SIZE": size, "WIDTH": width, "M": fragments,
-            }  # fmt: skip
-            if size <= most and shared_memory(how) <= limit:
-                return how
-    rows = 32 if c_type(dtype) == "double" else 64
-    return {
-        "PASS": way, "TENSOR": False, "ROWS": rows, "COLUMNS": 64, "SIZE": size, "WIDTH": half,
-        "M": 0,
-    }  # fmt: skip
-
-
-def threads(how: dict) -> int:
-    """How many threads a block has."""
-    if how["TENSOR"]:
-        return how["ROWS"] // (16 * how["M"]) * 32
-    return how["ROWS"] * how["COLUMNS"] // 16
-
-
-def shared_memory(how: dict) -> int:
-    """How many bytes of dynamic shared memory a block needs."""
-    if not how["TENSOR"]:
-        return 0
-    mine = 1 if how["PASS"] == "FORWARD" else 2
-    return (mine * how["ROWS"] + 4 * how["COLUMNS"]) * (how["SIZE"] + 8) * 2
 
 
 def lines(x) -> Lines:
@@ -281,10 +235,12 @@ def lines(x) -> Lines:
 
 
 def spread(x) -> Lines:
-    """An array that is broadcast to (B, N, T, S): where it lies."""
+    """An array that is broadcast to (B, N, T, S): where it lies, or a copy."""
     steps = [0 if n == 1 else s // x.itemsize for n, s in zip(x.shape, x.strides, strict=True)]
-    if any(s < 0 or s % x.itemsize for s in x.strides):
-        return spread(x.copy())
+    if not x.flags.c_contiguous:
+        far = max(steps[-2:], default=0) > NEAR
+        if far or any(s < 0 or s % x.itemsize for s in x.strides):
+            return spread(x.copy())
     return Lines(_flat(x, steps), (*(0,) * (4 - x.ndim), *steps))
 
 

@@ -21,7 +21,7 @@ GL_DEVICE int sum_column(int c) { return c / PIECE * (LANES * PIECE) + threadIdx
 GL_DEVICE Four four(const Lines& x, int line, int place) {
   Four v = Four();
   if (line >= x.count) return v;
-  const T* from = x.x + line * x.ld + place;
+  const T* from = x.line(line) + place;
   if (x.whole && place + 4 <= x.size) return *(const Four*)from;
 #pragma unroll
   for (int e = 0; e < 4; e++)
@@ -129,12 +129,12 @@ struct Stage {
 };
 
 // Sums times a factor for each line to `count` lines of an array, their columns from `first` on.
-GL_DEVICE void put(T* y, long long ld, int count, int size, int first, Sums& sums, const A* factors) {
+template <class Y> GL_DEVICE void put(Y* y, long long ld, int count, int size, int first, Sums& sums, const A* factors) {
 #pragma unroll
   for (int i = 0; i < LINES; i++)
 #pragma unroll
     for (int c = 0; c < SUMS; c++) {
       const int place = first + sum_column(c);
-      if (row(i) < count && place < size) y[row(i) * ld + place] = gl::from<T>(sums.v[i][c] * factors[i]);
+      if (row(i) < count && place < size) y[row(i) * ld + place] = gl::from<Y>(sums.v[i][c] * factors[i]);
     }
 }

@@ -4,7 +4,7 @@
 // Mine are in shared memory, and two turns of others: one is on its way while the other is used.  Lines are 16 bytes longer than SIZE,
 // so that eight of them which are read together meet all banks.
 constexpr int WARPS = ROWS / (16 * M), THREADS = WARPS * 32, LINES = 2 * M, PLACES = COLUMNS / 4, LANES = 4, SUMS = WIDTH / 4;
-constexpr int LD = SIZE + 8, MINE = PASS == FORWARD ? 1 : 2;
+constexpr int LD = SIZE + 8, MINE = PASS == FORWARD || PASS == DECODE ? 1 : 2;
 // Fragments of mma.m16n8k16: of each 16 x 8 elements a thread has two neighbours in two lines.
 template <int N> struct Fragments {
   float v[M][N / 8][4];
@@ -22,17 +22,21 @@ struct Stage {
     GL_DYN_SMEM(T, shared);
     tiles = shared;
   }
-  // Lines to shared memory, zeros after their end and for those that are not there.
+  // Lines to shared memory, zeros after their end and for those that are not there.  Neighbouring threads have chunks of 16 bytes of a
+  // line, each thread those of one column.
   template <int COUNT> static GL_DEVICE void copy(T* tile, const Lines& x) {
-    constexpr int CHUNKS = SIZE / 8;
+    constexpr int CHUNKS = SIZE / 8, ACROSS = CHUNKS <= 2 ? 2 : CHUNKS <= 4 ? 4 : CHUNKS <= 8 ? 8 : CHUNKS <= 16 ? 16 : 32, DOWN = THREADS / ACROSS;
+    const int place = threadIdx.x % ACROSS * 8, first = threadIdx.x / ACROSS;
+    if (CHUNKS < ACROSS && place >= SIZE) return;
+    const bool vector = x.whole && (place + 8 <= x.size || place >= x.size);
+    const T* from = x.x + first * x.ld + place;
+    T* to = tile + first * LD + place;
 #pragma unroll
-    for (int c = 0; c < (COUNT * CHUNKS + THREADS - 1) / THREADS; c++) {
-      const int i = threadIdx.x + c * THREADS, line = i / CHUNKS, place = i % CHUNKS * 8;
-      if (COUNT * CHUNKS % THREADS && i >= COUNT * CHUNKS) break;
-      const bool there = line < x.count && place < x.size;
-      const T* from = there ? x.x + line * x.ld + place : x.x;
-      T* to = tile + line * LD + place;
-      if (x.whole && (!there || place + 8 <= x.size)) gl_cp_async16(to, from, there);
+    for (int line = 0; line < COUNT; line += DOWN, from += DOWN * x.ld, to += DOWN * LD) {
+      if (COUNT % DOWN && line + first >= COUNT) break;
+      const bool there = line + first < x.count && place < x.size;
+      if (PASS == DECODE) from = x.line(line + first) + place;
+      if (vector) gl_cp_async16(to, there ? from : x.x, there);
       else
 #pragma unroll 1
         for (int e = 0; e < 8; e++) to[e] = there && place + e < x.size ? from[e] : T();
@@ -61,7 +65,7 @@ struct Stage {
     const T* others = (I ? second : first) + (lane % 8 + lane / 16 * 8) * LD + lane / 8 % 2 * 8;
 #pragma unroll
     for (int i = 0; i < M * COLUMNS / 2; i++) s.v[i / (COLUMNS / 2)][i / 4 % (COLUMNS / 8)][i % 4] = 0;
-#pragma unroll (SIZE > 128 ? 2 : SIZE / 16)
+#pragma unroll 2
     for (int k = 0; k < SIZE; k += 16) {
       uint32 a[M][4];
 #pragma unroll
@@ -105,8 +109,8 @@ struct Stage {
 };
 
 // Sums times a factor for each line to `count` lines of an array, their columns from `first` on.
-GL_DEVICE void put(T* y, long long ld, int count, int size, int first, Sums& sums, const A* factors) {
-  const bool whole = ((uint64)y & 3) == 0 && (ld | size) % 2 == 0;
+template <class Y> GL_DEVICE void put(Y* y, long long ld, int count, int size, int first, Sums& sums, const A* factors) {
+  const bool whole = sizeof(Y) == 2 && ((uint64)y & 3) == 0 && (ld | size) % 2 == 0;
 #pragma unroll
   for (int i = 0; i < LINES; i++)
 #pragma unroll
@@ -114,12 +118,12 @@ GL_DEVICE void put(T* y, long long ld, int count, int size, int first, Sums& sum
       const int place = first + sum_column(c);
       const float a = sums.at(i, c) * factors[i], b = sums.at(i, c + 1) * factors[i];
       if (row(i) >= count || place >= size) continue;
-      T* to = y + row(i) * ld + place;
+      Y* to = y + row(i) * ld + place;
       if (whole) {
         *(uint32*)to = gl::pack2<T>(a, b);
       } else {
-        to[0] = gl::from<T>(a);
-        if (place + 1 < size) to[1] = gl::from<T>(b);
+        to[0] = gl::from<Y>(a);
+        if (place + 1 < size) to[1] = gl::from<Y>(b);
       }
     }
 }

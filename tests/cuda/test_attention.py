@@ -9,6 +9,7 @@ from kernel_checks import FLOATS, check_version, kind
 
 from gpulayers.arrays import Tape
 from gpulayers.cuda import attention as kernels
+from gpulayers.cuda import attention_decode, products
 from gpulayers.ops.attention import attention
 
 # Sums of many products of 16-bit numbers that are rounded in between, compared with their size.
@@ -35,7 +36,9 @@ def numbers(*shape, seed=2):
 
 
 def check(cupy, arrays, *beside, dtype="float32", **options):
-    return check_version(cupy, attention, *arrays, *beside, dtype=dtype, rtol=LIMITS[dtype], **options)
+    return check_version(
+        cupy, attention, *arrays, *beside, dtype=dtype, rtol=LIMITS[dtype], **options
+    )
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -44,6 +47,36 @@ def check(cupy, arrays, *beside, dtype="float32", **options):
 def test_lengths(cupy, length, keys, dtype):
     check(cupy, example(length, keys, 2, 1, batch=1), dtype=dtype)
     check(cupy, example(length, keys, 2, 1, batch=1), dtype=dtype, causal=True)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("length", "heads", "key_heads"), [(1, 4, 1), (3, 12, 2), (8, 8, 1)])
+@pytest.mark.parametrize("multiprocessors", [4, 400])
+def test_a_few_queries(cupy, monkeypatch, length, heads, key_heads, multiprocessors, dtype):
+    """Blocks share the keys, and have all queries that share them."""
+    monkeypatch.setattr(attention_decode, "multiprocessors", lambda: multiprocessors)
+    arrays = example(length, 700, heads, key_heads, 24, 40)
+    lengths, starts = np.array([690, 70]), np.array([600, 69])
+    check(cupy, arrays, dtype=dtype)
+    check(cupy, arrays, None, None, lengths, starts, dtype=dtype, causal=True, unseeing="zeros")
+    mask, bias = some(2, heads, length, 700), numbers(heads, 1, 700)
+    check(cupy, arrays, bias, mask, lengths * 0 + [0, 700], dtype=dtype, window=500)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_splits_in_all_orders(cupy, order, monkeypatch, dtype):
+    monkeypatch.setattr(attention_decode, "multiprocessors", lambda: 400)
+    check(cupy, example(2, 600, 4, 2, 16, 16, 1), dtype=dtype, gradients=False)
+
+
+@pytest.mark.parametrize("keys", [1, 255, 256, 257, 8192, 100000])
+@pytest.mark.parametrize("others", [1, 7, 300, 5000])
+def test_splits_have_all_keys(monkeypatch, keys, others):
+    monkeypatch.setattr(attention_decode, "multiprocessors", lambda: 132)
+    splits, each = attention_decode.parts(keys, others, 64)
+    assert (splits - 1) * each < keys <= splits * each
+    assert each % 64 == 0
+    assert splits == 1 or each >= attention_decode.LEAST
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -304,13 +337,14 @@ def test_no_races(cupy, dtype, sanitize):
 def test_little_shared_memory(cupy, monkeypatch, dtype):
     """Smaller tiles, then none of tensor cores."""
     for limit in (101376, 65536, 49152):
-        monkeypatch.setattr(kernels, "shared_memory_limit", lambda limit=limit: limit)
+        for module in (kernels, attention_decode):
+            monkeypatch.setattr(module, "shared_memory_limit", lambda limit=limit: limit)
         for size in (64, 128, 256):
             check(cupy, example(9, 70, 1, 1, size, size, 1), None, some(9, 70), dtype=dtype)
 
 
 def test_old_gpus_have_no_tensor_cores_for_bfloat16(cupy, monkeypatch):
-    monkeypatch.setattr(kernels.products, "capability", lambda: 75)
+    monkeypatch.setattr(products, "capability", lambda: 75)
     check(cupy, example(40, 70), dtype="bfloat16", causal=True)
 
 
