@@ -244,6 +244,8 @@ def _augmentation_by_torch(F, x):
 
 def operations() -> list[Operation]:
     """All operations, the most telling shape of each first."""
+    import gpu_attention
+
     from gpulayers import layers, ops
     from gpulayers.arrays import namespace, random
     from gpulayers.ops.cross_entropy import sparse_categorical_crossentropy
@@ -360,6 +362,7 @@ def operations() -> list[Operation]:
     from gpu_recurrent import operations as recurrent
 
     found += recurrent(layers)
+    found += gpu_attention.operations()
     if hasattr(layers, "BatchNormalization"):
         found.append(
             Operation(
