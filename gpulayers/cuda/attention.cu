@@ -70,7 +70,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_forward(
 #pragma unroll
           for (int j = 0; j < PLACES; j++) s.at(i, j) = blind >> i & 1 && k + column(j) < p.keys ? A(0) : -gl::infinity();
       }
-      weigh(s, o, largest, total, factor);
+      A shrunk[LINES];
+      weigh(s, largest, total, shrunk, factor);
+      shrink(o, shrunk);
       if (EXTRAS && threshold) {
 #pragma unroll
         for (int i = 0; i < LINES; i++)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..ops import attention as ops
-from . import attention_decode
+from . import attention_decode, attention_hopper
 from .attention_tiling import STATIC, constants, shared_memory, threads
 from .dropout import start_of
 from .dropout import threshold as threshold_of
@@ -149,6 +149,8 @@ class Work:
         query, _, value = self.arrays
         batch, length, heads, _ = query.shape
         found = None if self.dropout[3] else attention_decode.forward(self)
+        if found is None and not self.extras:
+            found = attention_hopper.forward(self)
         if found is not None:
             return found
         out = empty((batch, length, heads, value.shape[3]), query.dtype)

@@ -44,7 +44,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_decode(
     Tile s;
     stage.inner<0>(s);
     restricted(s, rules, 0, k, scale * UNIT);
-    weigh(s, o, largest, total, factor);
+    A shrunk[LINES];
+    weigh(s, largest, total, shrunk, factor);
+    shrink(o, shrunk);
     stage.outer<1>(o, s, at.slice * WIDTH);
   }
   stage.done();

@@ -37,23 +37,28 @@ GL_DEVICE void restricted(Tile& s, const Scores& rules, int mine, int other, A s
   }
 }
 
-// The weights of a tile, relative to the largest scores so far; sums of before shrink to the new ones.
-GL_DEVICE void weigh(Tile& s, Sums& sums, A* largest, A* total, A factor) {
+// The weights of a tile, relative to the largest scores so far; what was summed before is to shrink by `shrunk`.
+GL_DEVICE void weigh(Tile& s, A* largest, A* total, A* shrunk, A factor) {
 #pragma unroll
   for (int i = 0; i < LINES; i++) {
     A top = largest[i];
 #pragma unroll
     for (int j = 0; j < PLACES; j++) top = gl::max(s.at(i, j), top);
     top = gl::warp_max<LANES>(top);
-    const A base = top == -gl::infinity() ? A(0) : top * factor, shrunk = power(largest[i] * factor - base);
+    const A base = top == -gl::infinity() ? A(0) : top * factor;
+    shrunk[i] = power(largest[i] * factor - base);
     largest[i] = top;
-    total[i] *= shrunk;
+    total[i] *= shrunk[i];
 #pragma unroll
     for (int j = 0; j < PLACES; j++) {
       s.at(i, j) = power(s.at(i, j) * factor - base);
       total[i] += s.at(i, j);
     }
-#pragma unroll
-    for (int c = 0; c < SUMS; c++) sums.at(i, c) *= shrunk;
   }
+}
+GL_DEVICE void shrink(Sums& sums, const A* shrunk) {
+#pragma unroll
+  for (int i = 0; i < LINES; i++)
+#pragma unroll
+    for (int c = 0; c < SUMS; c++) sums.at(i, c) *= shrunk[i];
 }
