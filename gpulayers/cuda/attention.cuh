@@ -40,7 +40,7 @@ struct Lines {
   GL_DEVICE Lines(const T* x, const Strides& s, int batch, int head, int count, int size)
       : x(x + batch * s.batch + head * s.head), ld(s.place), step(s.head), count(count), size(size), group(1),
         whole(gl::aligned(x) && (s.batch | s.place | s.head) % PER == 0) {}
-  GL_DEVICE const T* line(int i) const { return PASS == DECODE ? x + i / group * ld + i % group * step : x + i * ld; }
+  GL_DEVICE const T* line(int i) const { return x + i / group * ld + i % group * step; }  // If packed.
   GL_DEVICE Lines from(int first) const {
     Lines rest = *this;
     rest.x += first * ld, rest.count -= first;

@@ -18,7 +18,7 @@ INSTANCES = [
     }
     for dtype, extras, tensor, rows, columns, size, width, fragments in (
         ("bfloat16", False, True, 16, 32, 128, 128, 1),
-        ("float16", True, True, 64, 64, 64, 64, 1),
+        ("float16", True, True, 64, 32, 64, 64, 1),
         ("bfloat16", True, True, 32, 32, 256, 256, 1),
         ("float32", False, False, 32, 64, 128, 128, 0),
     )

@@ -18,10 +18,10 @@ GL_DEVICE int column(int j) { return threadIdx.x % LANES * 4 + j; }
 GL_DEVICE int sum_column(int c) { return c / PIECE * (LANES * PIECE) + threadIdx.x % LANES * PIECE + c % PIECE; }
 
 // Four elements of a line from `place` on; zeros for what is not there.
-GL_DEVICE Four four(const Lines& x, int line, int place) {
+template <bool PACKED = false> GL_DEVICE Four four(const Lines& x, int line, int place) {
   Four v = Four();
   if (line >= x.count) return v;
-  const T* from = x.line(line) + place;
+  const T* from = (PACKED ? x.line(line) : x.x + line * x.ld) + place;
   if (x.whole && place + 4 <= x.size) return *(const Four*)from;
 #pragma unroll
   for (int e = 0; e < 4; e++)
@@ -52,7 +52,7 @@ struct Stage {
     Left* left = (Left*)pieces;
     Right* right = (Right*)(pieces + 2 * DEPTH * (ROWS + 4));
     const int line = threadIdx.x / 4, place = threadIdx.x % 4 * 4, size = mine[I].size;
-    Four a = four(mine[I], line, place), b[MORE];
+    Four a = four<PASS == DECODE>(mine[I], line, place), b[MORE];
 #pragma unroll
     for (int m = 0; m < MORE; m++) b[m] = four(others[I], line + m * ROWS, place);
 #pragma unroll
@@ -68,7 +68,7 @@ struct Stage {
       }
       __syncthreads();
       if (d + DEPTH < size) {
-        a = four(mine[I], line, d + DEPTH + place);
+        a = four<PASS == DECODE>(mine[I], line, d + DEPTH + place);
 #pragma unroll
         for (int m = 0; m < MORE; m++) b[m] = four(others[I], line + m * ROWS, d + DEPTH + place);
       }

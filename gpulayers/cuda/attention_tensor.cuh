@@ -24,18 +24,18 @@ struct Stage {
   }
   // Lines to shared memory, zeros after their end and for those that are not there.  Neighbouring threads have chunks of 16 bytes of a
   // line, each thread those of one column.
-  template <int COUNT> static GL_DEVICE void copy(T* tile, const Lines& x) {
+  template <int COUNT, bool PACKED = false> static GL_DEVICE void copy(T* tile, const Lines& x) {
     constexpr int CHUNKS = SIZE / 8, ACROSS = CHUNKS <= 2 ? 2 : CHUNKS <= 4 ? 4 : CHUNKS <= 8 ? 8 : CHUNKS <= 16 ? 16 : 32, DOWN = THREADS / ACROSS;
     const int place = threadIdx.x % ACROSS * 8, first = threadIdx.x / ACROSS;
     if (CHUNKS < ACROSS && place >= SIZE) return;
     const bool vector = x.whole && (place + 8 <= x.size || place >= x.size);
     const T* from = x.x + first * x.ld + place;
     T* to = tile + first * LD + place;
-#pragma unroll
+#pragma unroll (PACKED ? 1 : COUNT / DOWN + 1)
     for (int line = 0; line < COUNT; line += DOWN, from += DOWN * x.ld, to += DOWN * LD) {
       if (COUNT % DOWN && line + first >= COUNT) break;
       const bool there = line + first < x.count && place < x.size;
-      if (PASS == DECODE) from = x.line(line + first) + place;
+      if (PACKED) from = x.line(line + first) + place;
       if (vector) gl_cp_async16(to, there ? from : x.x, there);
       else
 #pragma unroll 1
@@ -44,7 +44,7 @@ struct Stage {
   }
   GL_DEVICE T* other(int turn, int i) const { return tiles + (MINE * ROWS + (turn * 2 + i) * COLUMNS) * LD; }
   GL_DEVICE void put(int i, const Lines& x) {
-    copy<ROWS>(tiles + i * ROWS * LD, x);
+    copy<ROWS, PASS == DECODE>(tiles + i * ROWS * LD, x);
     gl::cp_commit();
   }
   GL_DEVICE void fetch(int turn, const Lines& a, const Lines& b) {

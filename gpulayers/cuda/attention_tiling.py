@@ -54,7 +54,7 @@ def decode_constants(dtype, size: int, rows: int, limit: int) -> dict | None:
     if products.path(dtype) == products.TENSOR and rows <= 64:
         how = {
             "PASS": "DECODE", "TENSOR": True, "ROWS": next(n for n in (16, 32, 64) if rows <= n),
-            "COLUMNS": 64 if size <= 64 else 32, "SIZE": size, "WIDTH": size, "M": 1,
+            "COLUMNS": 32, "SIZE": size, "WIDTH": size, "M": 1,
         }  # fmt: skip
         if shared_memory(how) <= limit:
             return how
