@@ -5,40 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rig
-from kernel_checks import FLOATS, check_version, kind
+from attention_checks import LIMITS, SHORT, check, example, numbers, some
+from kernel_checks import FLOATS, kind
 
 from gpulayers.arrays import Tape
 from gpulayers.cuda import attention as kernels
-from gpulayers.cuda import attention_decode, hopper, products
+from gpulayers.cuda import attention_decode, products
 from gpulayers.ops.attention import attention
-
-# Sums of many products of 16-bit numbers that are rounded in between, compared with their size.
-LIMITS = {"float32": 4e-6, "float16": 6e-3, "bfloat16": 5e-2, "float64": 1e-12}
-SHORT = ("float16", "bfloat16")
-
-
-def example(length, keys, heads=4, key_heads=2, size=24, value_size=20, batch=2, seed=0):
-    draw = np.random.default_rng(seed).normal
-    shapes = [(batch, length, heads, size)]
-    shapes += [(batch, keys, key_heads, n) for n in (size, value_size)]
-    return [draw(size=shape) for shape in shapes]
-
-
-def some(*shape, seed=1):
-    """A mask, with a row that sees nothing."""
-    mask = np.random.default_rng(seed).random(shape) < 0.6
-    mask[..., min(2, shape[-2] - 1), :] = False
-    return mask
-
-
-def numbers(*shape, seed=2):
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def check(cupy, arrays, *beside, dtype="float32", **options):
-    return check_version(
-        cupy, attention, *arrays, *beside, dtype=dtype, rtol=LIMITS[dtype], **options
-    )
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -46,70 +19,6 @@ def check(cupy, arrays, *beside, dtype="float32", **options):
 @pytest.mark.parametrize("length", [1, 65, 130])
 def test_lengths(cupy, length, keys, dtype):
     check(cupy, example(length, keys, 2, 1, batch=1), dtype=dtype, causal=length > 1)
-
-
-@pytest.mark.parametrize("dtype", SHORT)
-@pytest.mark.parametrize(("length", "keys", "size", "value_size", "options"), [
-    (129, 300, 64, 64, {}), (70, 257, 128, 128, {"causal": True}),
-    (140, 700, 80, 96, {"window": 30}),
-    (127, 64, 256, 200, {"causal": True}), (300, 20, 40, 64, {"window": 9, "unseeing": "zeros"}),
-])  # fmt: skip
-def test_warpgroups_give_the_same(
-    cupy, monkeypatch, length, keys, size, value_size, options, dtype
-):
-    """On sm_90 and, by other instructions, on all GPUs from sm_80 on."""
-    arrays = example(length, keys, 2, 1, size, value_size, 2)
-    lengths, starts = np.array([keys, keys // 2]), np.array([0, keys - length])
-    for runs in (True, False):
-        monkeypatch.setattr(hopper, "runs_here", lambda runs=runs: runs)
-        check(cupy, arrays, dtype=dtype, gradients=False, **options)
-        beside = None, None, lengths, starts
-        given = options | {"unseeing": "zeros"}
-        check(cupy, arrays, *beside, dtype=dtype, gradients=False, **given)
-
-
-def test_warpgroups_in_all_orders(cupy, order):
-    check(cupy, example(130, 600, 1, 1, 64, 64, 1), dtype="bfloat16", gradients=False)
-
-
-def test_what_tma_cannot_reach(cupy, monkeypatch):
-    """Lines that are no multiples of 16 bytes, parts of others, heads first: all give the same."""
-    query, key, value = example(130, 130, 2, 2, 60, 64, 1)
-    check(cupy, [query, key, value], dtype="float16", gradients=False)
-    query, key, value = (cupy.asarray(a.astype("f2")) for a in example(130, 130, 3, 3, 64, 64, 2))
-    expected = attention(query[:, :, 1:].copy(), key[:, :, 1:].copy(), value[:, :, 1:].copy()).get()
-    parts = attention(query[:, :, 1:], key[:, :, 1:], value[:, :, 1:]).get()
-    assert parts.tobytes() == expected.tobytes()
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize(("length", "heads", "key_heads"), [(1, 4, 1), (3, 12, 2), (8, 8, 1)])
-@pytest.mark.parametrize("multiprocessors", [4, 400])
-def test_a_few_queries(cupy, monkeypatch, length, heads, key_heads, multiprocessors, dtype):
-    """Blocks share the keys, and have all queries that share them."""
-    monkeypatch.setattr(attention_decode, "multiprocessors", lambda: multiprocessors)
-    arrays = example(length, 700, heads, key_heads, 24, 40)
-    lengths, starts = np.array([690, 70]), np.array([600, 69])
-    check(cupy, arrays, dtype=dtype)
-    check(cupy, arrays, None, None, lengths, starts, dtype=dtype, causal=True, unseeing="zeros")
-    mask, bias = some(2, heads, length, 700), numbers(heads, 1, 700)
-    check(cupy, arrays, bias, mask, lengths * 0 + [0, 700], dtype=dtype, window=500)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_splits_in_all_orders(cupy, order, monkeypatch, dtype):
-    monkeypatch.setattr(attention_decode, "multiprocessors", lambda: 400)
-    check(cupy, example(2, 600, 4, 2, 16, 16, 1), dtype=dtype, gradients=False)
-
-
-@pytest.mark.parametrize("keys", [1, 255, 256, 257, 8192, 100000])
-@pytest.mark.parametrize("others", [1, 7, 300, 5000])
-def test_splits_have_all_keys(monkeypatch, keys, others):
-    monkeypatch.setattr(attention_decode, "multiprocessors", lambda: 132)
-    splits, each = attention_decode.parts(keys, others, 64)
-    assert (splits - 1) * each < keys <= splits * each
-    assert each % 64 == 0
-    assert splits == 1 or each >= attention_decode.LEAST
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
