@@ -1,23 +1,23 @@
 """Normalization beside PyTorch's, on the CPU: `python compare_normalization.py`.
 
 See `beside_torch` for how it is measured, and `compare_convolution` for where: in one run.  An
-operation of NumPy is a pass over the array, of which a training step has ten to twelve; PyTorch
-has kernels with two or three, but none for root mean squares.
+operation of NumPy is a pass over the array, of which a training step has ten to twelve; a kernel of
+PyTorch's does several in one.
 
 | | PyTorch, ms | gpulayers, ms | times as fast |
 | --- | ---: | ---: | ---: |
-| batch: (8, 56, 56, 64) | 0.28 | 0.89 | 0.31 |
-| batch: (8, 14, 14, 256) | 0.07 | 0.31 | 0.23 |
-| layer: (4096, 1024) | 0.70 | 2.30 | 0.29 |
-| layer: (8, 196, 768) | 0.15 | 0.53 | 0.30 |
-| root mean square: (4096, 1024) | 2.90 | 1.57 | 1.79 |
-| group: (8, 56, 56, 64) | 0.21 | 0.91 | 0.22 |
-| batch, training step: (8, 56, 56, 64) | 0.87 | 3.06 | 0.28 |
+| batch: (8, 56, 56, 64) | 0.33 | 1.04 | 0.30 |
+| batch: (8, 14, 14, 256) | 0.08 | 0.33 | 0.23 |
+| layer: (4096, 1024) | 0.55 | 2.30 | 0.24 |
+| layer: (8, 196, 768) | 0.17 | 0.53 | 0.32 |
+| root mean square: (4096, 1024) | 1.03 | 1.48 | 0.69 |
+| group: (8, 56, 56, 64) | 0.20 | 0.78 | 0.25 |
+| batch, training step: (8, 56, 56, 64) | 0.91 | 2.89 | 0.31 |
 | batch, training step: (8, 14, 14, 256) | 0.19 | 0.75 | 0.25 |
-| layer, training step: (4096, 1024) | 2.59 | 7.77 | 0.34 |
-| layer, training step: (8, 196, 768) | 0.45 | 2.39 | 0.20 |
-| root mean square, training step: (4096, 1024) | 21.89 | 5.51 | 3.98 |
-| group, training step: (8, 56, 56, 64) | 0.87 | 2.48 | 0.34 |
+| layer, training step: (4096, 1024) | 5.59 | 7.69 | 0.74 |
+| layer, training step: (8, 196, 768) | 0.55 | 2.34 | 0.24 |
+| root mean square, training step: (4096, 1024) | 23.47 | 5.29 | 4.06 |
+| group, training step: (8, 56, 56, 64) | 0.82 | 2.16 | 0.38 |
 """
 
 from __future__ import annotations

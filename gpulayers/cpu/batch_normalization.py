@@ -9,7 +9,7 @@ import numpy as np
 from ..ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
 from .normalization import blocks, in_blocks, repeats, room, same_dtype
 
-SAMPLED = 256  # Rows whose mean is what sums of squares are first taken around.
+SAMPLED = 32  # Rows whose mean is what sums of squares are first taken around.
 APART = 16  # Variances that the square of the distance from there to the mean may have.
 
 

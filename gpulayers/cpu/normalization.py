@@ -247,7 +247,7 @@ def _channels_last(x, gamma, beta, groups, epsilon, needs):
 
 
 class Samples:
-    """Samples with channels last, which are normalized in groups: one for a thread at a time.
+    """Samples with channels last, which are normalized in groups.
 
     Channels stand several times in a row; what is kept is a mean and a factor of each.
     """
@@ -263,19 +263,22 @@ class Samples:
         step = max(BLOCK // width, 1)
         self.pieces = [slice(i, min(i + step, rows)) for i in range(0, rows, step)]
         self.ones = np.ones(min(step, rows), x.dtype)
+        self.blocks = blocks(batch, rows * width)
 
     def forward(self):
         out, weights = np.empty_like(self.x), self.weights
 
-        def work(i, x):
-            self.means[i] = self._spread(self._sums(x))
-            y = np.subtract(x, self.means[i], out[i])
-            self.factors[i] = 1 / np.sqrt(self._spread(self._sums(y, y)) + self.epsilon)
-            y *= self.factors[i] if weights.gamma is None else self.factors[i] * weights.gamma
+        def work(_, part):
+            x = self.x[part]
+            self.means[part] = self._spread(self._sums(x))
+            y = np.subtract(x, self.means[part, None], out[part])
+            self.factors[part] = 1 / np.sqrt(self._spread(self._sums(y, y)) + self.epsilon)
+            factor = self.factors[part, None]
+            y *= factor if weights.gamma is None else factor * weights.gamma
             if weights.beta is not None:
                 y += weights.beta
 
-        in_blocks(work, self.x, PASSES * out.size)
+        in_blocks(work, self.blocks, PASSES * out.size)
         return out
 
     def backward(self, g):
@@ -283,34 +286,36 @@ class Samples:
         shape, g, gamma = g.shape, g.reshape(self.x.shape), self.weights.gamma
         dx, (d_gamma, d_beta) = np.empty_like(g), np.empty((2, len(g), g.shape[-1]), g.dtype)
 
-        def work(i, part):
-            unit, factor = np.subtract(self.x[i], self.means[i], dx[i]), self.factors[i]
-            unit *= factor
-            d_beta[i], d_gamma[i] = total, shared = self._sums(part), self._sums(part, unit)
+        def work(_, part):
+            given, unit = g[part], np.subtract(self.x[part], self.means[part, None], dx[part])
+            factor = self.factors[part]
+            unit *= factor[:, None]
+            d_beta[part], d_gamma[part] = total, shared = self._sums(given), self._sums(given, unit)
             through = factor
             if gamma is not None:
                 total, shared, through = total * gamma, shared * gamma, factor * gamma
-            unit *= -self._spread(shared) * factor
+            unit *= (-self._spread(shared) * factor)[:, None]
             for rows in self.pieces:
-                unit[rows] += np.multiply(part[rows], through, room("seen", part[rows]))
-            unit -= self._spread(total) * factor
+                own = given[:, rows]
+                unit[:, rows] += np.multiply(own, through[:, None], room("seen", own))
+            unit -= (self._spread(total) * factor)[:, None]
 
-        in_blocks(work, g, 2 * PASSES * g.size)
+        in_blocks(work, self.blocks, 2 * PASSES * g.size)
         weights = (d.sum(0).reshape(self.shape[0], -1).sum(0) for d in (d_gamma, d_beta))
         return dx.reshape(shape), *weights
 
     def _sums(self, part, other=None):
-        """The sums of rows, or of their products with others."""
+        """The sums of each sample's rows, or of their products with others."""
         found = 0
         for rows in self.pieces:
-            own = part[rows]
+            own = part[:, rows]
             if other is not None:
-                own = np.multiply(own, other[rows], room("seen", own))
-            found = found + self.ones[: len(own)] @ own
+                own = np.multiply(own, other[:, rows], room("seen", own))
+            found = found + np.matmul(self.ones[: own.shape[1]], own)
         return found
 
     def _spread(self, values):
         """The mean of each group, for each element of a row."""
         times, _, size = self.shape
-        found = values.reshape(self.shape).sum((0, 2)) * self.share
-        return np.tile(np.repeat(found, size), times)
+        found = values.reshape(-1, *self.shape).sum((1, 3)) * self.share
+        return np.tile(np.repeat(found, size, axis=1), times)

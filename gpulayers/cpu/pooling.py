@@ -16,7 +16,7 @@ import numpy as np
 
 from ..ops.pooling import average_pooling, max_pooling
 from .sliding import AXES, Geometry, boxes, extents, feeding, geometry, met, seeing, with_axes
-from .threads import available, scratch, share
+from .threads import ENOUGH, available, scratch, share
 
 BLOCK = 1 << 24  # Bytes of x that all threads together work on at a time: with fewer, threads wait
 # for Python's lock more than for memory (2^20 each, of two threads: half as fast as 2^23).
@@ -31,7 +31,7 @@ def _(x, *, windows, strides, padding, needs=None):
         return NotImplemented
     wide, y = with_axes(x), np.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
     shape = (geo.batch, *geo.counts[AXES - len(windows) :], geo.channels)
-    todo = _blocks(geo, x.itemsize, available())
+    todo = _blocks(geo, x.itemsize, _threads(geo))
     if needs is None:
         share(lambda some: _largest(wide, y, geo, some), todo, _operations(geo))
         return y.reshape(shape)
@@ -53,7 +53,7 @@ def _(x, *, windows, strides, padding, needs=None):
     wide, y = with_axes(x), np.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
     share(
         lambda some: _means(wide, y, geo, some),
-        _blocks(geo, x.itemsize, available()),
+        _blocks(geo, x.itemsize, _threads(geo)),
         _operations(geo),
     )
     y = y.reshape(geo.batch, *geo.counts[AXES - len(windows) :], geo.channels)
@@ -70,6 +70,11 @@ def _geometry(shape, windows, strides, padding) -> Geometry:
 
 def _operations(geo: Geometry) -> float:
     return COST * geo.batch * prod(geo.sizes) * geo.channels
+
+
+def _threads(geo: Geometry) -> int:
+    """How many there may be: work is divided among them where that pays."""
+    return available() if _operations(geo) >= ENOUGH else 1
 
 
 @lru_cache(1024)
@@ -219,7 +224,9 @@ def _gradient(g, geo: Geometry, give):
         for box in some:
             give(dx[box], box)
 
-    share(work, _regions(geo, g.itemsize, available()), 2 * geo.places * geo.outputs * geo.channels)
+    share(
+        work, _regions(geo, g.itemsize, _threads(geo)), 2 * geo.places * geo.outputs * geo.channels
+    )
     return dx
 
 
