@@ -108,3 +108,19 @@ def test_plans(shared_by, slots, itemsize):
             assert 16 * plan.groups * plan.row_tiles >= count
             assert max(plan.shared, plan.shared_back) <= 227 * 1024
             assert plan.groups * plan.slices <= 132 or shared_by != "grid"
+
+
+@pytest.mark.parametrize(
+    ("by", "slices", "cell", "dtype", "units"),
+    [
+        ("cluster", 8, "lstm", "float16", 300),
+        ("cluster", 4, "gru", "float32", 150),
+        ("grid", 4, "gru", "float32", 150),
+        ("grid", 4, "lstm", "bfloat16", 250),
+    ],
+)
+def test_many_blocks_share_the_weights(cupy, monkeypatch, by, slices, cell, dtype, units):
+    monkeypatch.setattr(recurrent_scan, "MOST", {by: {2: 1024, 4: 1024}})
+    plan = recurrent_scan.plans(by, 4, units, 3, 1, 4 if dtype == "float32" else 2, 4, 227 * 1024)
+    assert plan.slices == slices
+    check(cupy, cell, 3, 2, 5, units, dtype=dtype, masked=True)
