@@ -13,6 +13,8 @@ from .config import (
     enable_interactive_logging,
     is_interactive_logging_enabled,
 )
+from .models.as_jax import as_jax_function
+from .models.as_torch import as_torch_module
 from .models.data import PyDataset
 from .models.data import pack as pack_x_y_sample_weight
 from .models.data import unpack as unpack_x_y_sample_weight
@@ -37,6 +39,8 @@ __all__ = [
     "Progbar",
     "PyDataset",
     "Sequence",
+    "as_jax_function",
+    "as_torch_module",
     "bounding_boxes",
     "clear_session",
     "custom_object_scope",

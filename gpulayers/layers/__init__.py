@@ -67,6 +67,7 @@ from .hashing import HashedCrossing, Hashing
 from .image_cropping import CenterCrop, RandomCrop
 from .input_layer import Input, InputLayer
 from .input_spec import InputSpec
+from .jax_layer import FlaxLayer, JaxLayer
 from .joining import Concatenate, Dot, concatenate, dot
 from .key_value_cache import KeyValueCache
 from .layer import Layer
@@ -126,6 +127,7 @@ from .regularization import (
 )
 from .reshaping import Flatten, Permute, RepeatVector, Reshape
 from .resizing import Resizing
+from .saved_model import TFSMLayer
 from .scaling import Rescaling
 from .separable_convolution import (
     SeparableConv1D,
@@ -146,6 +148,7 @@ from .tone import (
     RandomPosterization,
     Solarization,
 )
+from .torch_module import TorchModuleWrapper
 from .transposed_convolution import (
     Conv1DTranspose,
     Conv2DTranspose,
@@ -217,6 +220,7 @@ __all__ = [
     "Embedding",
     "Equalization",
     "Flatten",
+    "FlaxLayer",
     "GRUCell",
     "GaussianDropout",
     "GaussianNoise",
@@ -242,6 +246,7 @@ __all__ = [
     "InputLayer",
     "InputSpec",
     "IntegerLookup",
+    "JaxLayer",
     "KeyValueCache",
     "LSTMCell",
     "Lambda",
@@ -311,8 +316,10 @@ __all__ = [
     "StackedRNNCells",
     "StringLookup",
     "Subtract",
+    "TFSMLayer",
     "TextVectorization",
     "TimeDistributed",
+    "TorchModuleWrapper",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",

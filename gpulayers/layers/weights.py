@@ -275,7 +275,7 @@ class Weights:
                 f"variables, got {len(values)} values."
             )
         values = [v.value if type(v) is Variable else v for v in values]
-        before = [v.value for v in variables]
+        before = [v._value for v in variables]  # Not what a tape has recorded of them.
         try:
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)

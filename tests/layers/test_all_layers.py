@@ -18,6 +18,10 @@ from gpulayers.arrays import dtypes
 from gpulayers.arrays.devices import to_numpy
 
 NOT_CALLED = {
+    **dict.fromkeys(
+        ("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"),
+        "another framework computes it: tests/frameworks",
+    ),
     "HashedCrossing": "it hashes on the host: test_hashing.py",
     "Hashing": "it hashes on the host: test_hashing.py",
     "InputLayer": "it is where a graph begins, and takes no arrays",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+from frameworks.both import check_both_ways
 from keras import layers
-from with_keras.both import check_both_ways
 
 RNG = np.random.default_rng(0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from with_keras.both import check_both_ways
+from frameworks.both import check_both_ways
 
 APPLICATIONS = {
     "ConvNeXtTiny": 64,
