@@ -10,9 +10,13 @@ are rearranged first, and their gradients last.  In between one step follows the
 | "steps" | one launch with the product in it: recurrent_step.cu |
 | "scan" | a part of the one launch for all steps: recurrent_scan.cu |
 
+"scan" is for weights that blocks can hold, and for products that come before the reset; it takes
+the place of the host, which needs longer for a launch than a GPU for a step.  `recurrent_scan.MOST`
+and `PRODUCTS_FROM` say which way is taken.
+
 For the gradient the gates of all steps are kept, in the place of the products of the inputs: to
 compute them again would take a product as large as all of the forward pass.  Where that is too
-much memory, `ops.recurrent` computes long sequences in segments.
+much memory, `config.set_recurrent_segment` computes long sequences in segments.
 """
 
 from __future__ import annotations
