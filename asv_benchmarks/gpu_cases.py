@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -363,11 +364,15 @@ def operations() -> list[Operation]:
 
     found += recurrent(layers)
     found += gpu_attention.operations()
-    if hasattr(layers, "BatchNormalization"):
-        found.append(
-            Operation(
-                "batch_normalization", "batch normalization", IMAGES, image_and_weights,
-                passes(3, 5), peer=batch_norm, layer=layers.BatchNormalization,
-            )
-        )  # fmt: skip
+    found += [
+        Operation(
+            "batch_normalization", "batch normalization", IMAGES, image_and_weights,
+            passes(3, 5), peer=batch_norm, layer=layers.BatchNormalization,
+        ),
+        Operation(
+            "batch_normalization", "batch normalization + relu", IMAGES[:2], image_and_weights,
+            passes(3, 5), peer=lambda F, *arrays: F.relu(batch_norm(F, *arrays)),
+            layer=partial(layers.BatchNormalization, activation="relu"),
+        ),
+    ]  # fmt: skip
     return found

@@ -153,8 +153,8 @@ def _(x, mask=None, *, axis, needs=None):
 
 
 @normalized_by.on("numpy")
-def _(x, mean, variance, offset=None, scale=None, *, axis, epsilon, needs=None):
-    if not same_dtype(x, mean, variance, offset, scale) or x.size == 0:
+def _(x, mean, variance, offset=None, scale=None, *, axis, epsilon, activation=None, needs=None):
+    if activation or not same_dtype(x, mean, variance, offset, scale) or x.size == 0:
         return NotImplemented
     form = Channels(x, axis)
     rows = form.of(x)
@@ -177,8 +177,8 @@ def _(x, mean, variance, offset=None, scale=None, *, axis, epsilon, needs=None):
 
 
 @normalized_in_batch.on("numpy")
-def _(x, gamma=None, beta=None, mask=None, *, axis, epsilon, needs=None):
-    if mask is not None or not same_dtype(x, gamma, beta) or x.size == 0:
+def _(x, gamma=None, beta=None, mask=None, *, axis, epsilon, activation=None, needs=None):
+    if activation or mask is not None or not same_dtype(x, gamma, beta) or x.size == 0:
         return NotImplemented
     form = Channels(x, axis)
     rows = form.of(x)

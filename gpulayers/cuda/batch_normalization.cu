@@ -8,14 +8,15 @@
 // joined planes without the plane) stands in `mean`, `variance`, `count`: (statistics,) of A, always float32 or double.
 //   1. moments   of each part, in one reading, to `partial` (plane, part, 3, channels): count, mean, sum of squares around it
 //   2. combine_moments   merges them (Chan et al., 1979), in a fixed order, to mean, variance, count
-//   3. apply     y = (x - mean) / sqrt(variance + epsilon) * gamma + beta
+//   3. apply     y = f((x - mean) / sqrt(variance + epsilon) * gamma + beta); f: ACTIVATION of activations.cuh, if it needs no parameters
 //   4. sums      of g and of g (x - mean) in each part, to `partial` (plane, part, 2, channels)
 //   5. combine_sums   adds them in a fixed order, to `sums` (plane, 2, channels)
 //   6. finish_sums   d_gamma, d_beta (channels,), and what each group's gradient needs: `shares` (2, statistics)
 //   7. gradient  dx
 // gamma, beta: (channels,) of A, or NULL.  mask: a byte for each row of columns_ (all channels of it count, or none), or NULL; what does
-// not count is scaled too.  Computed in A, rounded once.  Constants: T.
+// not count is scaled too.  Computed in A, rounded once.  Constants: T, ACTIVATION (of apply).
 #include "common.cuh"
+#include "activations.cuh"
 
 constexpr int N = gl::Vector<T>::size;
 #define BLOCK 256
@@ -221,7 +222,8 @@ extern "C" __global__ void __launch_bounds__(BLOCK) columns_apply(
       if (at >= tile.last) break;
       A out[N];
 #pragma unroll
-      for (int i = 0; i < N; i++) out[i] = (gl::to<A>(v[u].at[i]) - middle[i]) * factor[i] + offset[i];
+      for (int i = 0; i < N; i++)
+        out[i] = value((gl::to<A>(v[u].at[i]) - middle[i]) * factor[i] + offset[i], A(0), A(0), A(0));
       gl::store(y, at * channels + tile.column, (at + 1) * channels, whole, gl::packed<T>(out));
     }
   }
@@ -239,7 +241,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) lines_apply(
     const gl::Vector<T> v = gl::load(x, i, line.last, whole);
     A out[N];
 #pragma unroll
-    for (int j = 0; j < N; j++) out[j] = (gl::to<A>(v.at[j]) - middle) * factor + offset;
+    for (int j = 0; j < N; j++) out[j] = value((gl::to<A>(v.at[j]) - middle) * factor + offset, A(0), A(0), A(0));
     gl::store(y, i, line.last, whole, gl::packed<T>(out));
   }
 }

@@ -7,6 +7,7 @@ from math import prod
 from .. import config
 from ..ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
 from ..ops.normalization import normalized_in_groups
+from .activation import activation_backward
 from .module import Module, blocks, contiguous, empty, empty_like, is_float, multiprocessors
 from .normalization import in_accumulator
 from .partial_sums import accumulator
@@ -16,7 +17,12 @@ _source = Module("batch_normalization")
 BLOCK, VECTOR, PER_BLOCK = 256, 16, 4  # Threads; bytes; blocks of each multiprocessor.
 LINE = 16384  # Elements of a line that a block takes at least.
 
-INSTANCES = [{"T": "float16"}, {"T": "bfloat16"}, {"T": "float32"}, {"T": "float64"}]
+INSTANCES = [
+    {"T": dtype, "ACTIVATION": activation}
+    for dtype, activation in (
+        ("float16", "LINEAR"), ("bfloat16", "RELU"), ("float32", "LINEAR"), ("float64", "LINEAR"),
+    )
+]  # fmt: skip
 
 
 class Channels:
@@ -74,9 +80,9 @@ class Channels:
         """Whether blocks and channels can be counted."""
         return self.grid < 2**31 and self.channels < 2**30 and self.statistics < 2**31
 
-    def _kernel(self, name, own=True):
+    def _kernel(self, name, own=True, activation="LINEAR"):
         layout = ("columns_" if self.last else "lines_") if own else ""
-        return _source.kernel(layout + name, T=self.dtype)
+        return _source.kernel(layout + name, T=self.dtype, ACTIVATION=activation)
 
     def _empty(self, *shape):
         return empty(shape, self.accumulator)
@@ -98,11 +104,11 @@ class Channels:
         kernel(blocks(self.statistics, 8), BLOCK, partial, mean, variance, count, *sizes, extra)
         return mean, variance, count
 
-    def apply(self, x, mean, variance, gamma, beta, epsilon):
-        """(x - mean) / sqrt(variance + epsilon) * gamma + beta."""
+    def apply(self, x, mean, variance, gamma, beta, epsilon, activation=None):
+        """activation((x - mean) / sqrt(variance + epsilon) * gamma + beta)."""
         y = empty_like(x)
         sizes = *self.sizes, *self._place, *self.division
-        self._kernel("apply")(
+        self._kernel("apply", activation=(activation or "linear").upper())(
             self.grid, BLOCK, x, mean, variance, gamma, beta, y, *sizes, float(epsilon)
         )
         return y
@@ -171,7 +177,7 @@ def _(x, mask=None, *, axis, needs=None):
 
 
 @normalized_by.on("cupy")
-def _(x, mean, variance, offset=None, scale=None, *, axis, epsilon, needs=None):
+def _(x, mean, variance, offset=None, scale=None, *, axis, epsilon, activation=None, needs=None):
     form = form_of(x, axis)
     if form is None:
         return NotImplemented
@@ -179,12 +185,12 @@ def _(x, mean, variance, offset=None, scale=None, *, axis, epsilon, needs=None):
     mean, variance, beta, gamma = (
         in_accumulator(w, x.dtype) for w in (mean, variance, offset, scale)
     )
-    out = form.apply(x, mean, variance, gamma, beta, epsilon)
+    out = form.apply(x, mean, variance, gamma, beta, epsilon, activation)
     if needs is None:
         return out
 
     def pullback(g):
-        g, inverse = contiguous(g), (variance + epsilon) ** -0.5
+        g, inverse = _before(g, out, activation), (variance + epsilon) ** -0.5
         factor = inverse if gamma is None else inverse * gamma
         dx = None
         if needs[0]:
@@ -201,27 +207,36 @@ def _(x, mean, variance, offset=None, scale=None, *, axis, epsilon, needs=None):
 
 
 @normalized_in_batch.on("cupy")
-def _(x, gamma=None, beta=None, mask=None, *, axis, epsilon, needs=None):
+def _(x, gamma=None, beta=None, mask=None, *, axis, epsilon, activation=None, needs=None):
     form = form_of(x, axis, mask)
     if form is None:
         return NotImplemented
     x, mask = contiguous(x), None if mask is None else contiguous(mask)
     scale, offset = (in_accumulator(w, x.dtype) for w in (gamma, beta))
     mean, variance, count = form.moments(x, mask)
-    out = form.apply(x, mean, variance, scale, offset, epsilon), mean, variance
+    y = form.apply(x, mean, variance, scale, offset, epsilon, activation)
     if needs is None:
-        return out
+        return y, mean, variance
 
     def pullback(gs):
         g, *of_statistics = gs
-        g, of_statistics = contiguous(g), [in_accumulator(d, x.dtype) for d in of_statistics]
+        g, of_statistics = (
+            _before(g, y, activation),
+            [in_accumulator(d, x.dtype) for d in of_statistics],
+        )
         shares, d_gamma, d_beta = form.sums(g, x, mean, variance, scale, epsilon, of_statistics)
         dx = None
         if needs[0]:
             dx = form.gradient(g, x, mask, mean, variance, count, scale, shares, epsilon)
         return dx, d_gamma, d_beta, None
 
-    return out, pullback
+    return (y, mean, variance), pullback
+
+
+def _before(g, y, activation):
+    """The gradient of the activation's argument, C-contiguous."""
+    g = contiguous(g)
+    return g if activation is None else activation_backward(g, y, activation.upper())
 
 
 @normalized_in_groups.on("cupy")

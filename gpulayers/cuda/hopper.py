@@ -23,6 +23,7 @@ DATA_TYPES = {"half": 6, "float": 7, "bfloat16": 9}
 SWIZZLES = {0: 0, 32: 1, 64: 2, 128: 3}
 L2_PROMOTION_256B = 3
 LARGEST_BOX = 256  # Elements along each axis.
+ALIGNED = 64  # Bytes: where the driver writes maps.
 
 
 def runs_here() -> bool:
@@ -91,7 +92,9 @@ def addressable(x, strides, offset: int = 0) -> bool:
 
 @lru_cache(maxsize=4096)
 def _made(address, kind, size, sizes, strides, box, swizzle) -> np.ndarray:
-    made, rank = np.zeros(1, STRUCT), len(sizes)
+    rank, room = len(sizes), np.zeros(128 + ALIGNED, np.uint8)
+    start = -room.ctypes.data % ALIGNED
+    made = room[start : start + 128]
     words, halves = ctypes.c_uint64 * rank, ctypes.c_uint32 * rank
     code = _encode()(
         ctypes.c_void_p(made.ctypes.data), ctypes.c_int(DATA_TYPES[kind]), ctypes.c_uint32(rank),
@@ -105,5 +108,4 @@ def _made(address, kind, size, sizes, strides, box, swizzle) -> np.ndarray:
             f"cuTensorMapEncodeTiled failed with {code}: {kind}, sizes {sizes}, strides {strides}, "
             f"box {box}, swizzle {swizzle}, address {address:#x}."
         )
-    made.flags.writeable = False
-    return made
+    return made.view(STRUCT)

@@ -6,15 +6,16 @@ from functools import partial
 
 import numpy as np
 
-from .. import config, initializers
+from .. import activations, config, initializers
 from ..arrays import Abstract, dtypes, namespace, plain, stop_gradient
 from ..arrays.short_floats import cast, is_short
 from ..ops.batch_normalization import along, joint_moments, normalized_by, normalized_in_batch, wide
 from ..ops.calling import as_floats
+from ..ops.dense import FUSED_NAMES
 from . import arguments
 from .input_spec import InputSpec
 from .normalization import Affine, number
-from .training_plan import Link, in_numpy, primitive_link
+from .training_plan import Link, activation_links, in_numpy, primitive_link
 
 CLIPPING = ("rmax", "rmin", "dmax")
 
@@ -42,6 +43,9 @@ class BatchNormalization(Affine):
         synchronized: whether the statistics are those of all processes that train together, which
             add them up by the function given to `config.set_all_reduce`. Without one, a process is
             on its own.
+        activation: what follows: a name from `gpulayers.activations`, or a function of one array;
+            none by default. Keras has no such argument: here "relu", "sigmoid" and "tanh" need no
+            pass over memory of their own on GPUs.
 
     Call arguments:
         inputs: an array; 16-bit floats are computed in float32. One without elements is given back,
@@ -72,9 +76,12 @@ class BatchNormalization(Affine):
         renorm_clipping=None,
         renorm_momentum=0.99,
         synchronized=False,
+        *,
+        activation=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.activation = activations.get(activation)
         self.axis = arguments.whole("BatchNormalization", "axis", axis, least=-32)
         self.momentum = number("BatchNormalization", "momentum", momentum)
         self.epsilon = self._checked_epsilon(epsilon)
@@ -126,13 +133,21 @@ class BatchNormalization(Affine):
             outputs = self._learn(x, mask)
         else:
             outputs = self._scaled(x)
+        if self._fused is None:
+            outputs = self.activation(outputs)
         return cast(outputs, self.compute_dtype)
+
+    @property
+    def _fused(self) -> str | None:
+        """The activation, if the operations take it in."""
+        return None if self.renorm else FUSED_NAMES.get(self.activation)
 
     def _scaled(self, x):
         """By the moving statistics."""
         weights = (self.moving_mean, self.moving_variance, self.beta, self.gamma)
         weights = [None if w is None else _fitting(w.value, x) for w in weights]
-        return normalized_by(x, *weights, axis=self.axis, epsilon=self.epsilon)
+        options = {"axis": self.axis, "epsilon": self.epsilon, "activation": self._fused}
+        return normalized_by(x, *weights, **options)
 
     def _learn(self, x, mask):
         """By the batch's statistics, which the moving ones follow."""
@@ -147,7 +162,7 @@ class BatchNormalization(Affine):
 
     def _by_batch(self, x, gamma, beta, mask):
         """By the moments of the batch, or of all processes' batches; and these moments."""
-        options = {"axis": self.axis, "epsilon": self.epsilon}
+        options = {"axis": self.axis, "epsilon": self.epsilon, "activation": self._fused}
         if not self.synchronized or config.all_reduce() is None:
             return normalized_in_batch(x, gamma, beta, mask, **options)
         mean, variance = joint_moments(x, mask, axis=self.axis)
@@ -200,7 +215,7 @@ class BatchNormalization(Affine):
         """What this layer is in training: see `training_plan.py`."""
         links = None if self.renorm or self.synchronized else super()._training_links(x)
         if links is None or not self.trainable:
-            return links
+            return links if self.activation is activations.linear else None
         (link,) = links
 
         def run(x, *values, needs=None):
@@ -214,13 +229,15 @@ class BatchNormalization(Affine):
             nothing = np.zeros_like(mean)
             return y, lambda g: pullback((g, nothing, nothing))
 
-        return [Link(run, link.variables)]
+        following = activation_links(self.activation)
+        return None if following is None else [Link(run, link.variables), *following]
 
     def _inference_step(self, x):
         """What this layer is for plain NumPy arrays: see `plan.py`."""
         weights = (self.moving_mean, self.moving_variance, self.beta, self.gamma)
         options = {"axis": self.axis, "epsilon": self.epsilon}
-        if primitive_link(normalized_by, x, weights) is None:
+        plain_result = self.activation is activations.linear
+        if not plain_result or primitive_link(normalized_by, x, weights) is None:
             return partial(self.call, training=False)
 
         def run(x):
@@ -241,6 +258,8 @@ class BatchNormalization(Affine):
             "renorm_clipping": self.renorm_clipping,
             "renorm_momentum": self.renorm_momentum,
         }
+        if self.activation is not activations.linear:
+            config["activation"] = activations.serialize(self.activation)
         return {**super().get_config(), **config}
 
 

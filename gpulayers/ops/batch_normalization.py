@@ -11,6 +11,7 @@ import math
 from .. import config
 from ..arrays import Abstract, capturing, dtypes, namespace, primitive
 from ..arrays.short_floats import cast
+from .dense import FUSED, before_activation
 
 __all__: list[str] = []  # What layers use; `normalization` has the public functions.
 
@@ -97,16 +98,20 @@ def joint_moments(x, mask=None, *, axis):
 
 
 @primitive
-def normalized_by(x, mean, variance, offset=None, scale=None, *, axis, epsilon):
-    """scale (x - mean) / sqrt(variance + epsilon) + offset, all of shape (channels,) but for x."""
+def normalized_by(x, mean, variance, offset=None, scale=None, *, axis, epsilon, activation=None):
+    """scale (x - mean) / sqrt(variance + epsilon) + offset, all of shape (channels,) but for x.
+
+    activation: a name in `dense.FUSED` ("relu", "sigmoid", "tanh") of what follows, or None.
+    """
     xp, x, dtype = namespace(x, mean, variance), wide(x), x.dtype
     out = standardized(xp, x, mean, variance, axis, epsilon)
-    return finished(xp, out, scale, offset, axis, dtype)
+    return finished(xp, out, scale, offset, axis, dtype, activation)
 
 
 @normalized_by.vjp
-def _(xp, out, x, mean, variance, offset=None, scale=None, *, axis, epsilon):
+def _(xp, out, x, mean, variance, offset=None, scale=None, *, axis, epsilon, activation=None):
     def pullback(g):
+        g = before_activation(xp, wide(g), wide(out), activation)
         dx, d_scale, d_offset, factor, inverse = through_scale(
             xp, g, x, mean, variance, scale, axis, epsilon
         )
@@ -117,7 +122,7 @@ def _(xp, out, x, mean, variance, offset=None, scale=None, *, axis, epsilon):
 
 
 @primitive
-def normalized_in_batch(x, gamma=None, beta=None, mask=None, *, axis, epsilon):
+def normalized_in_batch(x, gamma=None, beta=None, mask=None, *, axis, epsilon, activation=None):
     """gamma (x - mean) / sqrt(variance + epsilon) + beta, with the moments of `x` itself.
 
     Args:
@@ -125,21 +130,23 @@ def normalized_in_batch(x, gamma=None, beta=None, mask=None, *, axis, epsilon):
         gamma, beta: (channels,), 1 and 0 by default.
         mask: what counts in the moments; see `batch_moments`.
         axis: the axis of the channels.
+        activation: a name in `dense.FUSED` ("relu", "sigmoid", "tanh") of what follows, or None.
 
     Gives the result, the mean and the variance.  Ioffe and Szegedy, "Batch normalization", 2015.
     """
     xp, dtype, x = namespace(x), x.dtype, wide(x)
     mean, variance = batch_moments.reference(x, mask, axis=axis)
     out = standardized(xp, x, mean, variance, axis, epsilon)
-    return finished(xp, out, gamma, beta, axis, dtype), mean, variance
+    return finished(xp, out, gamma, beta, axis, dtype, activation), mean, variance
 
 
 @normalized_in_batch.vjp
-def _(xp, out, x, gamma=None, beta=None, mask=None, *, axis, epsilon):
-    _, mean, variance = out
+def _(xp, out, x, gamma=None, beta=None, mask=None, *, axis, epsilon, activation=None):
+    y, mean, variance = out
 
     def pullback(gs):
         g, d_mean, d_variance = gs
+        g = before_activation(xp, wide(g), wide(y), activation)
         dx, d_gamma, d_beta, factor, inverse = through_scale(
             xp, g, x, mean, variance, gamma, axis, epsilon
         )
@@ -167,10 +174,11 @@ def standardized(xp, x, mean, variance, axis, epsilon):
     return centred / along(xp, xp.sqrt(variance + epsilon), x, axis)
 
 
-def finished(xp, x, scale, offset, axis, dtype):
-    """scale x + offset, in a dtype."""
+def finished(xp, x, scale, offset, axis, dtype, activation=None):
+    """activation(scale x + offset), in a dtype."""
     x = x if scale is None else x * along(xp, scale, x, axis)
     x = x if offset is None else x + along(xp, offset, x, axis)
+    x = x if activation is None else FUSED[activation](x)
     return x if x.dtype == dtype else xp.astype(x, dtype)
 
 

@@ -46,6 +46,15 @@ def test_batches(cupy, shape, axis, dtype):
     check(cupy, normalized_by, x, *given, axis=axis, dtype=dtype)
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize(("shape", "axis"), [((6, 4, 10), -1), ((3, 10, 5), 1)])
+def test_what_follows_in_the_same_pass(cupy, shape, axis, activation):
+    x, (gamma, beta) = numbers(*shape), weights(10)
+    options = {"axis": axis, "activation": activation}
+    check(cupy, normalized_in_batch, x, gamma, beta, **options)
+    check(cupy, normalized_by, x, beta, np.abs(gamma) + 0.5, gamma, beta, **options)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize(("shape", "axis"), [((6, 4, 10), -1), ((3, 10, 5), 1)])
 def test_short_floats_have_statistics_in_float32(cupy, shape, axis, dtype):
@@ -177,4 +186,7 @@ def test_a_layer_in_training(cupy, policy, axis):
     np.testing.assert_allclose(layer.moving_variance.numpy(), wide.var(others), rtol=1e-5)
     expected = BatchNormalization(axis)(wide.astype("f4"), training=True)
     tolerance = {"float32": 2e-6, "float16": 2e-3, "bfloat16": 1.6e-2}[short]
+    np.testing.assert_allclose(y.get().astype("f4"), expected, rtol=tolerance, atol=tolerance)
+    layer = BatchNormalization(axis, dtype=policy, activation="relu")
+    y, expected = layer(cupy.asarray(there), training=True), np.maximum(expected, 0)
     np.testing.assert_allclose(y.get().astype("f4"), expected, rtol=tolerance, atol=tolerance)

@@ -41,6 +41,28 @@ def test_training_uses_and_learns_the_batch():
     assert len(layer.trainable_weights) == 2
 
 
+@pytest.mark.parametrize("activation", ["relu", "gelu", "tanh", None])
+@pytest.mark.parametrize("options", [{}, {"trainable": False}, {"renorm": True}], ids=str)
+def test_what_follows(activation, options):
+    """The same as a layer of its own: outputs, gradients, training, and what is saved."""
+    one = gl.Sequential([layers.BatchNormalization(activation=activation, **options)])
+    two = gl.Sequential([layers.BatchNormalization(**options), layers.Activation(activation)])
+    for training in (True, False):
+        found = []
+        for model in (one, two):
+            with Tape() as tape:
+                x = tape.watch(X)
+                y = model(x, training=training)
+            found.append((plain(y), tape.gradient(y, x, np.cos(X))))
+        np.testing.assert_allclose(*(y for y, _ in found), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(*(dx for _, dx in found), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(one.predict(X, verbose=0), two.predict(X, verbose=0), rtol=1e-5)
+    config = one.layers[0].get_config()
+    assert config.get("activation") == activation
+    again = layers.BatchNormalization.from_config(config)
+    assert again.activation is one.layers[0].activation
+
+
 def test_frozen_layers_are_in_inference_mode():
     layer = layers.BatchNormalization(trainable=False)
     np.testing.assert_allclose(layer(X, training=True), X / np.sqrt(1.001), rtol=1e-5)

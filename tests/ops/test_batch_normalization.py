@@ -56,6 +56,16 @@ def test_own_moments(shape, axis, weights, xp):
     check_gradient(lambda *a: normalized_in_batch(*a, axis=axis, epsilon=0.1), x, *own, xp=xp)
 
 
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+def test_what_follows(activation, xp):
+    x, gamma, beta = real(2, 5, 3), positive(3), real(3)
+    options = {"axis": -1, "epsilon": 0.1, "activation": activation}
+    check_primitive(normalized_in_batch, x, gamma, beta, **options)
+    check_primitive(normalized_by, x, beta, gamma, **options)
+    check_gradient(lambda *a: normalized_in_batch(*a, **options)[0], x, gamma, beta, xp=xp)
+    check_gradient(lambda *a: normalized_by(*a, **options), x, beta, gamma, xp=xp)
+
+
 def test_masks(xp):
     x, mask = real(2, 4, 3), np.array([[True, True, False, True], [False] * 3 + [True]])
     own = (positive(3), real(3), mask)

@@ -23,7 +23,7 @@ def encode(
     wide = box[0] * element
     if (
         not 1 <= rank <= 5
-        or out.value % 16
+        or out.value % 64
         or address.value % 16
         or any(not 0 < n <= 2**32 for n in sizes)
         or any(n % 16 or not 0 < n < 2**40 for n in lines)
