@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import rig
 from attention_checks import LIMITS, SHORT, check, example, numbers, some
+from capture_checks import check_same
 from kernel_checks import FLOATS, kind
 
+from gpulayers import layers
 from gpulayers.arrays import Tape
 from gpulayers.cuda import attention as kernels
 from gpulayers.cuda import attention_decode, products
@@ -307,3 +309,20 @@ def test_memory_is_what_goes_in_and_out(cupy):
     finally:
         kernels.empty = original
     assert sorted(made) == sorted([16, 1, 1, 16, 300 * 16, 300 * 16])
+
+
+class SelfAttention(layers.Layer):
+    """Attention of a sequence to itself, with dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = layers.MultiHeadAttention(2, 4, dropout=0.3, seed=1)
+
+    def call(self, x, training=None):
+        return self.inner(x, x, use_causal_mask=True, training=training)
+
+
+@pytest.mark.usefixtures("same_products")
+def test_captured_steps_learn_the_same(cupy):
+    """Nothing waits for the GPU, and each run has dropout of its own."""
+    check_same(cupy, lambda: [layers.Reshape((2, 4)), SelfAttention(), layers.Flatten()])
