@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..arrays import devices, namespace
 from .tracking import own_variables
+from .weights import take
 
 
 class Adapted:
@@ -137,7 +136,7 @@ class LowRankAdaptation:
                 f"the file has {len(store.keys())}."
             )
         for i, variable in enumerate(kept):
-            variable.assign(np.asarray(store[str(i)]))
+            take(variable, store, str(i))
         if self.lora_enabled:
             for factor in self._lora_factors:
                 factor.assign(factor.value * 0)

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import constraints, initializers, regularizers
+from .. import constraints, initializers, registry, regularizers
 from ..arrays import Variable, as_array, devices, dtypes
 from ..arrays.policy import DTypePolicy
 from ..arrays.seeds import SeedGenerator
 from . import calling
 from .tracking import STRUCTURE, layers_in, own_variables, parts, remembered, track, unique
+
+
+def take(variable: Variable, store, name: str) -> None:
+    """Give a variable the array of that name in what `load_own_variables` gets.
+
+    Raises ValueError if it has another shape.
+    """
+    value, old = np.asarray(store[name]), variable._value
+    fits = type(old) is np.ndarray and value.shape == old.shape and value.dtype == old.dtype
+    if fits and getattr(store, "fresh", False):  # Nobody else has it: no copy is needed.
+        variable.replace(value)
+    else:
+        variable.assign(value)
 
 
 class Weights:
@@ -123,8 +136,11 @@ class Weights:
         dtype = dtypes.standardize(dtype or self.variable_dtype)
         if initializer is None:
             initializer = "glorot_uniform" if dtypes.is_floating(dtype) else "zeros"
+        initializer = initializers.get(initializer)
+        if registry.is_to_be_filled() and self._takes_all_from_files():
+            initializer = initializers.Zeros()
         variable = Variable(
-            initializers.get(initializer),
+            initializer,
             shape,
             dtype,
             trainable=trainable,
@@ -145,6 +161,12 @@ class Weights:
         return variable
 
     add_variable = add_weight
+
+    @classmethod
+    def _takes_all_from_files(cls) -> bool:
+        """Whether a file has the values of all its weights: those of users' classes may differ."""
+        methods = cls.save_own_variables, cls.load_own_variables
+        return all(method.__module__.startswith("gpulayers.") for method in methods)
 
     @property
     def path(self) -> str:
@@ -302,7 +324,7 @@ class Weights:
                 f"has {len(store.keys())}."
             )
         for i, variable in enumerate(own):
-            variable.assign(np.asarray(store[str(i)]))
+            take(variable, store, str(i))
 
     # Dtypes.
 

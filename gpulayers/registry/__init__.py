@@ -10,8 +10,10 @@ from .descriptions import (
     deserialize,
     get,
     in_safe_mode,
+    is_to_be_filled,
     loading,
     serialize,
+    to_be_filled,
 )
 from .names import (
     MODULES,
@@ -45,8 +47,10 @@ __all__ = [
     "get_registered_object",
     "identity",
     "in_safe_mode",
+    "is_to_be_filled",
     "loading",
     "register_keras_serializable",
     "serialize",
+    "to_be_filled",
     "to_snake_case",
 ]

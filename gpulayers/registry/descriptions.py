@@ -12,6 +12,7 @@ from . import names
 from .names import custom_object_scope, find, find_class
 
 _safe: ContextVar[bool | None] = ContextVar("safe_mode", default=None)
+_filled: ContextVar[bool] = ContextVar("filled", default=False)
 _copied: ContextVar[dict | None] = ContextVar("copied", default=None)
 _described: ContextVar[dict | None] = ContextVar("described", default=None)
 _shared: ContextVar[dict | None] = ContextVar("shared", default=None)
@@ -65,6 +66,21 @@ def loading(safe_mode: bool):
         yield
     finally:
         _safe.reset(token)
+
+
+@contextlib.contextmanager
+def to_be_filled():
+    """Within it, weights need no random values, for those of a file follow."""
+    token = _filled.set(True)
+    try:
+        yield
+    finally:
+        _filled.reset(token)
+
+
+def is_to_be_filled() -> bool:
+    """Whether the values of weights follow from a file."""
+    return _filled.get()
 
 
 def in_safe_mode() -> bool:

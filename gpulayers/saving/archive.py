@@ -13,16 +13,21 @@ from __future__ import annotations
 
 import io
 import json
+import mmap
 import os
 import re
 import shutil
 import struct
 import tempfile
+import threading
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from .files import replacing
 
@@ -79,17 +84,28 @@ class Archive:
             return ""
         return self._parsed(METADATA).get("keras_version", "")
 
-    def weights(self) -> BinaryIO:
-        """model.weights.h5 as a binary file.  Raises ValueError if it is damaged."""
+    def weights(self) -> Contents:
+        """model.weights.h5, which is read meanwhile.  Raises ValueError if it is damaged."""
         info = self._member(WEIGHTS)
         if info.compress_type != zipfile.ZIP_STORED:
-            return io.BytesIO(self._content(info))
-        with self._open(info) as member:  # Its end raises if the checksum is wrong.
-            while member.read(1 << 20):
-                pass
+            return Contents(lambda: bytearray(self._content(info)))  # Bytes cannot be changed.
         self._file.seek(info.header_offset)
-        sizes = struct.unpack("<26xHH", self._file.read(30))
-        return Window(self._file, info.header_offset + 30 + sum(sizes), info.file_size)
+        header = self._file.read(30)
+        start = info.header_offset + 30 + sum(struct.unpack("<26xHH", header.ljust(30, b"\0")))
+        if start + info.file_size > self._file.seek(0, os.SEEK_END):
+            raise ValueError(f"{WEIGHTS} is damaged: its end is missing.")
+
+        def read():
+            # Memory of its own: NumPy's large arrays ask for huge pages, whose first use is slow.
+            view = memoryview(mmap.mmap(-1, max(info.file_size, 1)))[: info.file_size]
+            self._file.seek(start)
+            if self._file.readinto(view) != len(view):
+                raise ValueError(f"{WEIGHTS} is damaged: its end is missing.")
+            if zlib.crc32(view) != info.CRC:
+                raise ValueError(f"{WEIGHTS} is damaged: its checksum is wrong.")
+            return view
+
+        return Contents(read)
 
     def assets(self, folder: str) -> dict[str, bytes]:
         """The contents of the files in a folder of the archive, by their names."""
@@ -177,11 +193,31 @@ class Folder:
         return self._opened.enter_context(open(os.path.join(self._path, name), "rb"))
 
 
-class Window(io.RawIOBase):
-    """A part of a binary file, as a file."""
+class Contents(io.RawIOBase):
+    """What a function reads, as a file in memory.  A thread calls it at once; whoever reads waits.
 
-    def __init__(self, file: BinaryIO, start: int, size: int):
-        self._file, self._start, self._size, self._place = file, start, size, 0
+    Attributes:
+        data: all bytes, as an array.
+    """
+
+    def __init__(self, read: Callable[[], Any]):
+        self._place, self._found = 0, None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(read,), daemon=True)
+        self._thread.start()
+
+    def _run(self, read):
+        try:
+            self._found = np.frombuffer(read(), np.uint8)
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def data(self) -> np.ndarray:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._found
 
     def readable(self) -> bool:
         return True
@@ -193,16 +229,15 @@ class Window(io.RawIOBase):
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
-        self._place = origin + offset
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._place}.get(whence)
+        self._place = (len(self.data) if origin is None else origin) + offset
         return self._place
 
     def readinto(self, buffer) -> int:
-        count = max(0, min(len(buffer), self._size - self._place))
-        self._file.seek(self._start + self._place)
-        count = self._file.readinto(memoryview(buffer)[:count])
-        self._place += count
-        return count
+        piece = self.data[self._place : self._place + len(buffer)]
+        memoryview(buffer)[: len(piece)] = piece
+        self._place += len(piece)
+        return len(piece)
 
 
 def parsed(text: bytes, name: str = CONFIG) -> dict:

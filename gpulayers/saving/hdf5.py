@@ -31,8 +31,10 @@ class WeightsFile:
     def __init__(self, file: BinaryIO):
         import h5py
 
+        self._data = getattr(file, "data", None)
         self._file = h5py.File(file, "r")
         self._read: set[str] = set()
+        self._parts: dict[str, Any] = {"": self._file}
 
     def __enter__(self):
         return self
@@ -42,11 +44,17 @@ class WeightsFile:
 
     def group(self, path: str) -> Group:
         """The arrays of one layer; an empty group if there are none."""
-        found = self._file
-        for name in [*filter(None, path.split("/")), "vars"]:
-            found = None if found is None else part(found, name)
-        self._read.add(f"{path}/vars".lstrip("/"))
-        return Group(found)
+        where = f"{path}/vars".lstrip("/")
+        self._read.add(where)
+        return Group(self._part(where), self._data)
+
+    def _part(self, path: str):
+        """The group at a path, None if there is none; those on the way there are remembered."""
+        if path not in self._parts:
+            before, _, name = path.rpartition("/")
+            outer = self._part(before)
+            self._parts[path] = None if outer is None else part(outer, name)
+        return self._parts[path]
 
     def unread(self) -> list[str]:
         """The paths of layers that have arrays here, and were not asked for."""
@@ -76,10 +84,15 @@ class WeightsFile:
 
 
 class Group(Mapping):
-    """The arrays of one layer by name: what `load_own_variables` gets."""
+    """The arrays of one layer by name: what `load_own_variables` gets.
 
-    def __init__(self, group):
-        self._group = group
+    They are `fresh`: nobody else has them.
+    """
+
+    fresh = True
+
+    def __init__(self, group, data: np.ndarray | None = None):
+        self._group, self._data = group, data
 
     def __len__(self) -> int:
         return 0 if self._group is None else len(self._group)
@@ -91,7 +104,7 @@ class Group(Mapping):
         return self._group is not None and name in self._group
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return _value(self._dataset(name))
+        return _value(self._dataset(name), self._data)
 
     @property
     def name(self):
@@ -129,7 +142,14 @@ def _dataset(group, name):
     return found
 
 
-def _value(dataset) -> np.ndarray:
+def _value(dataset, data: np.ndarray | None = None) -> np.ndarray:
+    """The array in a dataset; with all bytes of the file at hand, where it lies in these."""
+    kind, start = dataset.dtype, None if data is None else dataset.id.get_offset()
+    if start is not None and dataset.chunks is None and kind.isnative:
+        piece = data[start : start + dataset.size * kind.itemsize]
+        if len(piece) == dataset.size * kind.itemsize and piece.ctypes.data % kind.alignment == 0:
+            value = piece.view(kind).reshape(dataset.shape)
+            return value.view(dtypes.numpy_dtype("bfloat16")) if kind.kind == "V" else value
     value = np.asarray(dataset[()])
     return value.view(dtypes.numpy_dtype("bfloat16")) if value.dtype.kind == "V" else value
 

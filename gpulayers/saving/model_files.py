@@ -89,8 +89,10 @@ def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: b
         config = upgraded_since(found.version(), config)
         if not compile:
             config["compile_config"] = None
-        model = _made(config, custom_objects, safe_mode)
-        load_state(model, hdf5.WeightsFile(found.weights()))
+        weights = found.weights()
+        with registry.to_be_filled():
+            model = _made(config, custom_objects, safe_mode)
+        load_state(model, hdf5.WeightsFile(weights))
         load_assets(model, found)
     return model
 
