@@ -51,6 +51,19 @@ def test_all_steps_at_once_are_one_after_the_other(layer, cell, options, mask, f
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
 
 
+@EVERY_CELL
+@pytest.mark.parametrize("unroll", [False, True])
+def test_zeros_for_masked_steps(layer, cell, options, unroll):
+    settings = {"unroll": unroll, "return_sequences": True, **options}
+    recurrent = layer(3, zero_output_for_mask=True, **settings)
+    found = recurrent(X, mask=MASK)
+    assert not found[~MASK].any()
+    repeating = layer(3, **settings)
+    repeating(X)
+    repeating.set_weights(recurrent.get_weights())
+    np.testing.assert_array_equal(found[MASK], repeating(X, mask=MASK)[MASK])
+
+
 def test_stacked_cells_are_layers_on_top_of_each_other():
     stacked = layers.RNN([layers.GRUCell(3), layers.LSTMCell(2)], return_sequences=True)
     both = [layers.GRU(3, return_sequences=True), layers.LSTM(2, return_sequences=True)]

@@ -1,0 +1,56 @@
+"""Recurrent layers against recorded numbers of real Keras 3.15 (see make_recurrent)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from parity import recurrent_cases
+from parity.decoding import Cases
+
+from gpulayers import layers, tree
+from gpulayers.arrays import Tape, namespace
+
+CASES = list(recurrent_cases.recurrent_cases())
+RECORDED = Cases(Path(recurrent_cases.__file__).parent / "golden", "recurrent")
+
+
+def check_close(found, expected) -> None:
+    """Within 1e-5 of the largest value."""
+    found = np.asarray(found)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+def dropout_masks(cell, drops) -> dict:
+    several = cell.dropout_mask_count is not None
+    pairs = zip(("inputs", "states"), drops, strict=True)
+    return {key: masks if several else masks[0] for key, masks in pairs if masks}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.key.replace(", ", "-"))
+def test_outputs_states_and_gradients(case):
+    recorded, layer = RECORDED.cases[case.key], case.make(layers)
+    layer(np.zeros(case.shape, "float32"))
+    x, mask, states, drops, weights = case.arrays([w.shape for w in layer.trainable_weights])
+    for variable, weight in zip(layer.trainable_weights, weights, strict=True):
+        variable.assign(weight)
+    for array in (x, *states):
+        array.flags.writeable = False
+    given = {"mask": mask} if mask is not None else {}
+    if drops:
+        given["training"] = True
+        layer.cell.exchange_masks(dropout_masks(layer.cell, drops))
+    with Tape() as tape:
+        watched = [tape.watch(a) for a in (x, *states)]
+        if states:
+            given["initial_state"] = watched[1:]
+        found = tree.flatten(layer(watched[0], **given))
+        total = [
+            namespace(y).sum(y * recurrent_cases.cotangent(y.shape, i)) for i, y in enumerate(found)
+        ]
+    assert len(found) == len(recorded["outputs"])
+    for y, expected in zip(found, recorded["outputs"], strict=True):
+        check_close(y.value, RECORDED.array(expected))
+    gradients = tape.gradient(total, [*watched, *layer.trainable_weights])
+    for gradient, expected in zip(gradients, recorded["gradients"], strict=True):
+        check_close(gradient, RECORDED.array(expected))
