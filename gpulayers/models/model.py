@@ -292,6 +292,38 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
 
         load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
+    def export(self, filepath, format: str = "onnx", verbose=None, **options) -> None:
+        """Write the model, as it predicts, to a file that other programs run: an ONNX file.
+
+        The model must be a graph (Sequential or functional) in float32, of: Dense, EinsumDense,
+        Embedding; convolutions of all kinds, pooling, UpSampling, Resizing; normalizations;
+        activations; SimpleRNN, LSTM, GRU, RNN of their cells, Bidirectional, TimeDistributed;
+        MultiHeadAttention, GroupQueryAttention, Attention, AdditiveAttention; layers that merge,
+        reshape, pad, crop; Dropout and noise; Rescaling, Normalization, Discretization,
+        CategoryEncoding; inner models; and common functions of arrays, operators and slices.
+
+        Args:
+            filepath: of the file, which is replaced once all is written.
+            format: "onnx", which needs the package of that name.
+            verbose: True to print a line when done.
+            options: opset_version, the version of ONNX's operations: 18 (the default) to 21.
+
+        Inputs and outputs have the model's names, and any batch size.  Raises ValueError for other
+        formats and options, and, naming the layer, its place and why, for what is not covered:
+        functions and layers of one's own, masks that a layer uses, stateful layers.  ImportError
+        without onnx.
+        """
+        if format != "onnx":
+            raise ValueError(f"export: format must be 'onnx', got {format!r}.")
+        unknown = sorted(set(options) - {"opset_version"})
+        if unknown:
+            raise ValueError(f"export: unknown options {', '.join(unknown)}; opset_version is one.")
+        from ..saving.onnx import export
+
+        export(self, filepath, **options)
+        if verbose:
+            print(f"Wrote {self.name!r} to {filepath}.")
+
     @classmethod
     def from_config(cls, config: dict, custom_objects=None):
         """A model from what `get_config` gave.

@@ -15,6 +15,7 @@ NEEDS = {
     "test_jax.py": "jax",
     "test_keras_applications.py": "keras",
     "test_keras_models.py": "keras",
+    "test_onnx.py": "onnxruntime",
     "test_tensorflow.py": "tensorflow",
     "test_torch.py": "torch",
 }

@@ -1,0 +1,129 @@
+"""Attention as nodes of ONNX: products, a softmax, and a causal mask if there is one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ... import layers as made
+from .products import einsum_dense
+from .writer import NotCovered, Value, Writer, numbers
+
+HIDDEN = -3e38  # What scores of hidden keys become: with finite numbers no row is without a sum.
+
+
+def softmax_of(writer: Writer, scores: Value, causal: bool) -> Value:
+    """The weights of scores (..., T, S): of keys up to each query's own place if `causal`."""
+    if causal:
+        rows, columns = (_places(writer, scores, axis) for axis in (-2, -1))
+        rows = writer.node("Unsqueeze", rows, writer.integers(1))
+        hidden = Value(scores.shape[-2:], "bool", plain=writer.node("Greater", columns, rows))
+        scores = writer.each("Where", hidden, np.float32(HIDDEN), scores)
+    return writer.single("Softmax", scores, shape=scores.shape, axis=-1)
+
+
+def _places(writer, x, axis):
+    """0, 1, ... along an axis, as int64."""
+    if x.shape[axis] is not None:
+        return writer.constant(np.arange(x.shape[axis]))
+    axis += x.ndim
+    count = writer.node("Squeeze", writer.node("Shape", x, start=axis, end=axis + 1))
+    zero, one = (writer.constant(np.array(n, np.int64)) for n in (0, 1))
+    return writer.node("Range", zero, count, one)
+
+
+def projected(
+    writer, layer, query, value, key=None, use_causal_mask=False, return_attention_scores=False
+):
+    """Attention with several heads, which may share those of keys and values."""
+    key = value if key is None else key
+    if query.ndim != 3 or getattr(layer, "attention_axes", (1,)) != (1,):
+        raise NotCovered("attends over other axes than the second of three")
+    if layer.sliding_window is not None:
+        raise NotCovered("has a sliding_window, which is not covered")
+    gate = einsum_dense(writer, layer._gate_dense, query) if layer.use_gate else None
+    q = einsum_dense(writer, layer._query_dense, query)
+    k = einsum_dense(writer, layer._key_dense, key)
+    v = einsum_dense(writer, layer._value_dense, value)
+    outputs, scores = _attend(writer, layer, q, k, v, use_causal_mask)
+    outputs = outputs if gate is None else writer.each("Mul", outputs, gate)
+    outputs = einsum_dense(writer, layer._output_dense, outputs)
+    return [outputs, scores] if return_attention_scores else outputs
+
+
+def _attend(writer, layer, query, key, value, causal):
+    """What heads see, (batch, T, heads, size), and their weights."""
+    heads, shared = query.shape[2], key.shape[2]
+    q = writer.transposed(query, (0, 2, 1, 3))
+    k, v = writer.transposed(key, (0, 2, 3, 1)), writer.transposed(value, (0, 2, 1, 3))
+    q = writer.each("Mul", q, layer._scale)
+    batch, _, length, size = q.shape
+    if shared != heads:  # Heads that share keys and values stand along an axis of their own.
+        group = heads // shared
+        target = writer.integers(0, shared, group, -1, size)
+        q = writer.single("Reshape", q, target, shape=(batch, shared, group, length, size))
+        k, v = (
+            writer.single("Unsqueeze", x, writer.integers(2),
+                          shape=(*x.shape[:2], 1, *x.shape[2:]))
+            for x in (k, v)
+        )  # fmt: skip
+    scores = writer.single("MatMul", q, k, shape=(*q.shape[:-1], k.shape[-1]))
+    weights = softmax_of(writer, scores, causal)
+    seen = writer.single("MatMul", weights, v, shape=(*weights.shape[:-1], v.shape[-1]))
+    if shared != heads:
+        seen = _with_all_heads(writer, seen, heads)
+        weights = _with_all_heads(writer, weights, heads)
+    return writer.transposed(seen, (0, 2, 1, 3)), weights
+
+
+def _with_all_heads(writer, x, heads):
+    """(batch, shared, group, T, size) as (batch, heads, T, size)."""
+    batch, _, _, length, size = x.shape
+    whole = writer.node("Shape", x)
+    ends = [writer.integers(0), writer.integers(heads)]
+    last = writer.node("Slice", whole, writer.integers(3), writer.integers(5))
+    target = writer.node("Concat", ends[0], ends[1], last, axis=0)
+    return writer.single("Reshape", x, target, shape=(batch, heads, length, size))
+
+
+def attention(writer, layer, inputs, use_causal_mask=False, return_attention_scores=False):
+    """Products of queries and keys, or sums bent by tanh, as scores."""
+    query, value = inputs[:2]
+    key = inputs[2] if len(inputs) > 2 else value
+    if query.ndim != 3:
+        raise NotCovered(f"has queries with {query.ndim} axes: only 3 are covered")
+    scores = _scores(writer, layer, query, key)
+    weights = softmax_of(writer, scores, use_causal_mask)
+    shape = (*weights.shape[:-1], value.shape[-1])
+    outputs = writer.single("MatMul", weights, value, shape=shape)
+    return [outputs, weights] if return_attention_scores else outputs
+
+
+def _scores(writer, layer, query, key):
+    scale = None if layer.scale is None else numbers(layer.scale)
+    if type(layer) is made.Attention and layer.score_mode == "dot":
+        across = writer.transposed(key, (0, 2, 1))
+        shape = (*query.shape[:-1], key.shape[1])
+        scores = writer.single("MatMul", query, across, shape=shape)
+        return scores if scale is None else writer.each("Mul", scores, scale)
+    rows = writer.single(
+        "Unsqueeze", query, writer.integers(2), shape=(*query.shape[:2], 1, query.shape[2])
+    )
+    columns = writer.single(
+        "Unsqueeze", key, writer.integers(1), shape=(key.shape[0], 1, *key.shape[1:])
+    )
+    sums = writer.each("Add", rows, columns)
+    if type(layer) is made.AdditiveAttention:
+        bent = writer.each("Tanh", sums)
+        bent = bent if scale is None else writer.each("Mul", bent, scale)
+        return writer.along("ReduceSum", bent, [-1])
+    bent = writer.each("Tanh", sums if scale is None else writer.each("Mul", sums, scale))
+    weight = numbers(layer.concat_score_weight)
+    return writer.each("Mul", writer.along("ReduceSum", bent, [-1]), weight)
+
+
+LAYERS = {
+    made.MultiHeadAttention: projected,
+    made.GroupedQueryAttention: projected,
+    made.Attention: attention,
+    made.AdditiveAttention: attention,
+}
