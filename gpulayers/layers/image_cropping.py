@@ -120,9 +120,10 @@ class RandomCrop(_Crop):
 
     Each image of a batch is cut elsewhere (in Keras 3.15, all in one place). Images that are not
     larger than that in both directions are cut around their middle, and resized if they are
-    smaller. In inference, the largest part in the middle that has the ratio of the wanted sizes is
-    resized, as Keras's documentation says, so that images have one size (Keras 3.15 leaves them as
-    they are).
+    smaller. In inference images stay as they are, as in Keras 3.15, though its documentation says
+    that they are resized: `Resizing` or `CenterCrop` give them the size of those in training. What
+    belongs to them stays, too (Keras 3.15 cuts masks nevertheless). Symbolic shapes are those of
+    training, as in Keras.
 
     Args:
         height, width: the sizes of the results.
@@ -155,9 +156,7 @@ class RandomCrop(_Crop):
 
     def transform_images(self, images, transformation, training=True):
         if not training:
-            images = self._as_computed(images)
-            same = self._size(images) == (self.height, self.width)
-            return images if same else self._resized(images)
+            return images
         top, left = transformation[:2]
         how = {"data_format": self.data_format}
         if self._reaches(images.shape):  # They are cast as they are copied.
@@ -167,14 +166,13 @@ class RandomCrop(_Crop):
         return resize(part, (self.height, self.width), **how)
 
     def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
+        if not training:
+            return bounding_boxes
         top, left, shape = transformation
         height, width = self._size_of(shape)
-        if training:
-            rows, columns = self.height, self.width
-            if not self._reaches(shape):
-                rows, columns = min(height - int(top), rows), min(width - int(left), columns)
-        else:
-            top, left, rows, columns = largest_part(height, width, self.height, self.width)
+        rows, columns = self.height, self.width
+        if not self._reaches(shape):
+            rows, columns = min(height - int(top), rows), min(width - int(left), columns)
         return self._cut_boxes(bounding_boxes, shape, top, left, rows, columns)
 
     def geometry(self, transformation, height, width):

@@ -175,7 +175,7 @@ def test_resizing_keeps_dtypes_and_crops_boxes():
     model = gl.Sequential([gl.Input((20, 24, 3)), layers.Resizing(8, 8), layers.CenterCrop(4, 6),
                            layers.RandomCrop(3, 3)])  # fmt: skip
     assert model.output_shape == (None, 3, 3, 3)
-    assert model.predict(IMAGES, verbose=0).shape == (6, 3, 3, 3)
+    assert model.predict(IMAGES, verbose=0).shape == (6, 4, 6, 3)  # As in Keras 3.15.
     assert model(IMAGES, training=True).shape == (6, 3, 3, 3)
     none = {"boxes": np.array([[[0, 0, 0, 0], [-1, -1, -1, -1], [2, 2, 12, 10]]], np.float32),
             "labels": np.array([[-1, -1, 3]])}  # fmt: skip
@@ -223,10 +223,36 @@ def test_bad_input():
         layers.MaxNumBoundingBoxes(0)
 
 
+@pytest.mark.parametrize("size", [(5, 6), (20, 24), (30, 6), (40, 50)])
+@pytest.mark.parametrize("fused", [False, True])
+def test_random_crop_does_nothing_in_inference(size, fused):
+    """As in Keras 3.15: images of any dtype, masks and boxes stay; shapes say what training gives.
+
+    Keras's own, called with training=False on 8 x 8 images, gives 8 x 8 for crops of 4 x 4, 8 x 8,
+    4 x 12 and 12 x 12.
+    """
+    layer = layers.RandomCrop(*size, seed=1, bounding_box_format="xyxy")
+    assert layer(gl.Input((20, 24, 3)), training=False).shape == (None, *size, 3)
+    layer = (
+        layers.Pipeline([layer, layers.RandomFlip(bounding_box_format="xyxy")]) if fused else layer
+    )
+    for images in (IMAGES, IMAGES[0], IMAGES.astype(np.float32)):
+        y = layer(images, training=False)
+        assert y.dtype == images.dtype or fused  # A flip gives floats.
+        np.testing.assert_array_equal(y, images)
+    boxes = {"boxes": np.array([[[1, 2, 9, 10]]] * 6, np.float32), "labels": np.full((6, 1), 3)}
+    data = {"images": IMAGES, "bounding_boxes": boxes, "segmentation_masks": IMAGES[..., :1]}
+    made = layer(data, training=False)
+    np.testing.assert_array_equal(made["images"], IMAGES)
+    np.testing.assert_array_equal(made["segmentation_masks"], IMAGES[..., :1])
+    np.testing.assert_allclose(made["bounding_boxes"]["boxes"], boxes["boxes"])
+    np.testing.assert_array_equal(made["bounding_boxes"]["labels"], boxes["labels"])
+
+
 def test_images_smaller_than_the_crop_are_made_larger():
     small = random.uniform(0, 1, (2, 5, 9, 1)).astype(np.float32)
     for layer in (layers.CenterCrop(8, 6), layers.RandomCrop(8, 6)):
-        y = layer(small)
+        y = layer(small, training=True)
         assert y.shape == (2, 8, 6, 1)
         assert small.min() - 1e-6 <= y.min() and y.max() <= small.max() + 1e-6
 
