@@ -85,6 +85,7 @@ LAYERS = {
     "RandomPerspective": {},
     "RandomElasticTransform": {"scale": [0.5, 0.5]},
 }
+SIZES = (((224, 224), (112, 112)), ((375, 500), (224, 224)), ((112, 112), (224, 224)))
 CONTESTANTS = ("gpulayers", "numpy", "torch")  # The last two are backends of Keras.
 
 
@@ -153,7 +154,7 @@ def compare_resizing() -> None:
                "lanczos3": "LANCZOS", "area": "BOX"}  # fmt: skip
     print("| 16 images | filter | dtype | gpulayers, ms | Pillow, ms | share |")
     print("| --- | --- | --- | ---: | ---: | ---: |")
-    for (h, w), size in (((224, 224), (112, 112)), ((375, 500), (224, 224))):
+    for (h, w), size in SIZES:
         x = np.random.default_rng(0).integers(0, 256, (16, h, w, 3), np.uint8)
         for dtype, (name, filter_name) in (
             (dtype, pair) for dtype in ("uint8", "float32") for pair in filters.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ops.histograms import equalized, level, running_counts, spread_evenly
+from ..ops.histograms import equalized, running_counts, spread_evenly
 from . import threads
 
 PORTION = 1 << 17  # Numbers at a time that stay in cache.
@@ -22,30 +22,63 @@ def _(numbers, *, bins, needs=None):
 
 
 @equalized.on("numpy")
-def _(channel, *, bins, needs=None):
-    if needs is not None or channel.size < 2 * PORTION:
+def _(images, *, bins, axis=None, needs=None):
+    # 16 images of 224 x 224 x 3: 3 ms, and channel by channel 10 ms, on two cores.
+    if needs is not None or images.ndim != 4 or axis not in (1, 3) or images.size < 2 * PORTION:
         return NotImplemented
-    out = np.empty(channel.shape, channel.dtype)
-    rows = max(PORTION // max(channel[0, 0].size, 1), 1)
-    portions = [(i, slice(start, start + rows)) for i in range(len(channel))
-                for start in range(0, channel.shape[1], rows)]  # fmt: skip
+    images = np.ascontiguousarray(images)
+    portions = list(_portions(images, axis, bins))
+    most = bins * images.shape[axis]
 
     def counted(portions):
-        total = np.zeros(bins, np.int64)
-        for where in portions:
-            places = level(np, channel[where] * (bins - 1) / 255, bins)
-            total += np.bincount(places.ravel(), minlength=bins)
+        total = np.zeros(most, np.int64)
+        for where, first in portions:
+            found = _found(np.multiply, bins - 1, np.divide, 255, images[where], bins, first)
+            total += np.bincount(found, minlength=most)
         return total
 
-    counts = sum(threads.share(counted, portions, 10 * channel.size)).cumsum()
-    table, spread = spread_evenly(np, counts, channel.dtype)
-    if not spread:
-        return channel.copy()
+    counts = sum(threads.share(counted, portions, 10 * images.size))
+    tables = [spread_evenly(np, c.cumsum(), images.dtype) for c in counts.reshape(-1, bins)]
+    table = np.concatenate([one for one, _ in tables])
+    out = np.empty(images.shape, images.dtype)
 
     def mapped(portions):
-        for where in portions:
-            found = level(np, channel[where] / 255 * (bins - 1), bins)
-            out[where] = table.take(found)
+        for where, first in portions:
+            found = _found(np.divide, 255, np.multiply, bins - 1, images[where], bins, first)
+            table.take(found, out=out[where].reshape(-1), mode="wrap")  # All are within it.
 
-    threads.share(mapped, portions, 10 * channel.size)
+    threads.share(mapped, portions, 10 * images.size)
+    for k, (_, spread) in enumerate(tables):
+        if not spread:
+            where = (slice(None),) * axis + (k,)
+            out[where] = images[where]
     return out
+
+
+def _portions(images, axis, bins):
+    """(where in the images, the first bin of each number there) of portions of them."""
+    n, channels, width = len(images), images.shape[axis], images.shape[3 if axis == 1 else 2]
+    rows = max(PORTION // (width * (channels if axis == 3 else 1)), 1)
+    first = np.tile(np.arange(channels, dtype=np.int32) * bins, width)
+    for i in range(n):
+        for start in range(0, images.shape[axis % 3 + 1], rows):
+            part = slice(start, start + rows)
+            if axis == 3:
+                yield (i, part), first
+            else:
+                yield from (((i, k, part), k * bins) for k in range(channels))
+
+
+def _found(one, by, other, divisor, part, bins, first):
+    """The bin of each number in a row, after two steps of arithmetic whose order matters."""
+    values = threads.scratch("values", part.size, part.dtype).reshape(part.shape)
+    other(one(part, by, out=values), divisor, out=values)
+    np.clip(values, 0, bins - 1, out=values)
+    # To 64 bits by way of 32: three times as fast.
+    short = threads.scratch("short", part.size, np.dtype(np.int32))
+    np.copyto(short.reshape(part.shape), values, casting="unsafe")
+    rows = short.reshape(len(part), -1)
+    rows += first
+    places = threads.scratch("places", part.size, np.dtype(np.intp))
+    np.copyto(places, short)
+    return places

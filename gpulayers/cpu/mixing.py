@@ -14,12 +14,15 @@ def _(x, order, weight, *, needs=None):
         return NotImplemented
     out = np.empty_like(x)
 
+    rest = 1 - weight
+
     def some(indices):
+        part = threads.scratch("partner", x[:1].size, x.dtype).reshape(x.shape[1:])
         for i in indices:
             np.multiply(x[i], weight[i], out=out[i, ...])
-            out[i, ...] += x[order[i]] * (1 - weight[i])
+            out[i, ...] += np.multiply(x[order[i]], rest[i], out=part)
 
-    threads.share(some, range(len(x)), 3 * x.size)
+    threads.share(some, range(len(x)), 5 * x.size)
     return out
 
 

@@ -7,7 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..ops.resize import interpolation_weights, nearest_places, resampled, resampled_nearest
+from ..ops.resize import (
+    interpolation_weights,
+    nearest_places,
+    resampled,
+    resampled_nearest,
+    resized,
+)
 from . import threads
 
 BLOCK = 32  # Results at a time: few zeros in a block, and enough work for BLAS.
@@ -26,6 +32,67 @@ def _(x, *, axis, size, interpolation, antialias=False, needs=None):
     return out, lambda g: (_along(g, axis, how[0], how, turned=True),)
 
 
+@resized.on("numpy")
+def _(images, *, size, first, interpolation, antialias=False, needs=None):
+    shape = images.shape
+    if needs is not None or len(shape) != 4 or 0 in shape or images.dtype.kind not in "uif":
+        return NotImplemented
+    grows = any(new > old for new, old in zip(size, shape[first:], strict=False))
+    if tuple(size) == shape[first : first + 2] or (interpolation == "nearest" and grows):
+        return NotImplemented
+    out = np.empty((*shape[:first], *size, *shape[first + 2 :]), images.dtype)
+    work = images.dtype if images.dtype.name == "float64" else np.dtype(np.float32)
+    changed = [k for k in (0, 1) if size[k] != shape[first + k]]
+    hows = {k: (shape[first + k], size[k], interpolation, antialias, work.name) for k in changed}
+
+    def some(indices):
+        for i in indices:
+            if interpolation == "nearest":
+                _picked(images[i], size, first - 1, out[i])
+            else:
+                _interpolated(images[i], hows, first - 1, out[i], work)
+
+    threads.share(some, range(len(images)), MOVED * (images.size + out.size))
+    return out
+
+
+def _picked(image, size, first, out):
+    """The nearest pixels of an image that gets smaller, in `out`."""
+    rows, columns = (nearest_places(image.shape[first + k], size[k]) for k in (0, 1))
+    shape = (*image.shape[:first], size[0], *image.shape[first + 1 :])
+    part = threads.scratch("resized", math.prod(shape), image.dtype).reshape(shape)
+    image.take(rows, axis=first, out=part, mode="wrap")
+    after = math.prod(shape[first + 2 :])
+    if 1 < after <= FEW:  # Single numbers are copied twice as fast as three at a time.
+        columns = (columns[:, None] * after + np.arange(after)).reshape(-1)
+        part, out = (x.reshape(*x.shape[: first + 1], -1) for x in (part, out))
+    part.take(columns, axis=first + 1, out=out, mode="wrap")  # All are within it.
+
+
+def _interpolated(x, hows, first, out, work):
+    """An image in another size, in `out`: what is in between stays in cache."""
+    direct = out.dtype == work
+    if x.dtype != work:
+        given = threads.scratch("given", x.size, work).reshape(x.shape)
+        np.copyto(given, x, casting="unsafe")
+        x = given
+    for k, how in hows.items():
+        shape = (*x.shape[: first + k], how[1], *x.shape[first + k + 1 :])
+        last = direct and k == max(hows)
+        y = out if last else threads.scratch(f"resized{k}", math.prod(shape), work).reshape(shape)
+        x = _along(x, first + k, how[1], how, False, y)
+    if x is not out:
+        _rounded(x, out)
+
+
+def _rounded(x, out):
+    if out.dtype.kind in "iu":
+        x, limits = np.rint(x, out=x), np.iinfo(out.dtype)
+        if limits.bits < 32:
+            np.clip(x, limits.min, limits.max, out=x)
+    np.copyto(out, x, casting="unsafe")
+
+
 @resampled_nearest.on("numpy")
 def _(x, *, axis, size, needs=None):
     old, n = x.shape[axis], len(x)
@@ -42,21 +109,22 @@ def _(x, *, axis, size, needs=None):
     return y
 
 
-def _along(x, axis, size, how, turned):
+def _along(x, axis, size, how, turned, out=None):
     """The weight matrix that `how` names, or its transpose, applied along an axis."""
     shape = x.shape
     before, old, after = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
     width = after if after <= FEW else 0
     blocks = _blocks(how, turned, width)
+    y = np.empty((*shape[:axis], size, *shape[axis + 1 :]), x.dtype) if out is None else out
     if width:
-        x, y = x.reshape(before, old * after), np.empty((before, size * after), x.dtype)
+        x, rows = x.reshape(before, old * after), y.reshape(before, size * after)
         for to, of, matrix in blocks:
-            np.matmul(x[:, of], matrix, out=y[:, to])
+            np.matmul(x[:, of], matrix, out=rows[:, to])
     else:
-        x, y = x.reshape(before, old, after), np.empty((before, size, after), x.dtype)
+        x, rows = x.reshape(before, old, after), y.reshape(before, size, after)
         for to, of, matrix in blocks:
-            np.matmul(matrix, x[:, of], out=y[:, to])
-    return y.reshape(*shape[:axis], size, *shape[axis + 1 :])
+            np.matmul(matrix, x[:, of], out=rows[:, to])
+    return y
 
 
 @lru_cache(maxsize=64)

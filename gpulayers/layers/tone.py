@@ -6,9 +6,10 @@ import numpy as np
 
 from ..arrays import dtypes, namespace
 from ..arrays.short_floats import cast
+from ..ops.colors import posterized
 from ..ops.histograms import equalized, locally_equalized
 from .color_layer import ColorLayer
-from .image_layer import in_range
+from .image_layer import in_range, per_image
 
 BYTES = (0, 255)
 
@@ -28,7 +29,6 @@ class RandomPosterization(ColorLayer):
     """
 
     factor_bounds = (1, 8)
-    pointwise = True
 
     def __init__(self, factor, value_range=(0, 255), data_format=None, seed=None, **kwargs):
         super().__init__(
@@ -43,15 +43,14 @@ class RandomPosterization(ColorLayer):
         bits = np.minimum(low + np.floor(drawn * (high - low)), max(high - 1, low))
         return {"shift_factor": (8 - bits).astype(np.uint8)}
 
-    def drawn_of(self, transformation):
-        return (transformation["shift_factor"],)
-
-    def changed(self, images, shift):
-        dtype = dtypes.name(images.dtype)
-        images, xp = in_range(images, self.value_range, BYTES, dtype), namespace(images)
-        levels = xp.astype(xp.clip(images, 0.0, 255.0), xp.uint8)
-        images = cast(xp.bitwise_and(levels, xp.astype(256 - 2.0**shift, xp.uint8)), dtype)
-        return in_range(images, BYTES, self.value_range, dtype)
+    def augment_images(self, images, transformation):
+        dtype = self._output_dtype(images)
+        work = "float64" if dtype == "float64" else "float32"
+        if self.value_range != BYTES or dtypes.name(images.dtype) != "uint8":
+            images = in_range(cast(images, work), self.value_range, BYTES, work)
+        step = 2.0 ** cast(per_image(transformation["shift_factor"], images), work)
+        made = in_range(posterized(images, step), BYTES, self.value_range, work)
+        return cast(made, dtype)
 
 
 class Solarization(ColorLayer):
@@ -197,11 +196,9 @@ class Equalization(_ToneLayer):
         images = self._as_computed(images)
         dtype = dtypes.name(images.dtype)
         work = "float64" if dtype == "float64" else "float32"
-        axis, xp = -3 if self.data_format == "channels_first" else -1, namespace(images)
-        channels = xp.unstack(
-            in_range(cast(images, work), self.value_range, BYTES, work), axis=axis
-        )
-        made = xp.stack([equalized(channel, bins=self.bins) for channel in channels], axis=axis)
+        axis = images.ndim - (3 if self.data_format == "channels_first" else 1)
+        values = in_range(cast(images, work), self.value_range, BYTES, work)
+        made = equalized(values, bins=self.bins, axis=axis)
         return cast(in_range(made, BYTES, self.value_range, work), dtype)
 
     def get_config(self):

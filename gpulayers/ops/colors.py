@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import dtypes, namespace
+from ..arrays import Abstract, dtypes, namespace, primitive
 from ..arrays.short_floats import cast
 from .calling import array_function
 from .image_layout import channel_axis, require_images
@@ -154,3 +154,21 @@ def _value_and_spread(xp, channels):
 def _not_0(xp, x):
     """What is not negative, as a divisor of what is 0 where it is."""
     return xp.maximum(x, xp.full_like(x[:1, :1, :1], 1e-30))
+
+
+@primitive
+def posterized(images, step):
+    """Values from 0 to 255, others clipped, without what is less than `step`.
+
+    Args:
+        images: (N, ., ., .), floats of the dtype of `step`, or bytes.
+        step: (N, 1, 1, 1), floats: powers of 2, of which values become whole multiples.
+    """
+    xp = namespace(images, step)
+    images = xp.clip(cast(images, dtypes.name(step.dtype)), 0.0, 255.0)
+    return xp.floor(images * (1 / step)) * step
+
+
+@posterized.shape
+def _(images, step):
+    return Abstract(tuple(images.shape), step.dtype)

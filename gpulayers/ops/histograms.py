@@ -28,18 +28,26 @@ def _(numbers, *, bins):
 
 
 @primitive
-def equalized(channel, *, bins: int):
-    """The values of a channel spread evenly over 0 ... 255, in whole numbers.
+def equalized(images, *, bins: int, axis: int | None = None):
+    """The values of each channel spread evenly over 0 ... 255, in whole numbers.
 
     Each value x becomes 255 (c(x) - c0) / (n - c0), rounded, with c(x) the number of values that
     are in the bin of x or a lower one, n that of all values and c0 the least c that is not 0; a
     channel whose values are in one bin stays as it is.
 
     Args:
-        channel: floats from 0 to 255, of any shape: all of them are one histogram.
-        bins: of the histogram.
+        images: floats from 0 to 255, of any shape.
+        bins: of the histograms.
+        axis: that of the channels, each of which has one histogram; None if all is one channel.
     """
-    xp = namespace(channel)
+    xp = namespace(images)
+    if axis is None:
+        return _equalized(xp, images, bins)
+    channels = xp.unstack(images, axis=axis)
+    return xp.stack([_equalized(xp, channel, bins) for channel in channels], axis=axis)
+
+
+def _equalized(xp, channel, bins):
     places = level(xp, channel * (bins - 1) / 255, bins)
     counts = running_counts(xp.reshape(places, (1, -1)), bins=bins)[0, :]
     table, spread = spread_evenly(xp, counts, channel.dtype)
@@ -49,8 +57,8 @@ def equalized(channel, *, bins: int):
 
 
 @equalized.shape
-def _(channel, *, bins):
-    return Abstract(tuple(channel.shape), channel.dtype)
+def _(images, *, bins, axis=None):
+    return Abstract(tuple(images.shape), images.dtype)
 
 
 def spread_evenly(xp, counts, dtype):

@@ -8,7 +8,7 @@ from functools import lru_cache, reduce
 import numpy as np
 
 from .. import config
-from ..arrays import as_array, devices, dtypes, namespace, operation, primitive
+from ..arrays import Abstract, as_array, devices, dtypes, namespace, operation, primitive
 from .padding import pad
 
 __all__ = ["resize"]
@@ -71,7 +71,8 @@ def resize(
         images = _cropped(images, size, height)
     elif pad_to_aspect_ratio:
         images = _padded(images, size, height, fill_value)
-    return _resampled(images, size, height, interpolation, antialias)
+    how = {"interpolation": interpolation, "antialias": bool(antialias)}
+    return resized(images, size=size, first=height, **how)
 
 
 def require_way(interpolation, fill_mode, crop_to_aspect_ratio, pad_to_aspect_ratio) -> None:
@@ -111,8 +112,9 @@ def _padded(images, size, first, value):
     return pad(images, widths, constant_values=value)
 
 
-def _resampled(images, size, first, interpolation, antialias):
-    """`images` with `size` from axis `first` on, in float32 if they hold shorter numbers."""
+@primitive
+def resized(images, *, size, first, interpolation, antialias=False):
+    """Images with `size` from axis `first` on, interpolated in float32 if they hold less."""
     if interpolation == "nearest":
         # An axis that grows comes last, and if both do, the height: its rows are long pieces.
         grows = [count / images.shape[axis] for axis, count in enumerate(size, first)]
@@ -125,7 +127,7 @@ def _resampled(images, size, first, interpolation, antialias):
     for axis, count in enumerate(size, first):
         if x.shape[axis] != count:
             x = resampled(
-                x, axis=axis, size=count, interpolation=interpolation, antialias=bool(antialias)
+                x, axis=axis, size=count, interpolation=interpolation, antialias=antialias
             )
     if x is images or exact:
         return x
@@ -135,6 +137,12 @@ def _resampled(images, size, first, interpolation, antialias):
             limits = xp.iinfo(dtype)
             x = xp.clip(x, limits.min, limits.max)
     return xp.astype(x, dtype)
+
+
+@resized.shape
+def _(images, *, size, first, interpolation, antialias=False):
+    shape = tuple(images.shape)
+    return Abstract((*shape[:first], *size, *shape[first + 2 :]), images.dtype)
 
 
 @primitive

@@ -29,6 +29,28 @@ def test_equalized_values_by_hand(xp):
     np.testing.assert_array_equal(xp.to_numpy(equalized(xp.asarray(one), bins=256)), one)
 
 
+@pytest.mark.parametrize("bins", [256, 40])
+@pytest.mark.parametrize("axis", [1, 3])
+def test_many_values_are_counted_in_portions(axis, bins, monkeypatch):
+    monkeypatch.setattr("gpulayers.cpu.histograms.PORTION", 100)
+    x = np.random.default_rng(2).uniform(-3, 258, (3, 11, 9, 2)).astype(np.float32)
+    x[..., 1] = np.square(x[..., 1] / 255) * 255
+    x = np.ascontiguousarray(np.moveaxis(x, 3, axis))
+    x.flags.writeable = False
+    how = {"bins": bins, "axis": axis}
+    expected = equalized.reference(x, **how)
+    fast = equalized.version("numpy")
+    np.testing.assert_array_equal(fast(x, **how), expected)
+    channels = [equalized.reference(c, bins=bins) for c in np.unstack(x, axis=axis)]
+    np.testing.assert_array_equal(expected, np.stack(channels, axis=axis))
+    check_shape(lambda a: equalized(a, **how), x)
+    same = np.array(x)
+    same[(slice(None),) * axis + (1,)] = 7  # It stays.
+    made = fast(same, **how)
+    np.testing.assert_array_equal(made, equalized.reference(same, **how))
+    assert (made.take(1, axis=axis) == 7).all()
+
+
 def test_one_tile_is_equalized_alone():
     """With a single tile and no limit: 255 (c - c0) / (n - c0), without rounding."""
     x = np.random.default_rng(1).integers(0, 256, (2, 8, 10, 2)).astype("float32")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from checks import check_gradient, check_primitive
+from checks import check_gradient, check_primitive, check_shape
 
 from gpulayers.arrays import KerasTensor
 from gpulayers.ops.resize import (
@@ -12,6 +12,7 @@ from gpulayers.ops.resize import (
     repeat_blocks,
     resampled,
     resize,
+    resized,
 )
 
 
@@ -103,6 +104,24 @@ def test_integers_are_rounded_and_kept_in_range():
     assert exact.min() < 0
     np.testing.assert_array_equal(y, np.clip(np.round(exact), 0, 255))
     assert resize(x.astype("int64"), (1, 8)).dtype == "int64"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("interpolation", WAYS)
+@pytest.mark.parametrize("size", [(5, 4), (30, 20), (4, 31), (9, 14), (9, 3)])
+def test_images_one_after_the_other(dtype, interpolation, size):
+    """The version that keeps what is in between in cache, of pixels of 1 number, 3 and 6."""
+    for channels in (1, 3, 6):
+        x = (50 * images(3, 9, 14, channels)).clip(-250, 250).astype(dtype)
+        x.flags.writeable = False
+        for first, given in ((1, x), (2, np.moveaxis(x, 3, 1))):
+            how = {"size": size, "first": first, "interpolation": interpolation, "antialias": True}
+            expected, found = resized.reference(given, **how), resized(given, **how)
+            assert found.dtype == expected.dtype == dtype
+            off = 1 if found.dtype.kind in "iu" else 1e-4  # In the middle between two numbers.
+            np.testing.assert_allclose(found.astype(float), expected.astype(float), atol=off)
+            assert np.mean(found == expected) > 0.99 or found.dtype.kind == "f"
+            check_shape(lambda a, how=how: resized(a, **how), given)
 
 
 def test_half_precision_computes_in_float32():
