@@ -3,10 +3,10 @@
 Layers that say what they do as a `Geometry` or a `Colour` are put together: matrices of places are
 multiplied, so that images are read and interpolated once, and colours are changed on the way.
 Rescaling by numbers counts as a colour.  Flips, crops and colours give the same as one after the
-other. Of several layers that interpolate,
-the result is sharper, and what fills the margins differs, since it is read from the images
-themselves instead of from what an earlier layer has made of them. Only those of one fill mode and
-interpolation are put together. `config.set_fused_augmentation(False)` keeps every layer apart.
+other. Of several layers that interpolate, the result is sharper, and what fills the margins
+differs, since it is read from the images themselves instead of from what an earlier layer has made
+of them. Only those of one fill mode and interpolation are put together.
+`config.set_fused_augmentation(False)` keeps every layer apart.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import config, tree
 from ..arrays import Abstract, KerasTensor, dtypes
+from ..arrays.short_floats import cast
 from ..ops.warping import Colour, Geometry, warp
 from .image_layer import SINGLE, ImageLayer
 from .scaling import Rescaling
@@ -79,11 +80,20 @@ def _in_passes(layers, data, training):
     for layer in layers:
         made.add(layer, training)
     made.finish()
-    parts = made.parts
+    parts = {**made.parts, **_as_given(layers[-1], made.parts)}
     if single:
         known = {key: value for key, value in parts.items() if key in SINGLE}
         parts = {**parts, **tree.map_structure(lambda x: x[0, ...], known)}
     return parts if isinstance(data, dict) else parts["images"]
+
+
+def _as_given(layer, parts):
+    """Images and masks in a 16-bit compute dtype, which the layer's own call would give."""
+    short = layer.compute_dtype
+    known = {key: parts[key] for key in ("images", "segmentation_masks") if key in parts}
+    if short not in dtypes.SHORT_FLOATS:
+        return {}
+    return {key: cast(x, short) for key, x in known.items() if dtypes.is_floating(x.dtype)}
 
 
 class _Passes:
