@@ -152,7 +152,7 @@ class _Passes:
             self.parts["images"] = layer(images)
             return
         channels = self._channels()
-        matrix = np.zeros((len(images), channels, channels + 1), np.float32)
+        matrix = np.zeros((images.shape[0], channels, channels + 1), np.float32)
         matrix[:, range(channels), range(channels)] = layer.scale
         matrix[:, :, channels] = layer.offset
         self.colours.append(Colour(matrix))
