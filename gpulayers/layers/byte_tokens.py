@@ -86,7 +86,8 @@ class ByteTokens:
         None if two of them have one hash, which is not to be expected before 10^9 tokens.
         """
         chosen = _representatives(self.hashes())
-        if not self.are(None, self, chosen):
+        others = np.flatnonzero(chosen != np.arange(len(chosen)))
+        if not self.are(others, self, chosen[others]):
             return None
         counts = np.bincount(chosen)
         first = np.flatnonzero(counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import compress
 
 import numpy as np
 
@@ -89,8 +90,9 @@ class TokenCounts:
             self.tokens.pop(token, None)
         kept = self.tokens
         if most is not None and len(kept) > most:  # The rest need not be sorted.
-            least = sorted(kept.values(), reverse=True)[most - 1] if most > 0 else 0
-            kept = [token for token, count in kept.items() if count >= least]
+            counts = np.fromiter(kept.values(), np.int64, len(kept))
+            least = np.partition(counts, -most)[-most] if most > 0 else 0
+            kept = list(compress(kept, (counts >= least).tolist()))
         return sorted(sorted(kept, reverse=True), key=self.tokens.__getitem__, reverse=True)[:most]
 
     def inverse_frequencies(self, tokens: Sequence) -> np.ndarray:
