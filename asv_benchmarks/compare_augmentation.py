@@ -36,6 +36,22 @@ os.environ.setdefault("KERAS_BACKEND", "numpy")
 from beside_torch import table
 
 COUNT, SIZE = 16, 224
+FIVE = (
+    ("RandomFlip", {}),
+    ("RandomRotation", {"factor": 0.1}),
+    ("RandomZoom", {"height_factor": 0.2}),
+    ("RandomContrast", {"factor": 0.5}),
+    ("RandomBrightness", {"factor": 0.2}),
+)
+WHOLE = (
+    ("RandomErasing", {}),
+    ("RandomErasing", {"fill_value": 0.0}),
+    ("CutMix", {}),
+    ("RandomColorJitter", dict.fromkeys(
+        ("brightness_factor", "contrast_factor", "saturation_factor", "hue_factor"), 0.5)),
+    ("RandAugment", {}),
+    ("AugMix", {}),
+)  # fmt: skip
 CLAHE = "ContrastLimitedAdaptiveHistogramEqualization"
 
 
@@ -67,6 +83,62 @@ def cases():
         ("MixUp", {}, mixed),
     ):
         yield name, lambda a=(name, options, x, drawn): both(*a)
+    for name, options in WHOLE:
+        yield f"{name}, drawing", lambda a=(name, options, x): called(*a)
+    for kind in ("float32", "uint8"):
+        yield f"Five layers, {kind}", lambda kind=kind: in_a_row(x.astype(kind))
+
+
+def called(name, options, x):
+    """Calls of Keras's layer and of ours, which draw what they do; nothing is compared."""
+    import keras
+    import numpy as np
+
+    theirs, ours = getattr(keras.layers, name)(**options), getattr(layers(), name)(**options)
+    return timed(
+        lambda: keras.ops.convert_to_numpy(theirs(x, training=True)),
+        lambda: np.asarray(ours(x, training=True)),
+    )
+
+
+def in_a_row(x):
+    """Five of Keras's layers one after another, and a pipeline of ours."""
+    import keras
+    import numpy as np
+
+    def all_of(module):
+        return [getattr(module, name)(**options) for name, options in FIVE]
+
+    theirs, ours = all_of(keras.layers), layers().Pipeline(all_of(layers()))
+
+    def one_after_another():
+        y = x
+        for layer in theirs:
+            y = layer(y, training=True)
+        return keras.ops.convert_to_numpy(y)
+
+    return timed(one_after_another, lambda: np.asarray(ours(x, training=True)))
+
+
+def timed(theirs, ours):
+    """Functions of which only shape and dtype of results are compared."""
+    a, b = theirs(), ours()
+    assert a.shape == b.shape and a.dtype == b.dtype
+
+    def nothing_of(function):
+        def run():
+            function()
+            return []
+
+        return run
+
+    return nothing_of(theirs), nothing_of(ours)
+
+
+def layers():
+    from gpulayers import layers
+
+    return layers
 
 
 def both(name, options, x, drawn):
@@ -74,9 +146,7 @@ def both(name, options, x, drawn):
     import keras
     import numpy as np
 
-    from gpulayers import layers
-
-    theirs, ours = getattr(keras.layers, name)(**options), getattr(layers, name)(**options)
+    theirs, ours = getattr(keras.layers, name)(**options), getattr(layers(), name)(**options)
     there = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, drawn))
 
     def made_there():

@@ -86,19 +86,35 @@ class RandomErasing(ColorLayer):
         return {
             "apply_erasing": chosen,
             "boxes": boxes,
-            "fill_value": self._filling(data, chosen, seed),
+            "fill_value": self._filling(data, chosen, boxes, seed),
         }
 
-    def _filling(self, data, chosen, seed):
+    def _filling(self, data, chosen, boxes, seed):
+        """What fills rectangles: noise that repeats over an image with none twice in its rectangle.
+
+        Only as many numbers are drawn as the largest rectangle has: they take longer than the rest.
+        """
         if self.fill_value is not None:
             return np.clip(np.asarray(self.fill_value, np.float32), *self.value_range)
         if not chosen.any():
             return np.float32(0)
         images = self._images_of(data)
-        shape = tuple(images.shape) if len(images.shape) == 4 else (1, *images.shape)
+        size, x0, x1, y0, y1 = self._size(data), *(side[chosen] for side in boxes)
+        period = [
+            min(max(int(np.ceil((end - start).max())), 1), length)
+            for start, end, length in zip((y0, x0), (y1, x1), size, strict=True)
+        ]
+        down = 2 if self.data_format == "channels_first" else 1
+        shape, times = [int(chosen.sum()), *images.shape[-3:]], [1] * 4
+        shape[down : down + 2] = period
+        times[down : down + 2] = (-(-n // p) for n, p in zip(size, period, strict=True))
         seed = self.generator if seed is None else seed
-        drawn = random.normal(shape, 0.0, self.value_range[1], "float32", seed, like=images)
-        return namespace(drawn).clip(drawn, *map(float, self.value_range))
+        drawn = random.normal(tuple(shape), 0.0, self.value_range[1], "float32", seed, like=images)
+        xp, which = namespace(drawn), np.maximum(np.cumsum(chosen) - 1, 0)
+        drawn = xp.clip(drawn, *map(float, self.value_range))
+        drawn = xp.tile(xp.take(drawn, beside(which, drawn), axis=0), tuple(times))
+        within = (slice(None),) * down + tuple(map(slice, size))
+        return drawn[(*within, ...)]
 
     def augment_images(self, images, transformation):
         images, first = self._as_computed(images), self.data_format == "channels_first"

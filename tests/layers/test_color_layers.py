@@ -136,7 +136,7 @@ def test_erased_pixels(first, fill, expected):
     x = photographs(first=first)
     boxes = np.array([[1.5, 0, 3], [7, 12, 3.5], [0, 2.2, 4], [3, 8.9, 9]], np.float32)
     how = {"apply_erasing": np.array([True, True, False]), "boxes": list(boxes)}
-    fill_value = layer._filling(x, how["apply_erasing"], None)
+    fill_value = layer._filling(x, how["apply_erasing"], how["boxes"], None)
     y = layer.transform_images(x, {**how, "fill_value": fill_value})
     x, y = (np.moveaxis(a, 1, -1) if first else a for a in (x, y))
     changed = np.any(x != y, axis=-1)
@@ -153,6 +153,23 @@ def test_noise_fills_what_is_erased():
     np.testing.assert_allclose(parts, [0.5, 0.1587], atol=0.02)
     inside = y[(y > 0) & (y < 255)] / 255
     np.testing.assert_allclose(inside.mean(), 0.4598, atol=0.02)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_noise_is_drawn_for_each_pixel_and_image(first):
+    """Less is drawn than images have pixels, but no number is in a rectangle twice."""
+    form = "channels_first" if first else "channels_last"
+    layer = layers.RandomErasing(factor=(0.4, 1), seed=6, value_range=(-9, 9), data_format=form)
+    x = np.full((12, 3, 40, 31) if first else (12, 40, 31, 3), 50.0, np.float32)
+    drawn = layer.get_random_transformation(x)
+    fill = drawn["fill_value"]
+    assert fill.shape == x.shape and len(np.unique(fill)) < fill.size / 2
+    y = layer.transform_images(x, drawn)
+    changed = [image[image != 50] for image in y]
+    assert [part.size > 0 for part in changed] == drawn["apply_erasing"].tolist()
+    noise = np.concat(changed)
+    noise = noise[np.abs(noise) < 9]
+    assert len(np.unique(noise)) > 0.999 * noise.size
 
 
 def test_jitter_is_its_parts_one_after_the_other():
