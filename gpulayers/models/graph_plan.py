@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ..arrays import KerasTensor
+from ..layers.calling import call_signature
 from ..layers.layer import Layer
 from ..layers.plan import step
 from .graph import keep, operation_of
@@ -66,7 +67,14 @@ def _run_node(node, values):
 
 
 def _is_stateless(layer) -> bool:
-    """Whether a layer's full call may stand inside a plan."""
+    """Whether a layer's full call may stand inside a plan.
+
+    Layers that augment, by themselves or inside of others, may not: where nothing is said of
+    training they take it for granted, and a plan runs for `predict` too.
+    """
+    inside = (call_signature(type(one)) for one in layer._flatten_layers())
+    if any(signature.training_default for signature in inside):
+        return False
     return layer.activity_regularizer is None and type(layer).__module__.startswith("gpulayers.")
 
 

@@ -295,3 +295,15 @@ def test_the_models_training_counts_more_than_the_graphs(given):
         dropped = [np.any(model(ones, training=t) == 0) for t in (True, False, None)]
         assert dropped == [True, False, bool(given)]
         assert not np.any(model.predict(ones, verbose=0) == 0)
+
+
+def test_layers_that_augment_do_not_in_predict():
+    x = np.random.default_rng(0).random((4, 6, 7, 3), "float32")
+    image = gl.Input((6, 7, 3))
+    inner = gl.Sequential([image, gl.layers.RandomFlip(), gl.layers.RandomRotation(0.3)])
+    for layer in (gl.layers.RandomFlip(), gl.layers.RandomBrightness(0.5), inner):
+        y = gl.Input((6, 7, 3))
+        model = gl.Model(y, layer(y))
+        for count in (4, 1, 4, 3, 4):
+            assert np.array_equal(model.predict(x[:count], verbose=0), x[:count])
+            assert not all(np.array_equal(model(x), x) for _ in range(9))  # As in Keras.
