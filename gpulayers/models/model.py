@@ -299,8 +299,9 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
         Embedding; convolutions of all kinds, pooling, UpSampling, Resizing; normalizations;
         activations; SimpleRNN, LSTM, GRU, RNN of their cells, Bidirectional, TimeDistributed;
         MultiHeadAttention, GroupQueryAttention, Attention, AdditiveAttention; layers that merge,
-        reshape, pad, crop; Dropout and noise; Rescaling, Normalization, Discretization,
-        CategoryEncoding; inner models; and common functions of arrays, operators and slices.
+        reshape, pad, crop; Dropout, noise and augmentation, which are for training; Rescaling,
+        Normalization, Discretization, CategoryEncoding; inner models; and common functions of
+        arrays, operators and slices.
 
         Args:
             filepath: of the file, which is replaced once all is written.

@@ -10,6 +10,7 @@ import pytest
 import gpulayers as gl
 from gpulayers import activations, layers, ops, tree
 from gpulayers.models import Model, Sequential
+from gpulayers.saving.onnx import shaping
 
 RNG = np.random.default_rng(5)
 IMAGE, VOLUME, STEPS = (9, 8, 4), (5, 6, 4, 3), (7, 5)
@@ -130,6 +131,8 @@ def cases():
     yield L.Identity, (), {}, (6,)
     yield L.TimeDistributed, (L.Dense(3, activation="tanh"),), {}, STEPS
     yield L.TimeDistributed, (L.Conv2D(3, 2),), {}, (2, *IMAGE)
+    yield L.SpectralNormalization, (L.Conv2D(3, 2),), {}, IMAGE
+    yield L.Pipeline, ([L.RandomRotation(0.1), L.Rescaling(0.1)],), {}, IMAGE
     yield L.LayerScale, (0.1, 4), {}, IMAGE
     cells = [L.LSTMCell(3), L.GRUCell(4)]
     yield L.RNN, (cells,), {"return_sequences": True}, STEPS
@@ -211,13 +214,27 @@ def test_functions(path):
     agrees(Model([x, y], outputs), path, numbers(4, 6), numbers(4, 6))
 
 
+@pytest.mark.parametrize("name", shaping.AUGMENTING.split())
+def test_augmentation_is_for_training_only(path, name):
+    options = {"RandAugment": {}, "AugMix": {}, "CutMix": {}, "MixUp": {}, "RandomErasing": {}}
+    options |= {"RandomFlip": {}, "RandomColorJitter": {}, "RandomElasticTransform": {}}
+    options |= {"RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2}}
+    options |= {"RandomZoom": {"height_factor": 0.2}, "RandomShear": {"x_factor": 0.2}}
+    options |= {"RandomGaussianBlur": {}, "RandomGrayscale": {}, "RandomInvert": {}}
+    options |= {"RandomPerspective": {}}
+    options = options.get(name, {"factor": 0.3 if name != "RandomPosterization" else 4})
+    x = layers.Input((6, 7, 3))
+    agrees(Model(x, getattr(layers, name)(**options)(x)), path, 100 * abs(numbers(6, 7, 3)))
+
+
+@pytest.mark.parametrize("window", [None, 2])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("length", [5, None])
-def test_attention(path, causal, length):
+def test_attention(path, causal, length, window):
     x, memory = layers.Input((length, 8)), layers.Input((length, 8))
     options = {"use_causal_mask": causal}
-    multi = layers.MultiHeadAttention(2, 3, value_dim=4, use_gate=True)
-    grouped = layers.GroupQueryAttention(3, 4, 2)
+    multi = layers.MultiHeadAttention(2, 3, value_dim=4, use_gate=True, sliding_window=window)
+    grouped = layers.GroupQueryAttention(3, 4, 2, sliding_window=window)
     scored, scores = multi(x, memory, return_attention_scores=True, **options)
     shared, few = grouped(x, memory, return_attention_scores=True, **options)
     outputs = [

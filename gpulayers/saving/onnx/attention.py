@@ -11,13 +11,20 @@ from .writer import NotCovered, Value, Writer, numbers
 HIDDEN = -3e38  # What scores of hidden keys become: with finite numbers no row is without a sum.
 
 
-def softmax_of(writer: Writer, scores: Value, causal: bool) -> Value:
-    """The weights of scores (..., T, S): of keys up to each query's own place if `causal`."""
-    if causal:
+def softmax_of(writer: Writer, scores: Value, causal: bool, window: int | None = None) -> Value:
+    """The weights of scores (..., T, S).
+
+    If `causal`, of keys up to each query's own place; with a window, of keys less far away.
+    """
+    if causal or window is not None:
         rows, columns = (_places(writer, scores, axis) for axis in (-2, -1))
         rows = writer.node("Unsqueeze", rows, writer.integers(1))
-        hidden = Value(scores.shape[-2:], "bool", plain=writer.node("Greater", columns, rows))
-        scores = writer.each("Where", hidden, np.float32(HIDDEN), scores)
+        ahead = writer.single("Sub", columns, rows, shape=scores.shape[-2:], dtype="int64")
+        hidden = writer.each("Greater", ahead, 0) if causal else None
+        if window is not None:
+            far = writer.each("GreaterOrEqual", writer.each("Abs", ahead), window)
+            hidden = far if hidden is None else writer.each("Or", hidden, far)
+        scores = writer.each("Where", hidden, HIDDEN, scores)
     return writer.single("Softmax", scores, shape=scores.shape, axis=-1)
 
 
@@ -38,8 +45,6 @@ def projected(
     key = value if key is None else key
     if query.ndim != 3 or getattr(layer, "attention_axes", (1,)) != (1,):
         raise NotCovered("attends over other axes than the second of three")
-    if layer.sliding_window is not None:
-        raise NotCovered("has a sliding_window, which is not covered")
     gate = einsum_dense(writer, layer._gate_dense, query) if layer.use_gate else None
     q = einsum_dense(writer, layer._query_dense, query)
     k = einsum_dense(writer, layer._key_dense, key)
@@ -67,7 +72,7 @@ def _attend(writer, layer, query, key, value, causal):
             for x in (k, v)
         )  # fmt: skip
     scores = writer.single("MatMul", q, k, shape=(*q.shape[:-1], k.shape[-1]))
-    weights = softmax_of(writer, scores, causal)
+    weights = softmax_of(writer, scores, causal, layer.sliding_window)
     seen = writer.single("MatMul", weights, v, shape=(*weights.shape[:-1], v.shape[-1]))
     if shared != heads:
         seen = _with_all_heads(writer, seen, heads)

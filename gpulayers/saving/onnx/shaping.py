@@ -17,6 +17,15 @@ def same(writer: Writer, layer, x: Value) -> Value:
     return x
 
 
+def inner(writer, layer, x):
+    """What a wrapper holds: all it does itself is done in training."""
+    return writer.call(layer.layer, x)
+
+
+def in_line(writer, layer, x):
+    return reduce(lambda y, one: writer.call(one, y), layer.layers, x)
+
+
 def masking(writer, layer, x):
     if np.ndim(layer.mask_value):
         raise NotCovered("has an array as mask_value: only numbers are covered")
@@ -145,10 +154,19 @@ def time_distributed(writer, layer, x):
     return writer.single("Reshape", y, target, shape=(batch, steps, *sizes), dtype=y.dtype)
 
 
+AUGMENTING = """
+    AugMix CutMix MixUp RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter
+    RandomContrast RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur
+    RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation
+    RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom
+"""  # Only in training.
 LAYERS = {
+    **{getattr(made, name): same for name in AUGMENTING.split()},
     **dict.fromkeys((made.Dropout, made.SpatialDropout1D, made.SpatialDropout2D), same),
     **dict.fromkeys((made.SpatialDropout3D, made.GaussianDropout, made.GaussianNoise), same),
     **dict.fromkeys((made.AlphaDropout, made.ActivityRegularization, made.Identity), same),
+    made.SpectralNormalization: inner,
+    made.Pipeline: in_line,
     made.Masking: masking,
     made.Flatten: flatten,
     made.Reshape: reshape,
