@@ -110,6 +110,7 @@ def cases():
     yield L.EinsumDense, ("...x,xy->...y", 3), {"activation": "relu"}, STEPS
     yield L.ReLU, (), {"max_value": 0.8, "negative_slope": 0.1, "threshold": 0.2}, (6,)
     yield L.ReLU, (6.0,), {}, (6,)
+    yield L.Dense, (5,), {"activation": L.LeakyReLU(0.2)}, (6,)
     yield L.LeakyReLU, (), {}, (6,)
     yield L.ELU, (0.7,), {}, (6,)
     yield L.PReLU, (), {"shared_axes": [1, 2]}, IMAGE
@@ -209,6 +210,8 @@ def test_functions(path):
         ops.stack([x, y], axis=2), ops.expand_dims(x, 1), ops.squeeze(x[:, :1], 1),
         ops.matmul(x, ops.transpose(y, (0, 2, 1))), ops.where(x > y, x, 0.0),
         ops.clip(x, -0.5, 0.5), ops.exp(x), ops.sqrt(ops.square(x) + 1), ops.maximum(x, y),
+        ops.argmax(x, axis=1), ops.argmin(x, axis=-1), ops.std(x, axis=1), ops.var(x, axis=-1),
+        ops.logsumexp(x, axis=2), ops.swapaxes(x, 1, 2), ops.moveaxis(x, 1, -1),
         ops.repeat(x, 2, axis=1), ops.cast(x > 0, "float32"), ops.sigmoid(x), ops.tanh(x),
     ]  # fmt: skip
     agrees(Model([x, y], outputs), path, numbers(4, 6), numbers(4, 6))

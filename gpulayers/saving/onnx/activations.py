@@ -13,6 +13,8 @@ def activated(writer: Writer, x: Value, activation) -> Value:
     """An activation function, as layers have it, of a Value."""
     if activation is None:
         return x
+    if isinstance(activation, made.Layer):
+        return writer.call(activation, x)
     name = getattr(activation, "__name__", "")
     if name not in FUNCTIONS or getattr(activations, name, None) is not activation:
         raise NotCovered(f"has the activation {name or activation!r}, which is not covered")

@@ -84,28 +84,68 @@ def cast(writer, x, dtype, **_):
 # Of axes.
 
 
+def _axes(x, axis):
+    """An axis, several or None for all, as several."""
+    axes = range(x.ndim) if axis is None else axis
+    return [axes] if isinstance(axes, int) else axes
+
+
 def _reduction(operation):
     def run(writer, x, axis=None, keepdims=False):
-        axes = range(x.ndim) if axis is None else axis
-        axes = [axes] if isinstance(axes, int) else axes
         x = _floating(writer, x) if operation == "ReduceMean" else x
-        return writer.along(operation, x, axes, keepdims)
+        return writer.along(operation, x, _axes(x, axis), keepdims)
+
+    return run
+
+
+def variance(writer, x, axis=None, keepdims=False):
+    x, axes = _floating(writer, x), _axes(x, axis)
+    away = writer.each("Sub", x, writer.along("ReduceMean", x, axes, keepdims=True))
+    return writer.along("ReduceMean", square(writer, away), axes, keepdims)
+
+
+def deviation(writer, x, axis=None, keepdims=False):
+    return writer.each("Sqrt", variance(writer, x, axis, keepdims))
+
+
+def _place_of(operation):
+    def run(writer, x, axis=None, keepdims=False):
+        if axis is None:
+            raise NotCovered("looks along all axes at once, which is not covered")
+        axis %= x.ndim
+        kept = (1,) if keepdims else ()
+        shape = (*x.shape[:axis], *kept, *x.shape[axis + 1 :])
+        options = {"axis": axis, "keepdims": int(keepdims)}
+        return writer.single(operation, x, shape=shape, dtype="int64", **options)
 
     return run
 
 
 def reshape(writer, x, *shape, newshape=None, **given):
     shape = shape[0] if shape else newshape or given["shape"]
-    shape = [int(n) if n is not None else -1 for n in shape]
+    shape = [-1 if n is None else int(n) for n in shape]
     if shape.count(-1) > 1:
         raise NotCovered(f"has more than one unknown size in its new shape {tuple(shape)}")
-    known = None if -1 in shape or None in x.shape else shape
-    sizes = [None if n == -1 else n for n in shape] if known is None else shape
+    sizes = [None if n == -1 else n for n in shape]
     return writer.single("Reshape", x, writer.integers(*shape), shape=sizes, dtype=x.dtype)
 
 
 def transpose(writer, x, axes=None):
     return writer.transposed(x, [a % x.ndim for a in axes or range(x.ndim - 1, -1, -1)])
+
+
+def swap_axes(writer, x, axis1, axis2):
+    order = list(range(x.ndim))
+    order[axis1], order[axis2] = order[axis2], order[axis1]
+    return writer.transposed(x, order)
+
+
+def move_axis(writer, x, source, destination):
+    if not isinstance(source, int) or not isinstance(destination, int):
+        raise NotCovered("moves several axes at once, which is not covered")
+    order = [axis for axis in range(x.ndim) if axis != source % x.ndim]
+    order.insert(destination % x.ndim, source % x.ndim)
+    return writer.transposed(x, order)
 
 
 def concatenate(writer, xs, axis=0):
@@ -216,11 +256,14 @@ FUNCTIONS = {
     "ceil": _one("Ceil"), "round": _one("Round"), "reciprocal": _one("Reciprocal"),
     "sinh": _one("Sinh"), "cosh": _one("Cosh"), "square": square, "rsqrt": reciprocal_root,
     "clip": clip, "cast": cast, "stop_gradient": lambda writer, x: x,
-    "identity": lambda writer, x: x, "positive": lambda writer, x: x,
+    "positive": lambda writer, x: x,
     "gelu": lambda writer, x, approximate=True: gelu(writer, x, approximate),
     "mean": _reduction("ReduceMean"), "sum": _reduction("ReduceSum"),
     "max": _reduction("ReduceMax"), "min": _reduction("ReduceMin"),
-    "prod": _reduction("ReduceProd"), "reshape": reshape, "transpose": transpose,
+    "prod": _reduction("ReduceProd"), "logsumexp": _reduction("ReduceLogSumExp"),
+    "var": variance, "std": deviation, "argmax": _place_of("ArgMax"),
+    "argmin": _place_of("ArgMin"), "swapaxes": swap_axes, "moveaxis": move_axis,
+    "reshape": reshape, "transpose": transpose,
     "concatenate": concatenate, "stack": stack, "expand_dims": expand_dims, "squeeze": squeeze,
     "get_item": get_item, "matmul": matmul, "repeat": repeat,
 }  # fmt: skip
