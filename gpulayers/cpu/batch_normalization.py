@@ -7,9 +7,9 @@ from math import prod
 import numpy as np
 
 from ..ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
-from .normalization import blocks, in_blocks, repeats, room, same_dtype
+from .normalization import blocks, in_blocks, of_products, repeats, room, same_dtype
 
-SAMPLED = 32  # Rows whose mean is what sums of squares are first taken around.
+SAMPLED = 32  # Rows whose mean sums of squares are first taken around, if it is not near 0.
 APART = 16  # Variances that the square of the distance from there to the mean may have.
 
 
@@ -28,6 +28,7 @@ class Channels:
         self.view = (outer // self.times, width) if self.last else (outer, self.channels, inner)
         self.blocks = blocks(self.view[0], prod(self.view[1:]))
         self.ones = np.ones(self.blocks[0].stop, x.dtype)
+        self.near = False  # Whether means are so near 0 that no values need to be taken less them.
 
     def of(self, x):
         """An array in that shape."""
@@ -41,11 +42,13 @@ class Channels:
 
     def sums(self, out, block, other=None) -> None:
         """The sums of a block, for each element of a row or for each channel, into `out`; or of its
-        products with another, which these may be written into."""
-        if other is not None:
-            block = np.multiply(block, other, other)
-        if self.last:
+        products with another."""
+        if self.last and other is not None:
+            of_products(self.ones, block, other, out)
+        elif self.last:
             np.dot(self.ones[: len(block)], block, out)
+        elif other is not None:
+            np.add.reduce(np.vecdot(block, other), axis=0, out=out)
         else:  # NumPy adds long rows up in pairs, so that errors stay small.
             np.add.reduce(np.add.reduce(block, axis=-1), axis=0, out=out)
 
@@ -58,26 +61,33 @@ class Channels:
     def moments(self, x):
         """The mean and the variance of each channel, in one reading as a rule.
 
-        Sums are taken around a value near the mean; where it turns out to be far, around the mean.
+        Sums are taken around 0 where means seem to be near, else around a value near the mean;
+        where it turns out to be far, around the mean.
         """
-        sample = x[:: -(-len(x) // SAMPLED)]
         if self.last:
-            near = sample.reshape(-1, self.channels).mean(0, dtype=x.dtype)
+            sample, axes = x.reshape(-1, self.channels), 0
         else:
-            near = sample.mean((0, 2), dtype=x.dtype)
-        apart, variance = self._around(x, near)
-        if not (apart**2 <= APART * variance + (1e-6 * near) ** 2).all():
-            near = (near + apart).astype(x.dtype)
-            apart, variance = self._around(x, near)
-        return (near + apart).astype(x.dtype), np.maximum(variance, 0).astype(x.dtype)
+            sample, axes = x[..., :: max(x.shape[2] // SAMPLED, 1)], (0, 2)
+        sample = sample[:: -(-len(sample) // SAMPLED)]
+        middle = sample.mean(axes, dtype=x.dtype)
+        if (middle**2 <= APART / 2 * sample.var(axes)).all():
+            middle = np.zeros_like(middle)
+        apart, variance = self._around(x, middle)
+        if not (apart**2 <= APART * variance + (1e-6 * middle) ** 2).all():
+            middle = (middle + apart).astype(x.dtype)
+            apart, variance = self._around(x, middle)
+        mean, variance = middle + apart, np.maximum(variance, 0)
+        self.near = (mean**2 <= APART * variance).all()
+        return mean.astype(x.dtype), variance.astype(x.dtype)
 
     def _around(self, x, middle):
         """The mean less `middle`, and the variance, from sums around that."""
-        middle = self.spread(middle)
+        middle = self.spread(middle) if middle.any() else None
 
         def work(rows, sums, squares):
             part = x[rows]
-            part = np.subtract(part, middle, room("seen", part))
+            if middle is not None:
+                part = np.subtract(part, middle, room("seen", part))
             self.sums(sums, part)
             self.sums(squares, part, part)
 
@@ -99,25 +109,32 @@ class Channels:
 
     def shared(self, g, x, mean):
         """The sums of g, and of g (x - mean), for each channel."""
-        mean = self.spread(mean)
+        middle = None if self.near else self.spread(mean)
 
         def work(rows, sums, products):
             given, part = g[rows], x[rows]
+            if middle is not None:
+                part = np.subtract(part, middle, room("seen", part))
             self.sums(sums, given)
-            self.sums(products, given, np.subtract(part, mean, room("seen", part)))
+            self.sums(products, given, part)
 
-        return self.two_sums(work, 4).astype(x.dtype)
+        total, product = self.two_sums(work, 4)
+        if self.near:
+            product -= mean * total
+        return total.astype(x.dtype), product.astype(x.dtype)
 
     def centred(self, x, mean, slope, offset=None, g=None, factor=None):
         """(x - mean) slope + offset + g factor."""
         out = np.empty(self.view, x.dtype)
+        if self.near:
+            mean, offset = None, -mean * slope if offset is None else offset - mean * slope
         mean, slope, offset, factor = (
             None if a is None else self.spread(a) for a in (mean, slope, offset, factor)
         )
 
         def work(_, rows):
-            y = np.subtract(x[rows], mean, out[rows])
-            y *= slope
+            y, part = out[rows], x[rows]
+            np.multiply(part if mean is None else np.subtract(part, mean, y), slope, y)
             if offset is not None:
                 y += offset
             if g is not None:

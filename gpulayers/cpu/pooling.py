@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import product
 from math import inf, prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,10 +32,12 @@ def _(x, *, windows, strides, padding, needs=None):
         return NotImplemented
     wide, y = with_axes(x), np.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
     shape = (geo.batch, *geo.counts[AXES - len(windows) :], geo.channels)
-    todo = _blocks(geo, x.itemsize, _threads(geo))
     if needs is None:
-        share(lambda some: _largest(wide, y, geo, some), todo, _operations(geo))
+        least = -inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+        todo = _plans(geo, x.itemsize, _threads(geo))
+        share(lambda some: _reduced(np.maximum, least, wide, y, some), todo, _operations(geo))
         return y.reshape(shape)
+    todo = _blocks(geo, x.itemsize, _threads(geo))
     positions = np.empty(y.shape, np.uint8 if number <= 256 else np.uint16)
     share(lambda some: _largest_with(wide, y, positions, geo, some), todo, 3 * _operations(geo))
     sizes = x.shape
@@ -51,11 +54,8 @@ def _(x, *, windows, strides, padding, needs=None):
     if not x.size or not geo.outputs or x.dtype.char not in "fd":
         return NotImplemented
     wide, y = with_axes(x), np.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
-    share(
-        lambda some: _means(wide, y, geo, some),
-        _blocks(geo, x.itemsize, _threads(geo)),
-        _operations(geo),
-    )
+    shares, todo = _shares(geo, x.dtype), _plans(geo, x.itemsize, _threads(geo))
+    share(lambda some: _reduced(np.add, 0, wide, y, some, shares), todo, _operations(geo))
     y = y.reshape(geo.batch, *geo.counts[AXES - len(windows) :], geo.channels)
     if needs is None:
         return y
@@ -86,13 +86,13 @@ def _blocks(geo: Geometry, itemsize: int, threads: int):
     return [(*box, slice(0, across)) for box in boxes((images, deep, high), number)]
 
 
-def _part(x, box, geo: Geometry):
-    """What the windows of a box see of x, and how much of a margin is in front on each axis."""
+def _seen(box, geo: Geometry):
+    """What the windows of a box see: an index of x, and the margin in front of it on each axis."""
     index, before = [box[0]], []
     for n, (start, stop) in zip(geo.sizes, extents(box, geo)):
         index.append(slice(max(start, 0), max(min(stop, n), 0)))
         before.append(max(-start, 0))
-    return x[tuple(index)], before
+    return tuple(index), before
 
 
 def _along(axis, part):
@@ -105,58 +105,78 @@ def _room(name, shape, dtype):
     return scratch(name, prod(shape), np.dtype(dtype)).reshape(shape)
 
 
-def _steps(axes, geo: Geometry, part, to):
-    """The axes along which something is to be done to get from `part` to `to`, and the shapes."""
-    shape, found = list(part.shape), []
+def _steps(axes, geo: Geometry, sizes, ends):
+    """The axes along which something is to be done to get from one shape to another, and the
+    shapes between."""
+    shape, found = list(sizes), []
     for axis in axes:
-        k, s, count = geo.windows[axis - 1], geo.strides[axis - 1], to.shape[axis]
+        k, s, count = geo.windows[axis - 1], geo.strides[axis - 1], ends[axis]
         if (k, s, shape[axis]) != (1, 1, count):
             shape[axis] = count
             found.append((axis, tuple(shape)))
     return found
 
 
-def _slid(ufunc, nothing, x, axis, geo: Geometry, before, out) -> None:
-    """`ufunc` of all that windows see along an axis, in `out`; `nothing` where that is nothing."""
-    count = out.shape[axis]
-    places = met(x.shape[axis], geo.windows[axis - 1], geo.strides[axis - 1], before, count)
-    parts = [(_along(axis, to), _along(axis, of), to == slice(0, count)) for _, to, of in places]
-    whole = [one for one in parts if one[2]][:2]
-    if len(whole) > 1:
-        ufunc(x[whole[0][1]], x[whole[1][1]], out=out)
-    else:
-        out[...] = x[whole[0][1]] if whole else nothing
-    for to, of, _ in (one for one in parts if one not in whole):
-        part = out[to]
-        ufunc(part, x[of], out=part)
+class Plan(NamedTuple):
+    """How a box of places is reduced: what its windows see of x, and along one axis after another
+    (name of the memory for the result, its shape, indices of up to two parts that give to all of
+    it, [(a part of it, what gives to that)])."""
+
+    box: tuple
+    seen: tuple
+    steps: list
 
 
-def _reduced(ufunc, nothing, x, out, box, geo: Geometry) -> None:
-    """`ufunc` of what each window of a box sees, in `out`: along one axis after another."""
-    part, before = _part(x, box, geo)
-    steps = _steps((1, 2, 3), geo, part, out)
-    for axis, shape in steps:
-        to = out if axis == steps[-1][0] else _room(f"pooled {axis}", shape, x.dtype)
-        _slid(ufunc, nothing, part, axis, geo, before[axis - 1], to)
-        part = to
-    if not steps:
-        out[...] = part
+@lru_cache(1024)
+def _plans(geo: Geometry, itemsize: int, threads: int) -> list[Plan]:
+    """What to do for each block: made once, for Python holds the other threads up meanwhile."""
+    plans = []
+    for box in _blocks(geo, itemsize, threads):
+        (seen, before), steps = _seen(box, geo), []
+        sizes = [part.stop - part.start for part in (*seen, slice(0, geo.channels))]
+        ends = [part.stop - part.start for part in (*box, slice(0, geo.channels))]
+        for axis, shape in _steps((1, 2, 3), geo, sizes, ends):
+            window = geo.windows[axis - 1], geo.strides[axis - 1]
+            places = met(sizes[axis], *window, before[axis - 1], ends[axis])
+            whole = [_along(axis, of) for _, to, of in places if to == slice(0, ends[axis])]
+            others = [
+                (_along(axis, to), _along(axis, of))
+                for _, to, of in places
+                if to != slice(0, ends[axis])
+            ]
+            others = [(..., of) for of in whole[2:]] + others
+            steps.append((f"pooled {axis}", shape, whole[:2], others))
+        plans.append(Plan(box, seen, steps))
+    return plans
 
 
-def _largest(x, y, geo, some) -> None:
-    least = -inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    for box in some:
-        _reduced(np.maximum, least, x, y[box], box, geo)
+def _reduced(ufunc, nothing, x, y, plans, shares=(1, None)) -> None:
+    """`ufunc` of what each window sees, times its share; `nothing` where it sees nothing."""
+    for box, seen, steps in plans:
+        part, out = x[seen], y[box]
+        for i, (name, shape, whole, others) in enumerate(steps, 1):
+            to = out if i == len(steps) else _room(name, shape, x.dtype)
+            if len(whole) > 1:
+                ufunc(part[whole[0]], part[whole[1]], out=to)
+            else:
+                to[...] = part[whole[0]] if whole else nothing
+            for place, of in others:
+                ufunc(to[place], part[of], out=to[place])
+            part = to
+        if not steps:
+            out[...] = part
+        _weigh(out, shares, box)
 
 
 def _largest_with(x, y, positions, geo, some) -> None:
     """Largest values, and where in the window the first of them stands."""
     weights = dict(zip((3, 2, 1), (1, geo.windows[2], geo.windows[2] * geo.windows[1])))
     for box in some:
-        value, before = _part(x, box, geo)
+        seen, before = _seen(box, geo)
+        value = x[seen]
         out, code, where = y[box], positions[box], None
         # The first in the order of rows is in the first row that has it: rows come last.
-        steps = _steps((3, 2, 1), geo, value, out)
+        steps = _steps((3, 2, 1), geo, value.shape, out.shape)
         for axis, shape in steps:
             ends = out, code
             if axis != steps[-1][0]:
@@ -272,13 +292,6 @@ def _to_positions(g, positions, geo: Geometry):
     return _gradient(g, geo, give)
 
 
-def _means(x, y, geo, some) -> None:
-    shares = _shares(geo, x.dtype)
-    for box in some:
-        _reduced(np.add, 0, x, y[box], box, geo)
-        _weigh(y[box], shares, box)
-
-
 def _spread(g, geo: Geometry):
     """The gradient of x: each g in equal parts to what its window sees."""
     shares = _shares(geo, g.dtype)
@@ -288,7 +301,7 @@ def _spread(g, geo: Geometry):
         given = _room("pooled 1", g[index].shape, g.dtype)
         np.copyto(given, g[index])
         _weigh(given, shares, index)
-        steps = _steps((3, 2, 1), geo, given, dx)
+        steps = _steps((3, 2, 1), geo, given.shape, dx.shape)
         for axis, shape in steps:
             to = dx if axis == steps[-1][0] else _room(f"pooled {axis}", shape, g.dtype)
             _dealt(given, axis, geo, before[axis - 1], to)
