@@ -81,7 +81,7 @@ class ByteTokens:
         return [row.tolist() for row in rows]
 
     def counted(self, documents: bool):
-        """Different tokens, how often each occurs, and in how many texts (None if not asked).
+        """Which tokens differ, how often each occurs, and in how many texts (None if not asked).
 
         None if two of them have one hash, which is not to be expected before 10^9 tokens.
         """
@@ -96,8 +96,8 @@ class ByteTokens:
             row = np.repeat(np.arange(len(self.rows)), self.rows)
             once = np.sort(row * len(self) + chosen)
             once = once[np.diff(once, prepend=-1) > 0] % max(len(self), 1)
-            inside = np.bincount(once)[first].tolist()
-        return self.texts(first), counts[first].tolist(), inside
+            inside = np.bincount(once)[first]
+        return first, counts[first], inside
 
     def joined(self, widths) -> ByteTokens:
         """The n-grams of each width in turn, for tokens with one blank between them."""

@@ -257,7 +257,7 @@ class IndexLookup(HostLayer):
 
     def finalize_state(self) -> None:
         """Make the vocabulary of what was counted."""
-        if self._has_input_vocabulary or not self._counts.tokens:
+        if self._has_input_vocabulary or not self._counts:
             self._replace(self._vocabulary)
             return
         most = self.max_tokens and max(self.max_tokens - self._token_start(), 0)

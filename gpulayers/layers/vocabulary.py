@@ -56,10 +56,31 @@ class Vocabulary:
 
 
 class TokenCounts:
-    """How often tokens were seen, and in how many documents."""
+    """How often tokens were seen, and in how many documents.
+
+    Of texts that are not strings yet, the first batch waits: if it stays the only one, only its
+    most frequent tokens become strings.
+    """
 
     def __init__(self):
-        self.tokens, self.in_documents, self.documents = Counter(), Counter(), 0
+        self._tokens, self._in_documents, self.documents = Counter(), Counter(), 0
+        self._waiting = None  # (tokens, which of them, their counts, in how many documents)
+
+    @property
+    def tokens(self) -> Counter:
+        """How often each token was seen."""
+        self._settle()
+        return self._tokens
+
+    @property
+    def in_documents(self) -> Counter:
+        """In how many documents each token was."""
+        self._settle()
+        return self._in_documents
+
+    def __bool__(self) -> bool:
+        """Whether any token was seen."""
+        return bool(self._tokens) or (self._waiting is not None and len(self._waiting[1]) > 0)
 
     def add(self, rows: Iterable[list], documents: bool) -> None:
         """Count the tokens of documents; `documents` to count in how many each occurs, too."""
@@ -75,17 +96,40 @@ class TokenCounts:
         if found is None:
             self.add(tokens.lists(), documents)
             return
-        texts, counts, inside = found
-        self.tokens.update(dict(zip(texts, counts, strict=True)))
+        self._settle()
+        self._waiting = (tokens, *found)
+        if self._tokens:
+            self._settle()
         if documents:
-            self.in_documents.update(dict(zip(texts, inside, strict=True)))
             self.documents += len(tokens.rows)
+
+    def _settle(self) -> None:
+        """Count what waits."""
+        if self._waiting is None:
+            return
+        (tokens, which, counts, inside), self._waiting = self._waiting, None
+        texts = tokens.texts(which)
+        self._tokens.update(dict(zip(texts, counts.tolist(), strict=True)))
+        if inside is not None:
+            self._in_documents.update(dict(zip(texts, inside.tolist(), strict=True)))
+
+    def _drop_rare(self, most: int) -> None:
+        """Keep, of what waits, only those that may be among the most frequent ones."""
+        if self._waiting is None or not 0 < most < len(self._waiting[1]):
+            return
+        tokens, *numbers = self._waiting
+        kept = numbers[1] >= np.partition(numbers[1], -most)[-most]
+        self._waiting = (tokens, *(None if n is None else n[kept] for n in numbers))
 
     def most_frequent(self, most: int | None = None, without=()) -> list:
         """The tokens, most frequent first; of two as frequent ones, the greater.
 
-        most: how many are wanted at most; None for all.
+        Args:
+            most: how many are wanted at most; None for all. Counts of others may be dropped.
+            without: what is left out, and not counted any longer.
         """
+        if most is not None:
+            self._drop_rare(most + len(without))
         for token in without:
             self.tokens.pop(token, None)
         kept = self.tokens

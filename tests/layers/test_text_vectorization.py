@@ -165,3 +165,22 @@ def test_its_config_makes_an_equal_layer():
     )
     same = layers.TextVectorization.from_config(layer.get_config())
     assert same(["abc"]).tolist() == layer(["abc"]).tolist() == [[2, 3, 4]]
+
+
+@pytest.mark.parametrize("mode", ["int", "tf_idf"])
+@pytest.mark.parametrize("most", [None, 3, 4, 9, 40, 1000])
+def test_one_batch_and_many_learn_the_same(mode, most):
+    """One batch alone makes strings only of frequent tokens; special ones among these included."""
+    rng = np.random.default_rng(3)
+    words = np.array(["[UNK]", *(f"w{i}" for i in range(60)), "ünder", "much-longer-than-8-bytes"])
+    texts = [" ".join(words[rng.integers(0, rng.integers(2, 63), 8)]) for _ in range(120)]
+    how = {"standardize": None, "ngrams": 2, "output_mode": mode, "max_tokens": most}
+    whole, parts, single = (layers.TextVectorization(**how) for _ in range(3))
+    whole.adapt(texts)
+    parts.adapt(texts[start : start + 40] for start in (0, 40, 80))
+    for text in texts:  # Too few for the way through bytes.
+        single.update_state([text])
+    single.finalize_state()
+    assert whole.get_vocabulary() == parts.get_vocabulary() == single.get_vocabulary()
+    np.testing.assert_array_equal(whole(texts), parts(texts))
+    np.testing.assert_array_equal(whole(texts), single(texts))
