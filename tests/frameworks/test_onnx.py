@@ -437,8 +437,27 @@ def test_masks_that_nobody_uses(path):
 def test_inputs_of_other_kinds(path):
     x, counts = layers.Input((5, 5, 2), dtype="float64"), layers.Input((5, 5, 2), dtype="int32")
     outputs = [layers.Conv2D(3, 2)(x), layers.Conv2D(3, 2)(counts), x, counts, counts + 1]
+    outputs += [ops.sigmoid(counts), layers.Activation("tanh")(counts), ops.relu(counts)]
+    outputs += [layers.LayerNormalization()(counts), ops.mean(counts, axis=1), counts * 0.5]
     agrees(Model([x, counts], outputs), path, numbers(5, 5, 2).astype("float64"),
            RNG.integers(0, 9, (3, 5, 5, 2)).astype("int32"))  # fmt: skip
+
+
+def test_weights_beyond_what_a_file_holds(path, tmp_path, monkeypatch):
+    monkeypatch.setattr("gpulayers.saving.onnx.MOST_WEIGHTS", 1000)
+    model = Sequential([layers.Input((100,)), layers.Dense(100, use_bias=False)], name="huge")
+    with pytest.raises(ValueError, match="at most 2 GB; the weights of 'huge' take 40000"):
+        model.export(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_old_file_stays_after_an_error(path):
+    with open(path, "w") as file:
+        file.write("old")
+    with pytest.raises(ValueError, match="reader"):
+        masked(layers.LSTM(3, name="reader")).export(path)
+    with open(path) as file:
+        assert file.read() == "old"
 
 
 def test_convert_writes_onnx(path, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..files import replacing
-from .writer import LARGEST_FILE, NotCovered, Step, Value
+from .writer import MOST_WEIGHTS, NotCovered, Step, Value
 
 OPSETS = {18: 8, 19: 9, 20: 9, 21: 10}  # Versions of ONNX's operations, and of its files.
 
@@ -39,7 +39,7 @@ def _proto(onnx, model, opset_version):
     found = writer.graph(model, [Value(x.shape, x.dtype, x.plain) for x in inputs])
     outputs = _outputs(writer, model.output_names, found, model.input_names)
     size = sum(array.nbytes for array in writer.constants.values())
-    if size > LARGEST_FILE:
+    if size > MOST_WEIGHTS:
         raise ValueError(
             f"export: an ONNX file holds at most 2 GB; the weights of {model.name!r} take {size} "
             "bytes."
@@ -56,7 +56,10 @@ def _proto(onnx, model, opset_version):
         producer_name="gpulayers",
         ir_version=OPSETS[opset_version],
     )
-    onnx.checker.check_model(made, full_check=True)
+    try:
+        onnx.checker.check_model(made, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ValueError(f"export: {model.name!r} makes no valid ONNX graph: {error}") from error
     return made
 
 

@@ -18,7 +18,7 @@ def activated(writer: Writer, x: Value, activation) -> Value:
     name = getattr(activation, "__name__", "")
     if name not in FUNCTIONS or getattr(activations, name, None) is not activation:
         raise NotCovered(f"has the activation {name or activation!r}, which is not covered")
-    return FUNCTIONS[name](writer, x)
+    return x if name == "linear" else FUNCTIONS[name](writer, writer.floating(x))
 
 
 def relu(writer, x, negative_slope=0.0, max_value=None, threshold=0.0):

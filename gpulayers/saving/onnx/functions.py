@@ -21,10 +21,12 @@ def function(writer: Writer, operation, args, kwargs):
     ours = (getattr(place, name, None) for place in (ops, ops.image, activations))
     if not isinstance(operation, Function) and all(operation is not one for one in ours):
         raise NotCovered("is a function of your own: put it into layers that ONNX has")
-    found = FUNCTIONS.get(name) or ACTIVATIONS.get(name)
-    if found is None:
+    if name in FUNCTIONS:
+        return FUNCTIONS[name](writer, *args, **kwargs)
+    if name not in ACTIVATIONS:
         raise NotCovered("is not covered")
-    return found(writer, *args, **kwargs)
+    kwargs = {key: writer.floating(x) for key, x in kwargs.items()}
+    return ACTIVATIONS[name](writer, *map(writer.floating, args), **kwargs)
 
 
 # Of single elements.
@@ -34,20 +36,14 @@ def _arithmetic(operation, only_floats=False):
     def run(writer, x1, x2):
         fractions = any(isinstance(x, float) for x in (x1, x2))
         if only_floats or fractions:
-            x1, x2 = (_floating(writer, x) for x in (x1, x2))
+            x1, x2 = (writer.floating(x) for x in (x1, x2))
         return writer.each(operation, x1, x2)
 
     return run
 
 
-def _floating(writer, x):
-    if isinstance(x, Value) and not x.dtype.startswith("float"):
-        return writer.cast(x, "float32")
-    return x
-
-
 def _one(operation):
-    return lambda writer, x: writer.each(operation, _floating(writer, x))
+    return lambda writer, x: writer.each(operation, writer.floating(x))
 
 
 def _same_kind(operation):
@@ -92,14 +88,14 @@ def _axes(x, axis):
 
 def _reduction(operation):
     def run(writer, x, axis=None, keepdims=False):
-        x = _floating(writer, x) if operation == "ReduceMean" else x
+        x = writer.floating(x) if operation == "ReduceMean" else x
         return writer.along(operation, x, _axes(x, axis), keepdims)
 
     return run
 
 
 def variance(writer, x, axis=None, keepdims=False):
-    x, axes = _floating(writer, x), _axes(x, axis)
+    x, axes = writer.floating(x), _axes(x, axis)
     away = writer.each("Sub", x, writer.along("ReduceMean", x, axes, keepdims=True))
     return writer.along("ReduceMean", square(writer, away), axes, keepdims)
 

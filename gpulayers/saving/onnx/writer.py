@@ -13,7 +13,7 @@ import numpy as np
 
 from ...arrays import devices, plain
 
-LARGEST_FILE = 2**31 - 1  # Bytes: a limit of Protocol Buffers.
+MOST_WEIGHTS = 2 * 10**9  # Bytes: Protocol Buffers end at 2^31, with all that stands around.
 _COMPARISONS = {"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "And", "Or", "Not"}
 
 
@@ -172,6 +172,11 @@ class Writer:
         if x.prefers_turned and x.plain is None:
             return Value(x.shape, dtype, turned=self.node("Cast", x.turned, to=to))
         return Value(x.shape, dtype, plain=self.node("Cast", x, to=to))
+
+    def floating(self, x):
+        """`x` as floats; what is no Value stays."""
+        whole = isinstance(x, Value) and not x.dtype.startswith("float")
+        return self.cast(x, "float32") if whole else x
 
     def along(self, operation, x: Value, axes, keepdims=False) -> Value:
         """A reduction over axes, as the layers count them."""
