@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
 
 from .. import registry, tree
-from ..arrays import namespace, set_mask
+from ..arrays import namespace, plain, set_mask
 from .layer import Layer
 
 
@@ -63,7 +64,7 @@ class Lambda(Layer):
     Its parameters, if it has Variables of its own, are not trained: write a `Layer` for that.
     A saved Python lambda holds byte code, which is loaded only with `safe_mode=False`; a named
     function is saved by its name, under which it must be registered (or given as a custom object)
-    for loading.
+    for loading.  A function written for JAX runs as a `JaxLayer` of it does.
 
     Args:
         function: of the inputs; it gets `mask` and `training` too if it has such arguments.
@@ -89,6 +90,7 @@ class Lambda(Layer):
         self._output_shape = output_shape
         takes = _argument_names(function)
         self._takes_mask, self._takes_training = "mask" in takes, "training" in takes
+        self._compiled = {}  # Of functions of JAX, by further arguments.
 
     def call(self, inputs, mask=None, training=None):
         further = dict(self.arguments)
@@ -96,7 +98,31 @@ class Lambda(Layer):
             further["mask"] = mask
         if self._takes_training:
             further["training"] = training
-        return self.function(inputs, **further)
+        try:
+            outputs = self.function(inputs, **further)
+        except TypeError as error:
+            if "jax" not in sys.modules or "JAX" not in str(error):
+                raise
+            return self._by_jax(inputs, further)
+        if "jax" in sys.modules and _are_of_jax(outputs) and not _are_of_jax(inputs):
+            return self._by_jax(inputs, further)
+        return outputs
+
+    def _by_jax(self, inputs, further):
+        """What a function gives that is written for arrays of JAX."""
+        from .jax_layer import JaxLayer
+
+        key = tuple(further.items())
+        try:
+            call = self._compiled.get(key)
+        except TypeError:  # There are arrays among them, which are not compiled in.
+            key = None
+            call = None
+        if call is None:
+            call = JaxLayer(lambda inputs: self.function(inputs, **further)).__call__
+            if key is not None:
+                self._compiled[key] = call  # A method: files see no layer inside of this one.
+        return call(inputs)
 
     def compute_mask(self, inputs, mask=None):
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
@@ -134,6 +160,12 @@ class Lambda(Layer):
         if isinstance(made.get("output_shape"), list) and tree.is_shape(made["output_shape"]):
             made["output_shape"] = tuple(made["output_shape"])
         return cls(**{**config, **made})
+
+
+def _are_of_jax(values) -> bool:
+    """Whether one of these is an array of JAX."""
+    names = {type(plain(x)).__module__.partition(".")[0] for x in tree.leaves(values)}
+    return not names.isdisjoint(("jax", "jaxlib"))
 
 
 def _argument_names(function) -> set[str]:

@@ -157,3 +157,31 @@ def test_what_is_no_layer():
         as_jax_function(3)
     with pytest.raises(ValueError, match="is not built"):
         as_jax_function(layers.Dense(2))
+
+
+# Functions of JAX in a Lambda.
+
+
+def test_a_lambda_of_jax():
+    model = gl.Sequential(
+        [gl.Input((4,)), layers.Lambda(lambda x: jnp.sin(x) * 2), layers.Dense(1)]
+    )
+    dense = model.layers[-1]
+    expected = np.sin(X) * 2 @ dense.kernel.numpy() + dense.bias.numpy()
+    np.testing.assert_allclose(model.predict(X, verbose=0), expected, rtol=1e-5, atol=1e-6)
+    assert type(model.layers[0](X)) is np.ndarray
+    variable = gl.Variable(X)
+    with gl.Tape() as tape:
+        loss = gl.ops.sum(model.layers[0](variable.value))
+    np.testing.assert_allclose(tape.gradient(loss, variable), 2 * np.cos(X), rtol=1e-5, atol=1e-6)
+    model.compile("sgd", "mse")
+    model.fit(X, X[:, :1], verbose=0)
+
+
+def test_a_lambda_of_jax_with_further_arguments():
+    scaled = layers.Lambda(lambda x, by: jnp.multiply(x, by), arguments={"by": 3.0})
+    np.testing.assert_allclose(scaled(X), 3 * X, rtol=1e-6)
+    arrays = layers.Lambda(lambda x, by: jnp.multiply(x, by), arguments={"by": X})
+    np.testing.assert_allclose(arrays(X), X * X, rtol=1e-6)
+    arrays.arguments["by"] = 2 * X
+    np.testing.assert_allclose(arrays(X), 2 * X * X, rtol=1e-6)
