@@ -8,7 +8,7 @@ from contextvars import ContextVar
 import numpy as np
 
 from .. import registry, tree
-from . import devices, dtypes
+from . import devices, dtypes, limits
 from .capturing import ACTIVE, current
 from .namespace import NUMPY, RANK, namespace, plain_namespace
 
@@ -251,6 +251,7 @@ def _initial(initializer, shape, dtype, name):
         if shape is None:
             raise ValueError(f"Variable {name!r}: a shape is needed with an initializer function.")
         dtype = dtypes.standardize(dtype)
+        limits.spend(name, shape)
         value = plain_value(initializer(tuple(shape), dtype=dtype))
     else:
         value = plain_value(initializer)

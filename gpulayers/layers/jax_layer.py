@@ -193,6 +193,9 @@ class JaxLayer(ForeignLayer):
     @classmethod
     def from_config(cls, config):
         own = {key: registry.deserialize(config[key]) for key in ("call_fn", "init_fn")}
+        for key in ("params", "state"):
+            if config.get(key) is not None:  # A file holds them among the weights.
+                raise ValueError(f"JaxLayer: a description may not hold {key}.")
         return cls(**{**config, **own})
 
 
@@ -243,6 +246,10 @@ class FlaxLayer(JaxLayer):
 
         params, state = (None, None) if variables is None else self._parts(variables)
         super().__init__(call_fn, init_fn, params, state, **kwargs)
+
+    @classmethod
+    def from_config(cls, config):
+        raise ValueError("FlaxLayer: a module of Flax has no description that a file can hold.")
 
     @staticmethod
     def _parts(variables):

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from .. import config
-from ..arrays import Abstract, as_array, dtypes, namespace
+from ..arrays import Abstract, as_array, dtypes, limits, namespace
 from ..arrays.short_floats import cast
 from ..initializers import STFT
 from ..ops import convolution, fourier
@@ -233,6 +233,7 @@ class MelSpectrogram(Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        limits.spend("fft_length", (fft_length,))
         self.fft_length, self.sequence_stride = fft_length, sequence_stride
         self.sequence_length = sequence_length or fft_length
         if self.sequence_length > fft_length:
@@ -294,6 +295,7 @@ def mel_bands(bands: int, frequencies: int, sampling_rate: float, edges) -> np.n
             the sampling rate.
         edges: where the first band begins and the last one ends, in Hertz.
     """
+    limits.spend("num_mel_bins", (bands, frequencies))
     at = _mel(np.linspace(0, sampling_rate / 2, frequencies, dtype=np.float32))[:, None]
     low, high = _mel(edges)
     corners = np.linspace(low, high, bands + 2, dtype=np.float32)

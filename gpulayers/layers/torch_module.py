@@ -179,6 +179,8 @@ class TorchModuleWrapper(ForeignLayer):
 
             buffer = io.BytesIO(base64.b64decode(config["module"].encode("ascii")))
             config = {**config, "module": torch.load(buffer, weights_only=False)}
+        elif not callable(config.get("module")):
+            raise ValueError("TorchModuleWrapper: it holds no torch.nn.Module.")
         return cls(**config)
 
 

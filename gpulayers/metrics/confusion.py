@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..arrays import namespace, plain
+from ..arrays import limits, namespace, plain
 from ..losses.base import divide_no_nan
 from .counting import BELOW_ALL, Thresholds, count
 from .metric import Metric
@@ -203,6 +203,7 @@ class _BestAt(Counting):
 
 def even_thresholds(number: int) -> list[float]:
     """0, 1 and what lies evenly between; 0.5 for one."""
+    limits.spend("num_thresholds", (number,))
     return [0.5] if number == 1 else [i / (number - 1) for i in range(number)]
 
 

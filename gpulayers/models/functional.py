@@ -234,6 +234,8 @@ def from_graph_config(cls, config, custom_objects):
         left = []
         for name, index, node in pending:
             needed = list(_needed(node))
+            if not needed:  # It would be run at once.
+                raise ValueError(f"Model config: {name} is called on no output of a layer.")
             if all(key in outputs for key in needed):
                 out = _call(made[name], node, outputs)
                 if not isinstance(made[name], Layer):

@@ -199,9 +199,9 @@ def find(kind: str, name: str, custom_objects: dict | None = None):
         table = _by_any_spelling(kind)
         found = table.get(name)
         if found is None:
-            close = difflib.get_close_matches(name, table, 4) or sorted(table)[:6]
+            close = difflib.get_close_matches(name[:80], table, 4) or sorted(table)[:6]
             raise UnknownNameError(
-                f"{kind}.get: unknown name {name!r}; known are, for example, {', '.join(close)}. "
+                f"{kind}.get: unknown name {name!r:.80}; known are, for example, {', '.join(close)}. "
                 f"{_HINT}"
             )
     return found
@@ -229,9 +229,10 @@ def find_class(config: dict, custom_objects=None, kind: str | None = None):
         if found is not None:
             return found
     raise UnknownNameError(
-        f"unknown class {name!r} (module {module!r}, registered as {registered!r}). If it is "
+        f"unknown class {name!r:.80} (module {module!r:.80}, registered as {registered!r:.80}). "
+        "If it is "
         "yours, register it with gpulayers.saving.register_keras_serializable, or give "
-        f"custom_objects={{{registered or name!r}: ...}}."
+        f"custom_objects={{{registered or name!r:.80}: ...}}."
     )
 
 
@@ -279,4 +280,4 @@ def find_function(name: str, custom_objects=None):
         found = exported(kind).get(name)
         if found is not None and callable(found) and not inspect.isclass(found):
             return found
-    raise UnknownNameError(f"unknown name {name!r} of a function. {_HINT}")
+    raise UnknownNameError(f"unknown name {name!r:.80} of a function. {_HINT}")

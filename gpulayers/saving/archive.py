@@ -35,11 +35,11 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 KERAS_VERSION = "3.15.1"  # Whose format this is.
 
 MOST_TEXT = 64 << 20  # Bytes of config.json.
-MOST_TOKENS = 8_000_000  # Values in it: each takes up to a hundred bytes of memory.
+MOST_TOKENS = 2_000_000  # Values in it: each takes up to a hundred bytes of memory.
 DEEPEST = 200  # Lists and dictionaries inside each other.
 LARGEST_DIRECTORY = 4 << 20  # Bytes that list the members of an archive.
 LARGEST_RATIO = 100  # Of what a deflated member is to what is stored of it, ...
-UNSUSPICIOUS = 256 << 20  # ... from this many bytes on.
+UNSUSPICIOUS = 64 << 20  # ... from this many bytes on, in all members.
 
 
 # Reading.
@@ -68,7 +68,8 @@ class Archive:
 
     def __init__(self, file: BinaryIO):
         self._file = file
-        _check_directory(file)
+        self.size = _check_directory(file)
+        self._asked: dict[str, Any] = {}
         try:
             self._zip = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, NotImplementedError, struct.error) as error:
@@ -134,6 +135,13 @@ class Archive:
                 f"{name} claims to have {info.file_size} bytes, but {info.compress_size} are "
                 "stored."
             )
+        self._asked[name] = info
+        stored = sum(one.compress_size for one in self._asked.values())
+        if stored > self.size:
+            raise ValueError("its members overlap, or claim to have more bytes than it has.")
+        larger = sum(one.file_size - one.compress_size for one in self._asked.values())
+        if larger > max(LARGEST_RATIO * stored, UNSUSPICIOUS):
+            raise ValueError(f"its members claim to have {larger} bytes more than are stored.")
         return info
 
     def _content(self, info) -> bytes:
@@ -173,6 +181,11 @@ class Folder:
             return ""
         return self._parsed(METADATA).get("keras_version", "")
 
+    @property
+    def size(self) -> int:
+        """How many bytes the weights have."""
+        return os.path.getsize(os.path.join(self._path, WEIGHTS))
+
     def weights(self) -> BinaryIO:
         """model.weights.h5 as a binary file."""
         return self._open(WEIGHTS)
@@ -190,7 +203,12 @@ class Folder:
         return parsed(file.read(), name)
 
     def _open(self, name):
-        return self._opened.enter_context(open(os.path.join(self._path, name), "rb"))
+        path, inside = os.path.join(self._path, name), os.path.realpath(self._path)
+        if os.path.commonpath([inside, os.path.realpath(path)]) != inside:
+            raise ValueError(f"{os.path.basename(name)} is a link that leads out of the folder.")
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise ValueError(f"{os.path.basename(name)} is no file.")
+        return self._opened.enter_context(open(path, "rb"))
 
 
 class Contents(io.RawIOBase):
@@ -248,7 +266,7 @@ def parsed(text: bytes, name: str = CONFIG) -> dict:
     if text.count(b",") + text.count(b"[") + text.count(b"{") > MOST_TOKENS:
         raise ValueError(f"{name} holds more than {MOST_TOKENS} values.")
     try:
-        found = json.loads(text)
+        found = json.loads(text.decode())  # Else it guesses encodings, and imports them.
     except RecursionError:
         raise ValueError(f"{name} is nested too deeply.") from None
     except ValueError as error:
@@ -271,7 +289,10 @@ def _check_size(name, size, most):
 
 
 def _check_directory(file):
-    """Refuse a list of members that would fill the memory: zipfile reads it as a whole."""
+    """The size of an archive, whose list of members zipfile reads as a whole.
+
+    Raises ValueError if that would fill the memory.
+    """
     size = file.seek(0, os.SEEK_END)
     start = max(0, size - (1 << 16) - 200)
     file.seek(start)
@@ -284,6 +305,7 @@ def _check_directory(file):
             (listed,) = struct.unpack(form, field)
             if LARGEST_DIRECTORY < listed != 0xFFFFFFFF:  # That stands for the other field.
                 raise ValueError(f"the list of its members claims to have {listed} bytes.")
+    return size
 
 
 # Writing.

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+LONGEST = 20_000  # Letters of a message; hundreds of layers may be listed.
+
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
@@ -47,23 +49,26 @@ def _sync_folder(folder):
 
 @contextmanager
 def blaming(name: str) -> Iterator[None]:
-    """Let every error become a ValueError or OSError whose message begins with `name`."""
+    """Let every error become a ValueError or OSError whose message begins with `name`.
+
+    Long messages are cut: what a file holds may be quoted in them.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno is not None or _blames(error, name):
+        if error.filename is not None or _blames(error, name):
             raise
-        raise OSError(f"{name}: {error}") from error
+        raise OSError(f"{name}: {error!s:.{LONGEST}}") from error
     except ValueError as error:
         if type(error) is ValueError and _blames(error, name):
             raise
-        raise ValueError(f"{name}: {error}") from error
+        raise ValueError(f"{name}: {error!s:.{LONGEST}}") from error
     except MemoryError as error:
         raise ValueError(f"{name}: what it describes does not fit into memory.") from error
     except RecursionError as error:
         raise ValueError(f"{name}: it is nested too deeply.") from error
     except Exception as error:
-        raise ValueError(f"{name}: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{name}: {type(error).__name__}: {error!s:.{LONGEST}}") from error
 
 
 def _blames(error, name):

@@ -6,6 +6,7 @@ is refused before memory is taken, and nothing but numbers is read.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
@@ -15,7 +16,11 @@ import numpy as np
 from ..arrays import devices, dtypes
 
 LARGEST_RATIO = 100  # Of a compressed dataset to what is stored of it, ...
-UNSUSPICIOUS = 256 << 20  # ... from this many bytes on.
+UNSUSPICIOUS = 64 << 20  # ... from this many bytes on.
+MOST_OBJECTS = 100_000  # Groups and datasets in a file.
+MOST_TEXTS = 64_000  # In one attribute, ...
+MOST_LONG_TEXTS = 4096  # ... and if each can have any length; no more find room there.
+LARGEST_TEXTS = 64 << 20  # Bytes of them.
 _OWN_FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})  # Others are loaded from shared libraries.
 
 
@@ -72,7 +77,11 @@ class WeightsFile:
 
         found = []
 
+        seen = itertools.count()
+
         def visit(name):
+            if next(seen) >= MOST_OBJECTS:
+                raise ValueError(f"it has more than {MOST_OBJECTS} groups and arrays.")
             path, _, last = name.rpartition("/")
             if last == "vars":
                 group = self._file[name]
@@ -109,8 +118,8 @@ class Group(Mapping):
     @property
     def name(self):
         """The name of the layer, None if it is not said."""
-        found = None if self._group is None else self._group.attrs.get("name")
-        return found if isinstance(found, str) else None
+        found = None if self._group is None else texts(self._group, "name")
+        return found[0] if found else None
 
     def shapes(self) -> list[tuple[int, ...]]:
         """The shapes of all arrays, in the order of their numbers."""
@@ -172,7 +181,7 @@ def _check(dataset) -> None:
     """Refuse what could read other files, run code or fill the memory."""
     where, kind = dataset.name, dataset.dtype
     is_bfloat16 = kind.kind == "V" and kind == np.dtype("V2")
-    if is_bfloat16 and dataset.attrs.get("dtype") != "bfloat16":
+    if is_bfloat16 and texts(dataset, "dtype") != ["bfloat16"]:
         raise ValueError(f"{where} holds two bytes for each element, and does not say what.")
     if kind.kind not in "biufc" and not is_bfloat16:
         raise ValueError(f"{where} holds no numbers, but {kind}.")
@@ -183,11 +192,35 @@ def _check(dataset) -> None:
     if not filters <= _OWN_FILTERS:
         raise ValueError(f"{where} is compressed by filters that are no part of HDF5.")
     size, stored = math.prod(dataset.shape) * kind.itemsize, dataset.id.get_storage_size()
+    stored = min(stored, dataset.file.id.get_filesize())  # A file can say that more is stored.
     chunk = math.prod(dataset.chunks or ()) * kind.itemsize
     if max(size, chunk) > max(stored * (LARGEST_RATIO if filters else 1), UNSUSPICIOUS):
         raise ValueError(
             f"{where} claims to have {max(size, chunk)} bytes, but only {stored} are stored."
         )
+
+
+def texts(holder, name: str) -> list[str] | None:
+    """The texts in an attribute of a group or dataset; None if there is none of that name.
+
+    Raises ValueError for what are no texts, or for more than anyone would write there.
+    """
+    import h5py
+
+    if name not in holder.attrs:
+        return None
+    attribute = holder.attrs.get_id(name)
+    kind, count = attribute.get_type(), attribute.get_space().get_simple_extent_npoints()
+    if not count:
+        return []
+    if not isinstance(kind, h5py.h5t.TypeStringID):
+        raise ValueError(f"the attribute {name} of {holder.name} holds no texts.")
+    # Texts of any length stand elsewhere, and all elements could mean the same long one.
+    most = MOST_LONG_TEXTS if kind.is_variable_str() else MOST_TEXTS
+    if count > most or count * kind.get_size() > LARGEST_TEXTS:
+        raise ValueError(f"{holder.name} lists more {name} than any model has.")
+    found = np.atleast_1d(holder.attrs[name]).ravel().tolist()
+    return [text if isinstance(text, str) else text.decode() for text in found]
 
 
 def write(file: BinaryIO, parts) -> None:

@@ -20,13 +20,12 @@ import numpy as np
 from .. import registry
 from ..arrays import devices, dtypes
 from . import hdf5
-from .archive import KERAS_VERSION, parsed
+from .archive import KERAS_VERSION, MOST_TEXT, parsed
 from .legacy_configs import upgraded, upgraded_training
 
 ENDINGS = (".h5", ".hdf5")
 MOST_NAMES = 100_000  # Of layers in a file, or of arrays in a layer.
-LARGEST_ATTRIBUTE = 64_000  # Bytes that one attribute can have; longer lists are split, ...
-MOST_AT_ONCE = LARGEST_ATTRIBUTE  # ... so that no part has more texts than this.
+LARGEST_ATTRIBUTE = 64_000  # Bytes that one attribute can have; longer lists are split.
 TOP = "top_level_model_weights"
 
 
@@ -147,14 +146,13 @@ def _opened(file):
 
 def _text(group, name) -> bytes | None:
     """An attribute that is a text, or None."""
-    if name not in group.attrs:
+    found = hdf5.texts(group, name)
+    if found is None:
         return None
-    value = group.attrs[name]
-    if isinstance(value, str):
-        value = value.encode()
-    if not isinstance(value, bytes):
-        raise ValueError(f"the attribute {name} is no text.")
-    return bytes(value)
+    text = "".join(found).encode()
+    if len(text) > MOST_TEXT:
+        raise ValueError(f"the attribute {name} has {len(text)} bytes, more than any model has.")
+    return text
 
 
 def _values(group) -> list[tuple[str, list[np.ndarray]]]:
@@ -191,13 +189,9 @@ def _names(group, name) -> list[str]:
         keys.append(key)
     found: list[str] = []
     for key in keys:
-        count = group.attrs.get_id(key).get_space().get_simple_extent_npoints()
-        if count > MOST_AT_ONCE or len(found) > MOST_NAMES:
+        found += hdf5.texts(group, key)
+        if len(found) > MOST_NAMES:
             raise ValueError(f"{group.name} lists more {name} than any model has.")
-        for value in np.atleast_1d(group.attrs[key]):
-            if not isinstance(value, (str, bytes)):
-                raise ValueError(f"{name} of {group.name} must hold texts.")
-            found.append(value if isinstance(value, str) else value.decode())
     return found
 
 

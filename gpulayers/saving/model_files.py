@@ -6,12 +6,16 @@ import os
 from typing import Any
 
 from .. import registry
+from ..arrays import limits
 from . import archive, hdf5, legacy_files
 from .assets import load_assets, saved_assets
 from .files import blaming, replacing
 from .legacy_configs import upgraded_since
 from .weights import load_state, save_state
 from .weights_files import check_built, check_new
+
+MOST_NUMBERS_A_BYTE = 4  # Of a file; each is in it, but may be compressed. Small files may ...
+LEAST_NUMBERS = 16 << 20  # ... make this many all the same.
 
 
 def save_model(
@@ -82,7 +86,7 @@ def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: b
     """
     name = _name(filepath)
     if name.endswith(legacy_files.ENDINGS):
-        with blaming(name), open(filepath, "rb") as file:
+        with blaming(name), open(filepath, "rb") as file, _bounded(os.path.getsize(filepath)):
             return _legacy(file, custom_objects, compile, safe_mode)
     with blaming(name), archive.reading(filepath) as found:
         config = found.config()
@@ -90,11 +94,16 @@ def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: b
         if not compile:
             config["compile_config"] = None
         weights = found.weights()
-        with registry.to_be_filled():
+        with registry.to_be_filled(), _bounded(found.size):
             model = _made(config, custom_objects, safe_mode)
         load_state(model, hdf5.WeightsFile(weights))
         load_assets(model, found)
     return model
+
+
+def _bounded(size: int):
+    """Layers may ask for as many numbers as a file of so many bytes could hold, not for more."""
+    return limits.limited(max(MOST_NUMBERS_A_BYTE * size, LEAST_NUMBERS))
 
 
 def _legacy(file, custom_objects, compile, safe_mode):
