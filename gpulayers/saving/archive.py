@@ -35,7 +35,7 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 KERAS_VERSION = "3.15.1"  # Whose format this is.
 
 MOST_TEXT = 64 << 20  # Bytes of config.json.
-MOST_TOKENS = 2_000_000  # Values in it: each takes up to a hundred bytes of memory.
+MOST_TOKENS = 1_000_000  # Values in it: each takes up to a hundred bytes of memory.
 DEEPEST = 200  # Lists and dictionaries inside each other.
 LARGEST_DIRECTORY = 4 << 20  # Bytes that list the members of an archive.
 LARGEST_RATIO = 100  # Of what a deflated member is to what is stored of it, ...

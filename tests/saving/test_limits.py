@@ -193,6 +193,13 @@ def test_bombs_of_json(folder, text, measured):
     measured("m.keras")
 
 
+@pytest.mark.parametrize("text", ['{"a":1},', "[0],", "1.5,", "{},"])
+def test_as_many_values_as_are_read(folder, measured, text):
+    count = archive.MOST_TOKENS // sum(map(text.count, ",[{")) - 10
+    write("m.keras", {**members(), "config.json": f'{{"a":[{text * count}0]}}'.encode()})
+    measured("m.keras", "expected a model, got dict")
+
+
 def zeros(count):
     return b"\0" * count
 
