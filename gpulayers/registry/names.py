@@ -201,8 +201,8 @@ def find(kind: str, name: str, custom_objects: dict | None = None):
         if found is None:
             close = difflib.get_close_matches(name[:80], table, 4) or sorted(table)[:6]
             raise UnknownNameError(
-                f"{kind}.get: unknown name {name!r:.80}; known are, for example, {', '.join(close)}. "
-                f"{_HINT}"
+                f"{kind}.get: unknown name {name!r:.80}; known are, for example, "
+                f"{', '.join(close)}. {_HINT}"
             )
     return found
 
