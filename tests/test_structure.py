@@ -129,6 +129,7 @@ INFRASTRUCTURE = {
         "warpgroups": "which products warpgroups multiply",
         "attention_decode": "attention of few queries to many keys",
         "attention_hopper": "attention by wgmma and TMA",
+        "attention_hopper_gradients": "its gradients in the same way",
         "attention_tiling": "how kernels of attention share their work",
         "hopper": "what kernels with wgmma and TMA need",
         "partial_sums": "ends sums that other kernels began",

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..ops import attention as ops
-from . import attention_decode, attention_hopper
+from . import attention_decode, attention_hopper, attention_hopper_gradients
 from .attention_tiling import STATIC, constants, shared_memory, threads
 from .dropout import start_of
 from .dropout import threshold as threshold_of
@@ -162,8 +162,6 @@ class Work:
 
     def backward(self, g, out, sums, needs):
         """The gradients of query, key, value and bias, as far as they are needed."""
-        query, key, _ = self.arrays
-        batch, length, heads, _ = query.shape
         g = lines(g)
         self.problem[0]["g"] = g.strides
         delta = empty(sums.shape, sums.dtype)
@@ -172,19 +170,37 @@ class Work:
         inputs, saved = self.inputs(g.flat), (sums, delta)
         dquery = dkey = dvalue = dbias = None
         if needs[0]:
-            dquery = empty(query.shape, query.dtype)
-            how = self._how("QUERY")
-            grid = blocks(length, how["ROWS"]) * how["SIZE"] // how["WIDTH"] * heads * batch
-            self._launch("attention_query", how, grid, inputs, (*saved, dquery))
+            dquery = self._query_gradient(g, inputs, saved)
         if needs[1] or needs[2]:
-            dkey, dvalue = (empty(x.shape, x.dtype) for x in self.arrays[1:])
-            how = self._how("KEY")
-            tiles = blocks(key.shape[1], how["ROWS"]) * how["SIZE"] // how["WIDTH"]
-            grid = tiles * key.shape[2] * batch
-            self._launch("attention_key", how, grid, inputs, (*saved, dkey, dvalue))
+            dkey, dvalue = self._key_gradients(g, inputs, saved)
         if self.bias is not None and needs[3]:
             dbias = self._bias_gradient(inputs, saved)
         return dquery, dkey, dvalue, dbias, None, None, None
+
+    def _query_gradient(self, g, inputs, saved):
+        query = self.arrays[0]
+        if not self.extras:
+            found = attention_hopper_gradients.query_gradient(self, g, *saved)
+            if found is not None:
+                return found
+        batch, length, heads, _ = query.shape
+        dquery, how = empty(query.shape, query.dtype), self._how("QUERY")
+        grid = blocks(length, how["ROWS"]) * how["SIZE"] // how["WIDTH"] * heads * batch
+        self._launch("attention_query", how, grid, inputs, (*saved, dquery))
+        return dquery
+
+    def _key_gradients(self, g, inputs, saved):
+        _, key, value = self.arrays
+        if not self.extras:
+            found = attention_hopper_gradients.key_gradients(self, g, *saved)
+            if found is not None:
+                return found
+        dkey, dvalue = empty(key.shape, key.dtype), empty(value.shape, value.dtype)
+        how = self._how("KEY")
+        tiles = blocks(key.shape[1], how["ROWS"]) * how["SIZE"] // how["WIDTH"]
+        grid = tiles * key.shape[2] * key.shape[0]
+        self._launch("attention_key", how, grid, inputs, (*saved, dkey, dvalue))
+        return dkey, dvalue
 
     def _bias_gradient(self, inputs, saved):
         """Blocks make tiles of it from parts of what is to be summed, which are added in order."""

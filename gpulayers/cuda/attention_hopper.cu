@@ -2,8 +2,8 @@
 // products of one tile of keys run while the exponentials of the next are taken (Shah, Bikshandi, Zhang, Thakkar, Ramani, Dao:
 // "FlashAttention-3", 2024, arXiv:2407.08608).
 //
-// Two warpgroups have 64 queries each; one thread of a third gives the copies.  Tiles lie as boxes of 64 elements a line, 128 bytes
-// swizzled; two turns of keys and of values, each with a barrier that says it is full and one that says it is free.
+// Two warpgroups have 64 queries each; one thread of a third gives the copies.  Two turns of keys and of values, each with a barrier
+// that says it is full and one that says it is free.
 // Constants: T: half or bfloat16; COLUMNS: keys of a tile; SIZE: a multiple of 64; the rest as it must be: B = T, PASS = FORWARD, EXTRAS
 // = 0, TENSOR = 1, ROWS = 128, WIDTH = SIZE, M = 1.  Dynamic shared memory: (ROWS + 4 COLUMNS) SIZE elements.
 #include "common.cuh"
@@ -11,8 +11,7 @@
 #include "attention.cuh"
 #include "attention_tensor.cuh"
 #include "attention_scores.cuh"
-constexpr int BOXES = SIZE / 64, TURNS = 2;
-constexpr uint32 LINE = 128, BOX = COLUMNS * LINE, TILE = BOXES * BOX, QUERY_BOX = ROWS * LINE;  // Bytes.
+#include "attention_hopper.cuh"
 
 struct Barriers {
   gl::MBarrier query, full[2][TURNS], free[2][TURNS];  // Of keys, of values.
@@ -21,8 +20,8 @@ struct Barriers {
 // One thread brings all tiles, in the order in which they are used.
 GL_DEVICE void bring(unsigned char* queries, unsigned char* tiles, Barriers& bars, const gl::TensorMap* query, const gl::TensorMap* key,
                      const gl::TensorMap* value, int first, int head, int group, int batch, int begin, int end) {
-  gl_mbarrier_expect(&bars.query, BOXES * QUERY_BOX);
-  for (int c = 0; c < BOXES; c++) gl_tma_load(queries + c * QUERY_BOX, query, &bars.query, c * 64, first, head, batch);
+  gl_mbarrier_expect(&bars.query, BOXES * MINE_BOX);
+  for (int c = 0; c < BOXES; c++) gl_tma_load(queries + c * MINE_BOX, query, &bars.query, c * 64, first, head, batch);
   int turn = 0, phase = 1;
 #pragma unroll 1
   for (int k = begin; k < end; k += COLUMNS) {
@@ -39,36 +38,11 @@ GL_DEVICE void bring(unsigned char* queries, unsigned char* tiles, Barriers& bar
   }
 }
 
-// s = queries times keys, as a group of products that is waited for elsewhere.
-GL_DEVICE void multiply_keys(Tile& s, const unsigned char* queries, const unsigned char* keys) {
-#pragma unroll
-  for (int c = 0; c < BOXES; c++) {
-    const gl::Tile a(queries + c * QUERY_BOX, 16, 8 * LINE, 128), b(keys + c * BOX, 16, 8 * LINE, 128);
-#pragma unroll
-    for (int k = 0; k < 4; k++) gl_wgmma(T, COLUMNS, false, false)(s.v[0][0], a.plus(k * 32), b.plus(k * 32), c + k > 0);
-  }
-  gl_wgmma_commit();
-}
-// sums += weights times values, in the same way.
-GL_DEVICE void multiply_values(Sums& sums, uint32 (*weights)[4], const unsigned char* values) {
-  const gl::Tile b(values, BOX, 8 * LINE, 128);
-#pragma unroll
-  for (int k = 0; k < COLUMNS / 16; k++) gl_wgmma(T, SIZE, false, true)(sums.v[0][0], weights[k], b.plus(k * 16 * LINE), true);
-  gl_wgmma_commit();
-}
-GL_DEVICE void pack(uint32 (*weights)[4], const Tile& s) {
-#pragma unroll
-  for (int i = 0; i < COLUMNS / 4; i++) {
-    const float* two = s.v[0][i / 2] + i % 2 * 2;
-    weights[i / 4][i % 4] = gl::pack2<T>(two[0], two[1]);
-  }
-}
-
 extern "C" __global__ void __launch_bounds__(THREADS + 128, 1) attention_hopper(
     const __grid_constant__ gl::TensorMap query, const __grid_constant__ gl::TensorMap key, const __grid_constant__ gl::TensorMap value,
     const int* lengths, const int* starts, T* out, A* sums, A scale, Problem p) {
   __shared__ Barriers bars;
-  unsigned char *queries = (unsigned char*)Stage().tiles, *tiles = queries + BOXES * QUERY_BOX;
+  unsigned char *queries = (unsigned char*)Stage().tiles, *tiles = queries + BOXES * MINE_BOX;
   const int down = (p.length + ROWS - 1) / ROWS;
   const Place at(down, 1, p.heads);
   const int first = (down - 1 - at.tile) * ROWS, warpgroup = threadIdx.x / 128;
@@ -106,7 +80,7 @@ extern "C" __global__ void __launch_bounds__(THREADS + 128, 1) attention_hopper(
     gl_mbarrier_wait(&bars.query, 0);
     gl_mbarrier_wait(&bars.full[0][0], 0);
     gl_wgmma_fence();
-    multiply_keys(s, mine, tiles);
+    inner(s, mine, tiles);
     gl_wgmma_wait(0);
     gl::pin<COLUMNS / 2>(s.v[0][0]);
     gl_mbarrier_arrive(&bars.free[0][0]);
@@ -120,8 +94,8 @@ extern "C" __global__ void __launch_bounds__(THREADS + 128, 1) attention_hopper(
       gl_mbarrier_wait(&bars.full[0][next], next_phase);
       gl_mbarrier_wait(&bars.full[1][turn], phase);
       gl_wgmma_fence();
-      multiply_keys(s, mine, tiles + next * TILE);
-      multiply_values(o, weights, tiles + (TURNS + turn) * TILE);
+      inner(s, mine, tiles + next * TILE);
+      outer(o, weights, tiles + (TURNS + turn) * TILE);
       gl_wgmma_wait(1);
       gl::pin<COLUMNS / 2>(s.v[0][0]);
       gl_mbarrier_arrive(&bars.free[0][next]);
@@ -136,7 +110,7 @@ extern "C" __global__ void __launch_bounds__(THREADS + 128, 1) attention_hopper(
     }
     gl_mbarrier_wait(&bars.full[1][turn], phase);
     gl_wgmma_fence();
-    multiply_values(o, weights, tiles + (TURNS + turn) * TILE);
+    outer(o, weights, tiles + (TURNS + turn) * TILE);
     gl_wgmma_wait(0);
     gl::pin<SIZE / 2>(o.v[0][0]);
   }

@@ -29,16 +29,18 @@ def forward(work):
     """
     query, key, value = work.arrays
     dtype, batch, length, heads = query.dtype, *query.shape[:3]
-    size = blocks(max(query.shape[3], value.shape[3]), BOX) * BOX
-    if c_type(dtype) not in ("half", "bfloat16") or max(query.shape[3], value.shape[3]) <= LEAST:
-        return None
-    if not hopper.runs_here():
-        return None
+    size = padded(work)
     columns = 128 if size <= 128 else 64
-    given = (work.query, query, ROWS), (work.key, key, columns), (work.value, value, columns)
-    if not all(hopper.addressable(lines.flat, _strides(lines, x)) for lines, x, _ in given):
+    maps = reached(
+        work,
+        [
+            (work.query, query.shape, ROWS),
+            (work.key, key.shape, columns),
+            (work.value, value.shape, columns),
+        ],
+    )
+    if maps is None:
         return None
-    maps = [_map(lines, x, box) for lines, x, box in given]
     out = empty((batch, length, heads, value.shape[3]), dtype)
     sums = empty((batch, heads, length), "float32")
     kernel = _source.kernel(
@@ -52,13 +54,35 @@ def forward(work):
     return out, sums
 
 
-def _strides(lines, x) -> tuple[int, ...]:
+def padded(work) -> int:
+    """SIZE for heads of these sizes: 64, 128 or 256."""
+    size = _size(work)
+    return 256 if size > 128 else blocks(size, BOX) * BOX
+
+
+def reached(work, given):
+    """Tensor maps of arrays (`attention.Lines`, shape, lines of a box); None if there are none."""
+    if c_type(work.arrays[0].dtype) not in ("half", "bfloat16") or _size(work) <= LEAST:
+        return None
+    if not hopper.runs_here():
+        return None
+    placed = [(lines.flat, shape, _strides(lines, shape), box) for lines, shape, box in given]
+    if not all(hopper.addressable(flat, strides) for flat, _, strides, _ in placed):
+        return None
+    return [_map(*x) for x in placed]
+
+
+def _size(work):
+    query, _, value = work.arrays
+    return max(query.shape[3], value.shape[3])
+
+
+def _strides(lines, shape) -> tuple[int, ...]:
     """Of the axes samples, heads, places, elements; any where an axis has one place."""
-    batch, place, head = (stride or BOX for stride in lines.strides)
+    batch, place, head = (BOX if n == 1 else s for s, n in zip(lines.strides, shape[:3]))
     return batch, head, place, 1
 
 
-def _map(lines, x, box):
-    batch, places, heads, size = x.shape
-    sizes = batch, heads, places, size
-    return hopper.tensor_map(lines.flat, sizes, _strides(lines, x), (1, 1, box, BOX))
+def _map(flat, shape, strides, box):
+    batch, places, heads, size = shape
+    return hopper.tensor_map(flat, (batch, heads, places, size), strides, (1, 1, box, BOX))
