@@ -8,6 +8,7 @@ from .. import constraints, initializers, registry, regularizers
 from ..arrays import Variable, as_array, devices, dtypes
 from ..arrays.policy import DTypePolicy
 from ..arrays.seeds import SeedGenerator
+from ..initializers.random_values import RandomInitializer
 from . import calling
 from .tracking import STRUCTURE, layers_in, own_variables, parts, remembered, track, unique
 
@@ -137,8 +138,9 @@ class Weights:
         if initializer is None:
             initializer = "glorot_uniform" if dtypes.is_floating(dtype) else "zeros"
         initializer = initializers.get(initializer)
-        if registry.is_to_be_filled() and self._takes_all_from_files():
-            initializer = initializers.Zeros()
+        if isinstance(initializer, RandomInitializer) and registry.is_to_be_filled():
+            if self._takes_all_from_files():
+                initializer = initializers.Zeros()
         variable = Variable(
             initializer,
             shape,

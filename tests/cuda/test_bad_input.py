@@ -139,7 +139,7 @@ def test_more_elements_than_an_int_can_count(stand_in, monkeypatch, name):
     act, shape = LARGE[name]
     seen = []
 
-    def compiled(label, text, options):
+    def compiled(label, text, options, cooperative=False):
         return Recorder(seen)
 
     def unwritten(shape, dtype=float):
@@ -197,7 +197,7 @@ def test_a_full_gpu(stand_in):
 def test_a_driver_that_is_too_old(stand_in, monkeypatch, name):
     model = trained()
 
-    def raising(label, text, options):
+    def raising(label, text, options, cooperative=False):
         raise stand_in.cuda.driver.CUDADriverError(f"CUDA_ERROR_{name}: ...")
 
     def act():

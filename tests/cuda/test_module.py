@@ -269,12 +269,13 @@ def test_long_compilations_are_announced(monkeypatch):
 @pytest.mark.parametrize("stem", module.available())
 def test_every_source_has_instances_and_measured_kernels(stem):
     launcher = import_module(f"gpulayers.cuda.{stem}")
-    assert launcher.INSTANCES
+    instances = [*launcher.INSTANCES, *getattr(launcher, "HOPPER_INSTANCES", ())]
+    assert instances
     kernels = parameters.signatures(launcher._source.source())
     with (module.FOLDER / "registers.csv").open(newline="") as file:
         measured = {row["kernel"] for row in csv.DictReader(file)}
     assert kernels.keys() <= measured
-    for constants in launcher.INSTANCES:
+    for constants in instances:
         for name in kernels:
             assert launcher._source.parameters(name, constants)
 
