@@ -18,6 +18,7 @@ _settings = {
     "fused_augmentation": True,
     "all_reduce": None,
     "recurrent_segment": None,
+    "jit": {"0": False, "1": True}.get(os.environ.get("GPULAYERS_JIT", "")),
     "flash_attention": None,
     "dtype_policy": None,
     "device": os.environ.get("GPULAYERS_DEVICE") or None,
@@ -126,6 +127,30 @@ def set_all_reduce(function) -> None:
     if function is not None and not callable(function):
         raise TypeError(f"set_all_reduce: expected a function or None, got {function!r}.")
     _settings["all_reduce"] = function
+
+
+def jit() -> bool | None:
+    """Whether loops compiled by Numba are used on CPUs: None, where they pay, unless set."""
+    return _settings["jit"]
+
+
+def set_jit(wanted: bool | None) -> None:
+    """Choose whether NumPy arrays go through loops that Numba compiles.
+
+    wanted: None for large arrays, if Numba is installed (`pip install gpulayers[numba]`); False for
+        NumPy's functions alone; True for arrays of any size, which is of use in tests. The
+        environment variable GPULAYERS_JIT (0 or 1) sets the same before the process starts.
+        Results differ in their last bits.
+
+    Raises TypeError for anything else, ModuleNotFoundError for True without Numba.
+    """
+    if wanted not in (None, False, True):
+        raise TypeError(f"set_jit: expected None, True or False, got {wanted!r}.")
+    if wanted:
+        from importlib import import_module
+
+        import_module("numba")
+    _settings["jit"] = wanted
 
 
 def enable_flash_attention() -> None:

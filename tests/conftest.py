@@ -76,3 +76,12 @@ def _fresh_names():
     yield
     config.set_dtype_policy(None)
     config.set_floatx("float32")
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["passes", "loops"])
+def loops(request):
+    """Tests run by NumPy's passes, and again by compiled loops, whatever the size of arrays."""
+    before = config.jit()
+    config.set_jit(request.param)
+    yield request.param
+    config.set_jit(before)

@@ -23,7 +23,7 @@ FLOORS = [
     ("config", "registry", "tree", "naming", "version"),
     ("arrays",),
     ("ops",),
-    ("cpu", "cuda"),
+    ("cpu", "cuda", "jit"),
     ("activations", "constraints", "dtype_policies", "initializers", "quantizers", "random")
     + ("regularizers",),
     ("losses", "metrics", "optimizers"),
@@ -107,7 +107,7 @@ def test_files_are_short_and_say_what_they_hold(path):
     assert not text or ast.get_docstring(ast.parse(text))
 
 
-# The files of cpu/ and cuda/ that have no operation of their own, and why.
+# The files of cpu/, cuda/ and jit/ that have no operation of their own, and why.
 INFRASTRUCTURE = {
     "cpu": {
         "bounds": "largest and smallest values of an array and a number",
@@ -122,6 +122,7 @@ INFRASTRUCTURE = {
         "threads": "shares work among threads",
         "winograd": "convolutions with fewer products",
     },
+    "jit": {"__init__": "compiles loops"},
     "cuda": {
         "__init__": "imports the others",
         "module": "compiles kernels and launches them",
@@ -148,12 +149,14 @@ INFRASTRUCTURE = {
 SOURCES = sorted(PACKAGE.glob("cuda/*.cu"))
 
 
-@pytest.mark.parametrize("library", ["cpu", "cuda"])
+@pytest.mark.parametrize("library", ["cpu", "cuda", "jit"])
 def test_faster_versions_stand_beside_their_reference(library):
     stems = {path.stem for path in (PACKAGE / library).glob("*.py")}
     stems -= INFRASTRUCTURE[library].keys()
     known = {path.stem for path in PACKAGE.glob("ops/*.py")}
     known |= {path.stem for path in PACKAGE.glob("arrays/*.py")}
+    if library == "jit":
+        known |= {path.stem for path in PACKAGE.glob("cpu/*.py")}
     assert stems <= known
 
 
@@ -173,7 +176,9 @@ def test_each_kernel_says_what_it_assumes_is_launched_compiled_and_tested(path):
 
 
 def test_without_faster_versions_everything_works(tmp_path):
-    shutil.copytree(PACKAGE, tmp_path / "gpulayers", ignore=shutil.ignore_patterns("cpu", "cuda"))
+    shutil.copytree(
+        PACKAGE, tmp_path / "gpulayers", ignore=shutil.ignore_patterns("cpu", "cuda", "jit")
+    )
     code = """if True:
         import gpulayers as gl, numpy as np
         x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")

@@ -11,6 +11,8 @@ from math import prod
 
 import numpy as np
 
+from .. import jit
+from ..jit import normalization as loops
 from ..ops.normalization import (
     LAYER,
     LENGTH,
@@ -19,7 +21,7 @@ from ..ops.normalization import (
     normalized_in_groups,
 )
 from .activation import fits
-from .threads import ENOUGH, available, scratch, share
+from .threads import ENOUGH, available, divided, scratch, share
 
 BLOCK = 1 << 19  # Elements at most: with fewer, threads wait more for Python's lock than is saved
 # by what stays in a core's cache (1.6 million elements in blocks of 2^17 by two: 0.8, not 0.6 ms).
@@ -186,6 +188,27 @@ class Rows:
             dx -= np.dot(given, self.average)[:, None]
 
 
+class LoopedRows(Rows):
+    """The same by loops that are compiled."""
+
+    def forward(self, gamma=None, beta=None):
+        out, bound = np.empty_like(self.x), self.epsilon if self.kind == LENGTH else 0.0
+        args = self.x, gamma, beta, out, self.mean, self.factor, self.epsilon, bound
+        divided(loops.normalize, len(self.x), PASS * out.size, *args)
+        return out
+
+    def backward(self, g, gamma, needs=(True, True, True)):
+        dx, bound = np.empty_like(g), self.epsilon if self.kind == LENGTH else 0.0
+        args = self.x, g, gamma, self.mean, self.factor, dx, bound
+        sums = [g.shape[1:] if needed else None for needed in needs[1:]]
+        return dx, *divided(loops.differentiate, len(g), 2 * PASS * g.size, *args, sums=sums)
+
+
+def made_rows(x, epsilon, kind) -> Rows:
+    """Rows, by whatever is faster for them."""
+    return (LoopedRows if jit.takes(x) else Rows)(np.ascontiguousarray(x), epsilon, kind)
+
+
 @normalized_along.on("numpy")
 def _(x, gamma=None, beta=None, *, axes, epsilon, kind=LAYER, needs=None):
     known = kind in (LAYER, ROOT_MEAN_SQUARE, LENGTH)
@@ -195,7 +218,7 @@ def _(x, gamma=None, beta=None, *, axes, epsilon, kind=LAYER, needs=None):
         return NotImplemented
     width = prod(x.shape[axes[0] :])
     flat = [None if w is None else w.reshape(-1) for w in (gamma, beta)]
-    made = Rows(x.reshape(-1, width), epsilon, kind)
+    made = made_rows(x.reshape(-1, width), epsilon, kind)
     out = made.forward(*flat).reshape(x.shape)
     if needs is None:
         return out
@@ -203,7 +226,8 @@ def _(x, gamma=None, beta=None, *, axes, epsilon, kind=LAYER, needs=None):
     needs = (*needs, False, False)[:3]
 
     def pullback(g):
-        dx, d_gamma, d_beta = made.backward(g.reshape(-1, width), flat[0], needs)
+        g = np.ascontiguousarray(g.reshape(-1, width))
+        dx, d_gamma, d_beta = made.backward(g, flat[0], needs)
         return (
             None if dx is None else dx.reshape(x.shape),
             None if d_gamma is None else d_gamma.reshape(gamma.shape),

@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 
 ENOUGH = 1e7  # Operations below which threads cost more than they save: a tenth of a millisecond.
+PARTS = 16  # Into which the rows of compiled loops are divided: whoever is free takes the next.
+SUMMED = 4096  # Rows that are added up at a time, so that rounding errors stay small.
 KEPT = 64 << 20  # Bytes that all threads together keep for their next work.
 NAMES = ("scipy_openblas_{}64_", "openblas_{}")
 
@@ -174,6 +176,38 @@ def share(work, items, operations: float, most: int | None = None, sums: bool = 
             if error is not None:
                 raise error
         return found + [other.result() for other in others]
+
+
+def divided(kernel, count: int, operations: float, *args, sums=()) -> list:
+    """Call kernel(*args, *sums of the part, first, last) for parts of `count` rows, by threads.
+
+    Args:
+        kernel: one of `jit`.
+        count: the number of rows.
+        operations: see `share`.
+        sums: shapes of arrays that each part gets for itself, zeros of the first argument's dtype;
+            None for one that is not wanted, which the kernel gets as None.
+
+    Returns:
+        The sums of all parts, added up in their order: the same for any number of threads.
+    """
+    parts = max(PARTS, -(-count // SUMMED)) if operations >= ENOUGH else -(-count // SUMMED)
+    parts = max(min(parts, count), 1)
+    bounds = [(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
+    dtype = args[0].dtype
+    found = [None if shape is None else np.zeros((parts, *shape), dtype) for shape in sums]
+
+    def own(i):
+        return [None if total is None else total[i] for total in found]
+
+    ready = kernel.ready(*args, *own(0), 0, 0)
+
+    def work(some):
+        for i in some:
+            ready(*args, *own(i), *bounds[i])
+
+    share(work, range(parts), operations)
+    return [None if total is None else total.sum(0) for total in found]
 
 
 class Taken:

@@ -20,6 +20,8 @@ from gpulayers.ops.normalization import (
     normalized_in_groups,
 )
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 x, scale, offset = real(2, 3, 4), positive(4), real(4)
 
 

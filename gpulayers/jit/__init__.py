@@ -1,0 +1,121 @@
+"""Loops over NumPy arrays, compiled by Numba where it is installed (`gpulayers[numba]`).
+
+Most of what `cpu/` does by several passes of NumPy's, one loop does with each element read once.
+`cpu/` decides which of the two is used and shares rows among threads; here stand the loops alone,
+under the same file names.  They are compiled when first needed, in about half a second each, and
+kept on disk by Numba for the next process.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+
+import numpy as np
+
+from .. import config
+
+LEAST = 1 << 15  # Elements below which NumPy's passes are as fast, and Numba need not be loaded.
+# Products may be fused with sums and sums be added in several parts; NaN and infinity stay.
+LICENCE = {"contract", "reassoc", "nsz", "arcp"}
+
+_compiling = threading.Lock()
+
+
+@cache
+def installed() -> bool:
+    """Whether Numba is there."""
+    from importlib.util import find_spec
+
+    return find_spec("numba") is not None
+
+
+def takes(x, *others, least: int | None = None) -> bool:
+    """Whether loops are to be used for an array: float32 or float64, of `least` elements or more.
+
+    Other arrays, or None, must have the same dtype.
+    """
+    wanted = config.jit()
+    if wanted is False or x.dtype.char not in "fd":
+        return False
+    if wanted is None and (x.size < (LEAST if least is None else least) or not installed()):
+        return False
+    return all(other is None or other.dtype == x.dtype for other in others)
+
+
+class Kernel:
+    """A function of contiguous arrays and numbers, compiled once for each dtype.
+
+    Arguments are arrays, int, float (which get the dtype of the first array), bool, or None, for
+    which it is compiled apart.  Those that it writes are named; others may be read-only.
+    """
+
+    def __init__(self, function, written: tuple[str, ...]):
+        self.function, self.written = function, written
+        self._made = {}
+
+    def __call__(self, *args):
+        return self.ready(*args)(*args)
+
+    def ready(self, *args):
+        """The compiled function for arguments like these."""
+        key = tuple([(a.dtype.char, a.ndim) if type(a) is np.ndarray else type(a) for a in args])
+        return self._made.get(key) or self._compiled(key, args)
+
+    def _compiled(self, key, args):
+        with _compiling:
+            if key not in self._made:
+                made = _dispatcher(self.function)
+                made.disable_compile(False)
+                made.compile(self._signature(args))
+                made.disable_compile()  # Other arguments are errors, not reasons to compile.
+                self._made[key] = made
+        return self._made[key]
+
+    def _signature(self, args):
+        from numba import from_dtype, types
+
+        code = self.function.__code__
+        dtype = next(a.dtype for a in args if type(a) is np.ndarray)
+        plain = {bool: types.boolean, int: types.intp, float: from_dtype(dtype)}
+        found = []
+        for name, a in zip(code.co_varnames[: code.co_argcount], args, strict=True):
+            if type(a) is np.ndarray:
+                fixed = name not in self.written
+                found.append(types.Array(from_dtype(a.dtype), a.ndim, "C", readonly=fixed))
+            else:
+                found.append(types.none if a is None else plain[type(a)])
+        return tuple(found)
+
+
+def kernel(*written: str):
+    """Make a function a `Kernel` that writes into arguments of these names."""
+    return lambda function: Kernel(function, written)
+
+
+class Part:
+    """A function that kernels of the same file call, compiled as a part of them."""
+
+    def __init__(self, function):
+        self.function = function
+
+
+def part(function) -> Part:
+    """Make a function one that kernels may call."""
+    return Part(function)
+
+
+@cache
+def _dispatcher(function):
+    """Numba's own object for a function and those that it calls."""
+    from numba import njit
+
+    names = function.__globals__
+    for name in function.__code__.co_names:
+        if isinstance(names.get(name), Part):
+            names[name] = _dispatcher(names[name].function)
+    options = {"nogil": True, "fastmath": LICENCE, "error_model": "numpy"}
+    try:
+        return njit(function, cache=True, **options)
+    except RuntimeError:  # There is no folder that it may write to.
+        return njit(function, **options)
