@@ -2,19 +2,28 @@
 
 For an interpreter that has Keras 3.15, PyTorch, Pillow and what gpulayers needs.  Each contestant
 runs in a process of its own, on the same 16 images of 224 x 224 x 3, and is timed by the least of
-several runs.  `--layers` names some of them; `--resizing` compares sizes with Pillow instead.
+several runs.  `--layers` names some of them, `--images` says how many there are; `--resizing`
+compares sizes with Pillow instead.
 
 Two cores of an EPYC of the Zen 5 kind (AVX-512), NumPy 2.4.6 with OpenBLAS, Keras 3.15.1, PyTorch
 2.13, Pillow 13.0, nothing else at work.  The last column: how many times as fast gpulayers is as
-Keras on NumPy, and on PyTorch.  Cutting images of bytes is one copy, at the speed of memory, and
-of floats a view (CenterCrop); Keras cuts all images of a batch in one place, RandomCrop here each
-in a place of its own: 0.19 ms for 6.1 MB read and written are 32 GB/s, a plain copy has 96.
+Keras on NumPy, and on PyTorch.  Cutting images of bytes is one copy into floats, at the speed of
+memory: NumPy fills the 4.9 MB of 16 results in 0.07 ms.  Of floats it is a view (CenterCrop); Keras
+cuts all images of a batch in one place, RandomCrop here each in a place of its own.  With more
+images it is farther ahead, for Keras makes floats of what it will cut off:
 
 | uint8 | gpulayers, ms | Keras on NumPy | on PyTorch | times as fast as these |
 | --- | ---: | ---: | ---: | ---: |
-| RandomFlip | 0.38 | 15.65 | 3.34 | 41.4 and 8.8 |
-| RandomCrop | 0.18 | 0.35 | 0.34 | 1.9 and 1.9 |
-| CenterCrop | 0.10 | 0.28 | 0.23 | 2.9 and 2.4 |
+| RandomCrop, 32 images | 0.21 | 0.84 | 0.53 | 3.9 and 2.5 |
+| CenterCrop, 32 images | 0.19 | 0.73 | 0.44 | 3.9 and 2.4 |
+| RandomCrop, 64 images | 0.45 | 3.56 | 9.64 | 7.9 and 21.4 |
+| CenterCrop, 64 images | 0.47 | 3.42 | 9.70 | 7.2 and 20.4 |
+
+| uint8 | gpulayers, ms | Keras on NumPy | on PyTorch | times as fast as these |
+| --- | ---: | ---: | ---: | ---: |
+| RandomFlip | 0.30 | 16.89 | 3.68 | 56.9 and 12.4 |
+| RandomCrop | 0.17 | 0.37 | 0.35 | 2.2 and 2.1 |
+| CenterCrop | 0.10 | 0.30 | 0.25 | 3.0 and 2.5 |
 | RandomTranslation | 7.95 | 258.40 | 109.84 | 32.5 and 13.8 |
 | RandomRotation | 8.45 | 268.14 | 118.55 | 31.7 and 14.0 |
 | RandomZoom | 7.98 | 248.60 | 108.41 | 31.2 and 13.6 |
@@ -24,9 +33,9 @@ in a place of its own: 0.19 ms for 6.1 MB read and written are 32 GB/s, a plain 
 
 | float32 | gpulayers, ms | Keras on NumPy | on PyTorch | times as fast as these |
 | --- | ---: | ---: | ---: | ---: |
-| RandomFlip | 0.45 | 16.78 | 3.39 | 37.1 and 7.5 |
-| RandomCrop | 0.21 | 0.69 | 0.40 | 3.3 and 1.9 |
-| CenterCrop | 0.00 | 0.58 | 0.27 | 126.3 and 59.7 |
+| RandomFlip | 0.33 | 15.55 | 2.75 | 46.7 and 8.2 |
+| RandomCrop | 0.19 | 0.68 | 0.36 | 3.6 and 1.9 |
+| CenterCrop | 0.00 | 0.56 | 0.26 | 123.4 and 57.6 |
 | RandomTranslation | 12.81 | 265.57 | 124.11 | 20.7 and 9.7 |
 | RandomRotation | 12.63 | 275.86 | 133.22 | 21.8 and 10.5 |
 | RandomZoom | 11.93 | 266.36 | 113.68 | 22.3 and 9.5 |
@@ -84,7 +93,7 @@ from pathlib import Path
 
 import numpy as np
 
-IMAGES = (16, 224, 224, 3)
+COUNT, IMAGE = 16, (224, 224, 3)
 SECONDS = 0.3  # Of runs of one layer, after the first.
 LAYERS = {
     "RandomFlip": {},
@@ -114,12 +123,12 @@ def least(function) -> float:
             return 1e3 * best
 
 
-def images(dtype: str) -> np.ndarray:
+def images(count: int, dtype: str) -> np.ndarray:
     """The same ones for all."""
-    return np.random.default_rng(0).integers(0, 256, IMAGES).astype(dtype)
+    return np.random.default_rng(0).integers(0, 256, (count, *IMAGE)).astype(dtype)
 
 
-def compete(contestant: str, dtype: str, names) -> None:
+def compete(contestant: str, dtype: str, count: int, names) -> None:
     """Time layers, and print what each took as a line of JSON; None for what fails."""
     if contestant == "gpulayers":
         sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -127,7 +136,7 @@ def compete(contestant: str, dtype: str, names) -> None:
     else:
         os.environ["KERAS_BACKEND"] = contestant
         from keras import layers
-    x = images(dtype)
+    x = images(count, dtype)
     for name in names:
         layer = getattr(layers, name)(**LAYERS[name])
         try:
@@ -137,12 +146,12 @@ def compete(contestant: str, dtype: str, names) -> None:
         print(json.dumps([name, took]), flush=True)
 
 
-def compare(dtype: str, names) -> None:
+def compare(dtype: str, count: int, names) -> None:
     """Print a table of what each contestant took, and how many times as fast gpulayers is."""
     times = {}
     for contestant in CONTESTANTS:
         command = [sys.executable, __file__, "--contestant", contestant, "--dtype", dtype]
-        command += ["--layers", ",".join(names)]
+        command += ["--layers", ",".join(names), "--images", str(count)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
         times[contestant] = dict(map(json.loads, lines))
@@ -189,15 +198,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
     parser.add_argument("--layers", default=",".join(LAYERS), help="with commas between")
     parser.add_argument("--dtype", default="uint8", help="of the images")
+    parser.add_argument("--images", type=int, default=COUNT, help="how many there are")
     parser.add_argument("--resizing", action="store_true", help="sizes, beside Pillow")
     parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.resizing:
         compare_resizing()
     elif chosen.contestant:
-        compete(chosen.contestant, chosen.dtype, chosen.layers.split(","))
+        compete(chosen.contestant, chosen.dtype, chosen.images, chosen.layers.split(","))
     else:
-        compare(chosen.dtype, chosen.layers.split(","))
+        compare(chosen.dtype, chosen.images, chosen.layers.split(","))
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 MAKERS: dict[tuple[str, str], object] = {}  # By library and name: what makes numbers there.
+_PLAIN = (int, float)
 _WITHIN_TWO_SIGMA = math.erf(math.sqrt(2.0))  # The part of a normal distribution that is.
 
 
@@ -83,7 +84,7 @@ def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None, *, like=None):
 
 
 def _spread(u, minval, maxval):
-    if isinstance(minval, (int, float)) and (minval, maxval) == (0, 1):
+    if type(minval) in _PLAIN and type(maxval) in _PLAIN and (minval, maxval) == (0, 1):
         return u
     low, high = np.asarray(minval, u.dtype), np.asarray(maxval, u.dtype)
     u *= np.subtract(maxval, minval, dtype=np.float64).astype(u.dtype)

@@ -171,6 +171,8 @@ def share(work, items, operations: float, most: int | None = None, sums: bool = 
             found = [work(parts[0])]
         finally:
             waiting.clear()  # Only after an error are there any.
+            if not sums:  # A thread that has not woken up finds nothing left to do.
+                others = [other for other in others if not other.cancel()]
             errors = [other.exception() for other in others]
         for error in errors:
             if error is not None:

@@ -145,10 +145,9 @@ class RandomCrop(_Crop):
         height, width = self._size_of(shape)
         if not training or height <= self.height or width <= self.width:
             return Cut(*largest_part(height, width, self.height, self.width)[:2], shape)
-        n = self._count(data)
-        room = (height - self.height + 1, width - self.width + 1)
-        starts = (self._uniform((n,), 0.0, float(r), seed).astype(np.int32) for r in room)
-        return Cut(*starts, shape)
+        room = np.array([[height - self.height + 1], [width - self.width + 1]], np.float32)
+        starts = self._uniform((2, self._count(data)), 0.0, room, seed)
+        return Cut(*starts.astype(np.int32), shape)
 
     def _reaches(self, shape) -> bool:
         height, width = self._size_of(shape)
