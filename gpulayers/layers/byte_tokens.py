@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-PORTION = 1 << 15  # Tokens that are counted together.
+PORTION = 1 << 16  # Tokens that are counted together.
 LONGEST = 256  # Bytes of a token: longer ones are left to Python.
 SPACE = b" \t\n\r\x0b\x0c"
 _BLANK, _END = 0x20, 0x00  # What stands between tokens, and between texts.
@@ -20,24 +20,42 @@ class ByteTokens:
     """Tokens as ranges of a buffer.
 
     Args:
-        buffer: bytes (n,), with 8 zeros or more after the last token.
+        buffer: bytes, or an array of them (n,), with 8 zeros or more after the last token.
         starts, lengths: of each token in bytes.
-        rows: how many of the tokens each text has.
+        rows: how many of the tokens each text has. By default they are counted when asked for: a
+            zero stands before the first text and behind each, and 8 more at the end.
     """
 
-    def __init__(self, buffer, starts, lengths, rows):
-        self.starts, self.lengths, self.rows = starts, lengths, rows
-        self._bytes = buffer.tobytes()
+    def __init__(self, buffer, starts, lengths, rows=None):
+        self.starts, self.lengths, self._rows = starts, lengths, rows
+        self._bytes = buffer if type(buffer) is bytes else buffer.tobytes()
         # Eight bytes from each place on, as one number.
-        self._eights = np.ndarray(len(buffer) - 7, "<u8", self._bytes, strides=(1,))
+        self._eights = np.ndarray(len(self._bytes) - 7, "<u8", self._bytes, strides=(1,))
 
     def __len__(self) -> int:
         return len(self.starts)
 
+    @property
+    def size(self) -> int:
+        """The bytes of the buffer."""
+        return len(self._bytes)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """How many of the tokens each text has."""
+        if self._rows is None:
+            ends = np.flatnonzero(np.frombuffer(self._bytes, np.uint8) == _END)[:-8]
+            self._rows = np.diff(np.searchsorted(self.starts, ends))
+        return self._rows
+
     def words(self, which, k: int) -> np.ndarray:
         """The k-th 8 bytes of some tokens as numbers, with zeros after the end."""
-        words = self._eights[self.starts[which] + 8 * k].astype(np.uint64, copy=False)
-        return words & _MASKS[np.minimum(self.lengths[which] - 8 * k, 8)]
+        starts, lengths = self.starts[which], self.lengths[which]
+        if k:
+            starts, lengths = starts + 8 * k, lengths - 8 * k
+        words = self._eights[starts].astype(np.uint64, copy=False)
+        words &= _MASKS.take(lengths, mode="clip")
+        return words
 
     def hashes(self) -> np.ndarray:
         """A number of each token: different ones for different tokens of 8 bytes or less."""
@@ -51,14 +69,13 @@ class ByteTokens:
         return found
 
     def are(self, which, other: ByteTokens, others) -> bool:
-        """Whether some tokens (None: all) of equal hashes are equal to those of another object."""
-        lengths = self.lengths if which is None else self.lengths[which]
+        """Whether some tokens of equal hashes are equal to those of another object."""
+        lengths = self.lengths[which]
         if not np.array_equal(lengths, other.lengths[others]):
             return False
         k, longer = 0, np.flatnonzero(lengths > 8)
         while len(longer):
-            own = longer if which is None else which[longer]
-            if not np.array_equal(self.words(own, k), other.words(others[longer], k)):
+            if not np.array_equal(self.words(which[longer], k), other.words(others[longer], k)):
                 return False
             k += 1
             longer = longer[lengths[longer] > 8 * k]
@@ -66,13 +83,25 @@ class ByteTokens:
 
     def texts(self, which) -> list[str]:
         """Some tokens as strings."""
+        return self._one_behind_the_other(which)[0].tobytes().decode().split("\0")[:-1]
+
+    def _one_behind_the_other(self, which):
+        """The bytes of some tokens, with a zero behind each, and where each of these is."""
         starts, sizes = self.starts[which], self.lengths[which] + 1
         ends = sizes.cumsum()
-        # All their bytes, one token behind the other, and decoded at once.
         places = np.arange(sizes.sum()) + np.repeat(starts - (ends - sizes), sizes)
         joined = np.frombuffer(self._bytes, np.uint8)[places]
         joined[ends - 1] = _END
-        return joined.tobytes().decode().split("\0")[:-1]
+        return joined, ends - 1
+
+    def only(self, which) -> ByteTokens:
+        """Some tokens, in the same buffer."""
+        return ByteTokens(self._bytes, self.starts[which], self.lengths[which], ())
+
+    def compact(self) -> ByteTokens:
+        """The tokens in a buffer that holds nothing else."""
+        joined, ends = self._one_behind_the_other(slice(None))
+        return ByteTokens(joined.tobytes() + bytes(8), ends - self.lengths, self.lengths, ())
 
     def lists(self) -> list[list[str]]:
         """The tokens of each text as strings."""
@@ -85,19 +114,40 @@ class ByteTokens:
 
         None if two of them have one hash, which is not to be expected before 10^9 tokens.
         """
-        chosen = _representatives(self.hashes())
-        others = np.flatnonzero(chosen != np.arange(len(chosen)))
-        if not self.are(others, self, chosen[others]):
+        chosen = self.equal_ones()
+        if chosen is None:
             return None
-        counts = np.bincount(chosen)
+        counts, inside = np.bincount(chosen), None
         first = np.flatnonzero(counts)
-        inside = None
         if documents:
             row = np.repeat(np.arange(len(self.rows)), self.rows)
             once = np.sort(row * len(self) + chosen)
             once = once[np.diff(once, prepend=-1) > 0] % max(len(self), 1)
             inside = np.bincount(once)[first]
         return first, counts[first], inside
+
+    def equal_ones(self):
+        """For each token the place of one that is equal, the same for all equal ones, or None."""
+        chosen = _representatives(self.hashes())
+        longer = np.flatnonzero(self.lengths > 8)
+        longer = longer[chosen[longer] != longer]
+        same = np.array_equal(self.lengths[chosen], self.lengths)
+        return chosen if same and self.are(longer, self, chosen[longer]) else None
+
+    def in_order(self, counts: np.ndarray) -> np.ndarray:
+        """The places of the tokens by falling counts, then by falling tokens, as strings fall."""
+        first = self.words(slice(None), 0).byteswap()  # As numbers they fall like their bytes.
+        order = np.lexsort((first, counts))[::-1]
+        equal = (np.diff(first[order]) == 0) & (np.diff(counts[order]) == 0)
+        edges = np.flatnonzero(np.diff(equal, prepend=False, append=False))
+        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            run = slice(start, stop + 1)
+            order[run] = sorted(order[run].tolist(), key=self._token, reverse=True)
+        return order
+
+    def _token(self, place: int) -> bytes:
+        start = self.starts[place]
+        return self._bytes[start : start + self.lengths[place]]
 
     def joined(self, widths) -> ByteTokens:
         """The n-grams of each width in turn, for tokens with one blank between them."""
@@ -114,7 +164,18 @@ class ByteTokens:
             starts[to] = self.starts[begins]
             lengths[to] = ends[begins + width - 1] - self.starts[begins]
             shift = shift + count
-        return ByteTokens(np.frombuffer(self._bytes, np.uint8), starts, lengths, rows)
+        return ByteTokens(self._bytes, starts, lengths, rows)
+
+
+def together(parts: list[ByteTokens]) -> ByteTokens:
+    """The tokens of several objects, without what texts they are of."""
+    if len(parts) == 1:
+        return parts[0]
+    sizes = np.array([part.size for part in parts])
+    buffer = b"".join(part._bytes for part in parts)
+    shifts = np.repeat(sizes.cumsum() - sizes, [len(part) for part in parts])
+    starts = np.concat([part.starts for part in parts]) + shifts
+    return ByteTokens(buffer, starts, np.concat([part.lengths for part in parts]), ())
 
 
 def split_bytes(
@@ -135,14 +196,14 @@ def split_bytes(
         whole = "\0".join(texts).encode()
     except UnicodeEncodeError:
         return None
-    if whole.count(b"\0") != len(texts) - 1:
-        return None
     table = bytes(range(256))
     if lower:
         table = table.lower()
     if split == "whitespace":
         table = table.translate(bytes.maketrans(SPACE, b" " * len(SPACE)))
     whole = np.frombuffer(b"\0" + whole.translate(table, strip) + b"\0" * 9, np.uint8)
+    if np.count_nonzero(whole == _END) != len(texts) + 9:
+        return None
     if widths is not None:
         blank = whole == _BLANK
         whole = whole[~(blank & np.append(blank[1:] | (whole[1:] == _END), False))]
@@ -156,7 +217,7 @@ def _words(buffer):
     between = (buffer == _BLANK) | (buffer == _END)
     edges = np.flatnonzero(between[1:] != between[:-1]) + 1
     starts, ends = edges[::2], edges[1::2]
-    return ByteTokens(buffer, starts, ends - starts, _rows(buffer, starts))
+    return ByteTokens(buffer, starts, ends - starts)
 
 
 def _characters(buffer):
@@ -165,13 +226,7 @@ def _characters(buffer):
     lead = buffer[starts]
     for least in (0xC0, 0xE0, 0xF0):
         lengths += lead >= least
-    return ByteTokens(buffer, starts, lengths, _rows(buffer, starts))
-
-
-def _rows(buffer, starts):
-    """How many tokens stand between each two ends of texts; the last 8 are behind the end."""
-    ends = np.flatnonzero(buffer == _END)[:-8]
-    return np.diff(np.searchsorted(starts, ends))
+    return ByteTokens(buffer, starts, lengths)
 
 
 class TokenTable:
@@ -185,7 +240,7 @@ class TokenTable:
         encoded = [token.encode(errors="surrogatepass") for token in tokens]
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
         buffer = np.frombuffer(b"".join(encoded) + b"\0" * 8, np.uint8)
-        self.tokens = ByteTokens(buffer, lengths.cumsum() - lengths, lengths, None)
+        self.tokens = ByteTokens(buffer, lengths.cumsum() - lengths, lengths)
         self._hashes = self.tokens.hashes()
         self._slots = _inserted(self._hashes)[0]
 
@@ -236,20 +291,21 @@ def _inserted(hashes):
     Gives its slots, in each the place of one of equal hashes or -1, and for each hash that place.
     """
     slots = np.full(1 << max(4 * len(hashes), 2).bit_length(), -1, np.int32)
-    at, chosen = _first_slots(hashes, slots), np.empty(len(hashes), np.int64)
-    left = np.arange(len(hashes))
+    at = _first_slots(hashes, slots)
+    slots[at] = np.arange(len(hashes), dtype=np.int32)
+    chosen = slots[at].astype(np.intp)
+    left = np.flatnonzero(hashes[chosen] != hashes)
     while len(left):
-        here = at[left]
+        here = at[left] = (at[left] + 1) % len(slots)
         free = slots[here] < 0
         slots[here[free]] = left[free]
         held = slots[here]
         equal = hashes[held] == hashes[left]
         chosen[left[equal]] = held[equal]
         left = left[~equal]
-        at[left] = (at[left] + 1) % len(slots)
     return slots, chosen
 
 
 def _first_slots(hashes, slots):
     """The highest bits, which depend on all others."""
-    return (hashes >> (65 - len(slots).bit_length())).astype(np.int64)
+    return (hashes >> (65 - len(slots).bit_length())).view(np.int64)

@@ -26,8 +26,7 @@ _STANDARDS = {
     None: {},
 }
 _OTHER_SPACE = re.compile("[\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
-_AT_ONCE = 1 << 12  # Texts whose tokens are in the processor's cache together.
-_COUNTED_AT_ONCE = 1 << 15  # Texts whose tokens are in memory together.
+_AT_ONCE = 1 << 18  # Characters of texts whose tokens are in the processor's cache together.
 _MANY = 32  # Texts that are worth a way through bytes.
 
 
@@ -207,8 +206,8 @@ class TextVectorization(HostLayer):
     def _numbers(self, texts):
         """The numbers of the tokens of all texts, and how many tokens each has."""
         lookup, numbers, lengths = self._lookup_layer, [], []
-        for start in range(0, max(len(texts), 1), _AT_ONCE):
-            tokens = self._tokens(texts[start : start + _AT_ONCE])
+        for some in _portions(texts):
+            tokens = self._tokens(some)
             if isinstance(tokens, ByteTokens):
                 numbers.append(lookup.numbers_of_bytes(tokens))
                 lengths.append(tokens.rows)
@@ -246,8 +245,9 @@ class TextVectorization(HostLayer):
             for batch in batches("TextVectorization", data, steps):
                 self.update_state(batch)
         else:
-            values = as_values(whole, self.encoding)
-            self.update_state(values[:, None] if values.ndim == 1 else values)
+            values = whole if self._split else as_values(whole, self.encoding)
+            flat = not self._split and values.ndim == 1
+            self.update_state(values[:, None] if flat else values)
         self.finalize_state()
 
     def update_state(self, data) -> None:
@@ -258,9 +258,8 @@ class TextVectorization(HostLayer):
         if self._split is None:
             self._lookup_layer.update_state(self._tokens(texts))
             return
-        texts = texts.ravel()
-        for start in range(0, len(texts), _COUNTED_AT_ONCE):
-            tokens = self._tokens(texts[start : start + _COUNTED_AT_ONCE])
+        for some in _portions(texts.ravel()):
+            tokens = self._tokens(some)
             if isinstance(tokens, ByteTokens):
                 self._lookup_layer.count_bytes(tokens)
             else:
@@ -369,6 +368,13 @@ def _widths(ngrams):
     raise ValueError(
         f"TextVectorization: ngrams must be None, an integer or a tuple of some, got {ngrams!r}."
     )
+
+
+def _portions(texts: np.ndarray) -> list[np.ndarray]:
+    """Texts (n,) in portions of about as many characters."""
+    sizes = np.fromiter(map(len, texts.tolist()), np.int64, len(texts))
+    which = (sizes + 1).cumsum() // _AT_ONCE
+    return np.split(texts, np.flatnonzero(which[1:] > which[:-1]) + 1)
 
 
 def _joined(tokens: list[str], widths) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import compress
 
 import numpy as np
 
-from .byte_tokens import ByteTokens, TokenTable
+from .byte_tokens import ByteTokens, TokenTable, together
+
+WAITING = 8 << 20  # Bytes of texts that wait at most.
 
 
 class _Places(dict):
@@ -58,13 +59,13 @@ class Vocabulary:
 class TokenCounts:
     """How often tokens were seen, and in how many documents.
 
-    Of texts that are not strings yet, the first batch waits: if it stays the only one, only its
-    most frequent tokens become strings.
+    Those of texts that are not strings yet wait as bytes. If they stay few enough, only the most
+    frequent ones of them ever become strings.
     """
 
     def __init__(self):
         self._tokens, self._in_documents, self.documents = Counter(), Counter(), 0
-        self._waiting = None  # (tokens, which of them, their counts, in how many documents)
+        self._waiting = []  # (different tokens, their counts, in how many documents) each
 
     @property
     def tokens(self) -> Counter:
@@ -80,7 +81,7 @@ class TokenCounts:
 
     def __bool__(self) -> bool:
         """Whether any token was seen."""
-        return bool(self._tokens) or (self._waiting is not None and len(self._waiting[1]) > 0)
+        return bool(self._tokens) or any(len(counts) for _, counts, _ in self._waiting)
 
     def add(self, rows: Iterable[list], documents: bool) -> None:
         """Count the tokens of documents; `documents` to count in how many each occurs, too."""
@@ -96,50 +97,68 @@ class TokenCounts:
         if found is None:
             self.add(tokens.lists(), documents)
             return
-        self._settle()
-        self._waiting = (tokens, *found)
-        if self._tokens:
-            self._settle()
+        self._waiting.append((tokens.only(found[0]), *found[1:]))
+        if sum(tokens.size for tokens, *_ in self._waiting) > WAITING:
+            self._merge()
+            self._waiting = [(tokens.compact(), *numbers) for tokens, *numbers in self._waiting]
+            if self._waiting[0][0].size > WAITING // 2:
+                self._settle()
         if documents:
             self.documents += len(tokens.rows)
 
-    def _settle(self) -> None:
-        """Count what waits."""
-        if self._waiting is None:
+    def _merge(self) -> None:
+        """Count what waits together, unless two tokens have one hash."""
+        parts, *numbers = zip(*self._waiting, strict=True)
+        tokens = together(parts)
+        chosen = tokens.equal_ones() if len(parts) > 1 else None
+        if chosen is None:
             return
-        (tokens, which, counts, inside), self._waiting = self._waiting, None
-        texts = tokens.texts(which)
-        self._tokens.update(dict(zip(texts, counts.tolist(), strict=True)))
-        if inside is not None:
-            self._in_documents.update(dict(zip(texts, inside.tolist(), strict=True)))
+        first = np.flatnonzero(np.bincount(chosen))
+        sums = (
+            None if n[0] is None else np.bincount(chosen, np.concat(n))[first].astype(np.int64)
+            for n in numbers
+        )
+        self._waiting = [(tokens.only(first), *sums)]
 
-    def _drop_rare(self, most: int) -> None:
-        """Keep, of what waits, only those that may be among the most frequent ones."""
-        if self._waiting is None or not 0 < most < len(self._waiting[1]):
-            return
-        tokens, *numbers = self._waiting
-        kept = numbers[1] >= np.partition(numbers[1], -most)[-most]
-        self._waiting = (tokens, *(None if n is None else n[kept] for n in numbers))
+    def _settle(self) -> None:
+        """Count what waits as strings."""
+        waiting, self._waiting = self._waiting, []
+        for tokens, counts, inside in waiting:
+            texts = tokens.texts(slice(None))
+            self._tokens.update(dict(zip(texts, counts.tolist(), strict=True)))
+            if inside is not None:
+                self._in_documents.update(dict(zip(texts, inside.tolist(), strict=True)))
 
     def most_frequent(self, most: int | None = None, without=()) -> list:
         """The tokens, most frequent first; of two as frequent ones, the greater.
 
         Args:
-            most: how many are wanted at most; None for all. Counts of others may be dropped.
-            without: what is left out, and not counted any longer.
+            most: how many are wanted at most; None for all.
+            without: what is left out.
         """
-        if most is not None:
-            self._drop_rare(most + len(without))
-        for token in without:
-            self.tokens.pop(token, None)
-        kept = self.tokens
-        if most is not None and len(kept) > most:  # The rest need not be sorted.
-            counts = np.fromiter(kept.values(), np.int64, len(kept))
-            least = np.partition(counts, -most)[-most] if most > 0 else 0
-            kept = list(compress(kept, (counts >= least).tolist()))
-        return sorted(sorted(kept, reverse=True), key=self.tokens.__getitem__, reverse=True)[:most]
+        enough = None if most is None else most + len(without)
+        if not self._tokens and self._waiting:
+            self._merge()
+        if not self._tokens and len(self._waiting) == 1:
+            tokens, counts, _ = self._waiting[0]
+            among = _frequent(counts, enough)
+            among = among[tokens.only(among).in_order(counts[among])[:enough]]
+            found = tokens.texts(among)
+        else:
+            words = list(self.tokens)
+            among = _frequent(np.fromiter(self.tokens.values(), np.int64, len(words)), enough)
+            found = sorted([words[i] for i in among.tolist()], reverse=True)
+            found = sorted(found, key=self.tokens.__getitem__, reverse=True)[:enough]
+        return [token for token in found if token not in without][:most]
 
     def inverse_frequencies(self, tokens: Sequence) -> np.ndarray:
         """log(1 + documents / (1 + documents with the token)) of each token."""
         found = np.array([self.in_documents[token] for token in tokens], np.float64)
         return np.log(1 + self.documents / (1 + found))
+
+
+def _frequent(counts: np.ndarray, most: int | None) -> np.ndarray:
+    """The places of all counts that may be among the `most` greatest."""
+    if most is None or not 0 < most < len(counts):
+        return np.arange(len(counts))
+    return np.flatnonzero(counts >= np.partition(counts, -most)[-most])

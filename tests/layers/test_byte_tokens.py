@@ -1,10 +1,12 @@
 """Many texts at once give what each of them gives."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from gpulayers import layers
-from gpulayers.layers import byte_tokens, text_vectorization
+from gpulayers.layers import byte_tokens, text_vectorization, vocabulary
 from gpulayers.layers.byte_tokens import LONGEST, TokenTable, split_bytes
 from gpulayers.layers.vocabulary import Vocabulary
 
@@ -54,16 +56,17 @@ def test_many_texts_give_what_each_of_them_gives(monkeypatch, options, seed):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("waiting", [0, 900, 10**6])
 @pytest.mark.parametrize("seed", range(3))
-def test_texts_in_small_portions(monkeypatch, seed):
+def test_texts_in_small_portions(monkeypatch, seed, waiting):
     """Portions of texts count as one, with documents counted once."""
     layer = layers.TextVectorization(output_mode="tf_idf")
     texts = some_texts(seed)
     layer.adapt(texts)
     expected = layer(texts)
     monkeypatch.setattr(text_vectorization, "_AT_ONCE", 37)
-    monkeypatch.setattr(text_vectorization, "_COUNTED_AT_ONCE", 97)
     monkeypatch.setattr(byte_tokens, "PORTION", 50)
+    monkeypatch.setattr(vocabulary, "WAITING", waiting)
     again = layers.TextVectorization(output_mode="tf_idf")
     again.adapt(texts)
     assert again.get_vocabulary() == layer.get_vocabulary()
@@ -87,6 +90,30 @@ def test_tokens_keep_their_order_and_rows():
     found = split_bytes(["日a", "", "𝄞é"], False, b"", "character")
     assert found.texts(slice(None)) == ["日", "a", "𝄞", "é"]
     assert found.rows.tolist() == [2, 0, 2]
+
+
+@pytest.mark.parametrize("most", [None, 1, 2, 7, 60, 10**6])
+def test_the_most_frequent_tokens_come_as_strings_fall(most):
+    """By falling counts, then falling: "word" before "wor", "é" before "z", and long ones, too."""
+    rng = np.random.default_rng(0)
+    endings = ["", "a", "b", "é", "日", "𝄞", "-and-much-longer", "-and-much-longer-still"]
+    words = [start + end for start in ("word", "12345678", "wor", "z", "é") for end in endings]
+    texts = [" ".join(rng.choice(words, 3)) for _ in range(60)]
+    counts = Counter(" ".join(texts).split())
+    expected = sorted(sorted(counts, reverse=True), key=counts.get, reverse=True)[:most]
+    found = vocabulary.TokenCounts()
+    for half in (texts[:30], texts[30:]):
+        found.add_bytes(split_bytes(half, False, b"", "whitespace"), False)
+    assert found.most_frequent(most) == expected
+    assert (
+        found.most_frequent(most, without=["z", "12345678"])
+        == [
+            word
+            for word in sorted(sorted(counts, reverse=True), key=counts.get, reverse=True)
+            if word not in ("z", "12345678")
+        ][:most]
+    )
+    assert found.tokens == counts  # Nothing was lost.
 
 
 def test_a_table_finds_all_of_its_tokens_and_no_others():
