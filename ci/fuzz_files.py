@@ -3,6 +3,7 @@
     pip install atheris numpy h5py ml_dtypes array-api-compat hypothesis pytest
     PYTHONPATH=.:tests python ci/fuzz_files.py KIND [options of libFuzzer, such as
         -max_total_time=600 -rss_limit_mb=1024 -timeout=5]
+    PYTHONPATH=.:tests python ci/fuzz_files.py KIND crash-...      that file alone, once more
 
 KIND is config (of .keras archives), weights (HDF5 in such archives), .keras, .h5, .weights.h5,
 .weights.json or .safetensors.  It stops at the first file that does more than to load, or to give
@@ -50,7 +51,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:  # What mutations begin with.
         for make in makes:
             Path(folder, make.__name__).write_bytes(check(kind, make)[1])
-        atheris.Setup([sys.argv[0], *options, folder], check(kind, makes[0])[0])
+        begin = [] if any(Path(option).is_file() for option in options) else [folder]
+        atheris.Setup([sys.argv[0], *options, *begin], check(kind, makes[0])[0])
         atheris.Fuzz()
 
 

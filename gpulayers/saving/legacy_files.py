@@ -19,8 +19,8 @@ import numpy as np
 
 from .. import registry
 from ..arrays import devices, dtypes
-from . import hdf5
 from .archive import KERAS_VERSION, MOST_TEXT, parsed
+from .hdf5_objects import Part, opened
 from .legacy_configs import upgraded, upgraded_training
 
 ENDINGS = (".h5", ".hdf5")
@@ -37,7 +37,7 @@ def read_config(file: BinaryIO) -> dict[str, Any]:
 
     "compile_config" is there if the model was compiled.  Raises ValueError if there is none.
     """
-    with _opened(file) as stored:
+    with opened(file) as stored:
         text = _text(stored, "model_config")
         if text is None:
             raise ValueError("it holds no model, but at most weights: build one, and load them.")
@@ -57,8 +57,8 @@ def load_state(model, file: BinaryIO, skip_mismatch: bool = False, by_name: bool
 
     Raises ValueError that lists the layers whose weights do not fit; nothing is changed then.
     """
-    with _opened(file) as stored:
-        group = hdf5.part(stored, "model_weights")
+    with opened(file) as stored:
+        group = stored.part("model_weights")
         values = _values(stored if group is None else group)
     pairs, misfits = _paired(model, values, by_name)
     for layer, name, found in list(pairs):
@@ -81,8 +81,8 @@ def load_state(model, file: BinaryIO, skip_mismatch: bool = False, by_name: bool
 
 def load_optimizer(optimizer, file: BinaryIO) -> None:
     """Give an optimizer the state in a file, if there is one."""
-    with _opened(file) as stored:
-        state = _arrays(hdf5.part(stored, "optimizer_weights"))
+    with opened(file) as stored:
+        state = _arrays(stored.part("optimizer_weights"))
     variables = optimizer.variables
     if len(state) == len(variables) - 1:
         variables = [variables[0], *variables[2:]]  # Keras 2 kept the learning rate elsewhere.
@@ -138,15 +138,9 @@ def _weights(layer) -> list:
     return [*layer.trainable_weights, *layer.non_trainable_weights]
 
 
-def _opened(file):
-    import h5py
-
-    return h5py.File(file, "r")
-
-
-def _text(group, name) -> bytes | None:
+def _text(group: Part, name) -> bytes | None:
     """An attribute that is a text, or None."""
-    found = hdf5.texts(group, name)
+    found = group.texts(name)
     if found is None:
         return None
     text = "".join(found).encode()
@@ -157,41 +151,40 @@ def _text(group, name) -> bytes | None:
 
 def _values(group) -> list[tuple[str, list[np.ndarray]]]:
     """(name, arrays) of each layer, and of the model itself, in a group."""
-    if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
+    if not group.has_texts("layer_names") and not group.has_texts("layer_names0"):
         raise ValueError("it holds no weights of layers.")
     names = _names(group, "layer_names")
-    if hdf5.part(group, TOP) is not None:
+    if group.part(TOP) is not None:
         names.append(TOP)
     return [(name, _arrays(_inside(group, name))) for name in names]
 
 
 def _inside(group, path):
-    for name in filter(None, path.split("/")):
-        group = None if group is None else hdf5.part(group, name)
-    if group is None:
+    found = group.part(path)
+    if found is None:
         raise ValueError(f"the layer {path!r} is listed, but not there.")
-    return group
+    return found
 
 
 def _arrays(group) -> list[np.ndarray]:
     if group is None:
         return []
-    return [hdf5.array(group, name) for name in _names(group, "weight_names")]
+    return [group.array(name) for name in _names(group, "weight_names")]
 
 
 def _names(group, name) -> list[str]:
     """A list of texts, which may be split over several attributes."""
-    keys = [name] if name in group.attrs else []
+    keys = [name] if group.has_texts(name) else []
     while not keys or keys[-1] != name:
         key = f"{name}{len(keys)}"
-        if key not in group.attrs:
+        if not group.has_texts(key):
             break
         keys.append(key)
     found: list[str] = []
     for key in keys:
-        found += hdf5.texts(group, key)
+        found += group.texts(key)
         if len(found) > MOST_NAMES:
-            raise ValueError(f"{group.name} lists more {name} than any model has.")
+            raise ValueError(f"{group.where} lists more {name} than any model has.")
     return found
 
 

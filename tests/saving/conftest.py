@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from saving.measuring import measured, server  # noqa: F401 - fixtures.
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Nothing is imported, run or written by any of them.  `ci/fuzz_files.py` looks fo
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import sys
@@ -137,7 +138,7 @@ def mutated(value, random: random.Random):
         elif kind == 4 and isinstance(owner, list):
             owner.insert(random.randint(0, len(owner)), part)
         else:
-            owner[key] = random.choice(LEAVES)
+            owner[key] = copy.deepcopy(random.choice(LEAVES))  # Else the next change is in it, too.
     return value[""]
 
 

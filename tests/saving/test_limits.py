@@ -6,13 +6,10 @@ import io
 import json
 import os
 import struct
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import h5py
-import numpy as np
 import pytest
 from saving.archives import members, refused, write
 from saving.models import graph, sequential
@@ -24,100 +21,8 @@ from gpulayers.saving import archive
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
 
-GIGABYTE = 1 << 30
 K = "keras.layers"
 PICKLE = "gASVHgAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOUjAR0cnVllIWUUpQu"  # os.system("true")
-
-# A process that reads paths and tells of each, from a copy of itself, the seconds and bytes that
-# the file takes, and what it imports, runs and writes.
-SERVER = """
-import json, os, resource, sys, time, warnings
-import h5py, numpy
-import gpulayers
-import saving.models
-from gpulayers import layers, saving
-warnings.simplefilter("ignore")
-events, watching = [], False
-watched = ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "pickle.find_class")
-
-def watch(event, args):
-    writes = event == "open" and isinstance(args[2], int) and args[2] & 3
-    if watching and (event in watched or (writes and "__pycache__" not in str(args[0]))):
-        events.append(f"{event} {args[0]}")
-
-def tell(path):
-    global watching
-    before = set(sys.modules)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    begin = time.process_time()
-    watching = True
-    try:
-        saving.load_model(path)
-        error = "it loaded"
-    except (ValueError, OSError) as found:
-        error = str(found)
-    watching = False
-    seconds = time.process_time() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
-    new = {m.partition(".")[0] for m in set(sys.modules) - before}
-    new -= {"gpulayers", "h5py", "numpy", "ml_dtypes"}
-    print(json.dumps([error, seconds, peak, sorted(new), events]), flush=True)
-
-sys.addaudithook(watch)
-for path in sys.argv[1:]:
-    saving.load_model(path)
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        try:
-            tell(line.strip())
-        finally:
-            os._exit(0)
-    if os.waitpid(child, 0)[1]:
-        print("null", flush=True)
-"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A process that has loaded files of both kinds before."""
-    place = tmp_path_factory.mktemp("server")
-    paths = [str(place / name) for name in ("m.keras", "m.h5")]
-    for path in paths:
-        models.Sequential([gpulayers.Input((4,)), layers.Dense(3)]).save(path)
-    tests = str(Path(__file__).parents[1])
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, *paths],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([tests, *filter(None, sys.path)])},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        yield process
-        process.stdin.close()
-
-
-@pytest.fixture
-def measured(server):
-    """A function that loads a file, which must be refused at once, and do nothing else."""
-
-    def measure(path, match=""):
-        path = Path(path).absolute()
-        listed = set(os.listdir(path.parent))
-        server.stdin.write(f"{path}\n")
-        server.stdin.flush()
-        error, seconds, peak, imported, events = json.loads(server.stdout.readline())
-        assert error.startswith(str(path))
-        assert match in error
-        assert seconds < 1
-        assert peak * (1 if sys.platform == "darwin" else 1024) < GIGABYTE
-        assert imported == []
-        assert events == []
-        assert set(os.listdir(path.parent)) == listed
-
-    return measure
-
 
 # Sizes that ask for terabytes, or for hours.
 
@@ -328,90 +233,6 @@ def test_names_of_callbacks(folder, name, place, measured):
     value = entry if place == LAYER else {"optimizer": "sgd", "metrics": [entry]}
     write("m.keras", changed(place, value))
     measured("m.keras")
-
-
-# Files of Keras 2.
-
-
-def legacy(change):
-    sequential().save("m.h5")
-    with h5py.File("m.h5", "r+") as file:
-        change(file)
-
-
-@pytest.mark.parametrize("tenth", range(10))
-def test_truncated_files_of_keras_2(tmp_path, monkeypatch, tenth, measured):
-    monkeypatch.chdir(tmp_path)
-    sequential().save("m.h5")
-    data = Path("m.h5").read_bytes()
-    Path("m.h5").write_bytes(data[: len(data) * tenth // 10])
-    measured("m.h5")
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {"class_name": "Lambda", "config": {"function": [CODE, None, None]}},
-        {"class_name": "Lambda", "config": {"function": "os.system", "module": "os"}},
-        {"class_name": "Lambda", "config": {"function": "load_model", "module": "keras.models"}},
-        {"class_name": "system", "module": "os", "config": {"command": "true"}},
-        {"class_name": "TorchModuleWrapper", "config": {"module": PICKLE}},
-        {"class_name": "CSVLogger", "config": {"filename": "evil"}},
-        {"class_name": "Dense", "config": {"units": 10**10, "batch_input_shape": [None, 4]}},
-        {"class_name": "os.system", "config": {}},
-    ],
-    ids=lambda entry: str(entry)[:90],
-)
-def test_hostile_layers_of_keras_2(tmp_path, monkeypatch, entry, measured):
-    monkeypatch.chdir(tmp_path)
-    config = {"class_name": "Sequential", "config": [entry]}
-    legacy(lambda file: file.attrs.__setitem__("model_config", json.dumps(config)))
-    measured("m.h5")
-
-
-def replaced(name, value):
-    def change(file):
-        group = file["model_weights"]
-        place = group.attrs["layer_names"][0]
-        inside = group[place]
-        where = inside.attrs["weight_names"][0]
-        if name == "layer_names":
-            group.attrs[name] = value
-        elif name == "weight_names":
-            inside.attrs[name] = value
-        else:
-            del inside[where]
-            if isinstance(value, h5py.ExternalLink):
-                inside[where] = value
-            else:
-                inside.create_dataset(where, **value)
-
-    return change
-
-
-EXTERNAL = {"shape": (4, 3), "dtype": "f4", "external": [("/etc/passwd", 0, 48)]}
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("dataset", h5py.ExternalLink("/etc/passwd", "/x")),
-        ("dataset", EXTERNAL),
-        ("dataset", {"shape": (1 << 20, 1 << 20), "dtype": "f4"}),
-        ("dataset", {"data": "a text"}),
-        ("layer_names", ["x"] * 4000),
-        ("layer_names", np.zeros(100, "V4")),
-        ("layer_names", ["../../etc"]),
-        ("weight_names", ["/optimizer_weights"]),
-        ("weight_names", np.arange(3)),
-        ("weight_names", [".."]),
-    ],
-    ids=lambda value: str(value)[:60],
-)
-def test_hostile_weights_of_keras_2(tmp_path, monkeypatch, name, value, measured):
-    monkeypatch.chdir(tmp_path)
-    legacy(replaced(name, value))
-    measured("m.h5")
 
 
 # Folders.
