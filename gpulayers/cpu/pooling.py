@@ -15,12 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import jit
+from ..jit import pooling as loops
 from ..ops.pooling import average_pooling, max_pooling
 from .sliding import AXES, Geometry, boxes, extents, feeding, geometry, met, seeing, with_axes
-from .threads import ENOUGH, available, scratch, share
+from .threads import ENOUGH, available, divided, scratch, share
 
 BLOCK = 1 << 24  # Bytes of x that all threads together work on at a time: with fewer, threads wait
 # for Python's lock more than for memory (2^20 each, of two threads: half as fast as 2^23).
+KNOWN = {(1, 2, 2), (1, 3, 3)}  # Windows that loops are compiled for: two to three times as fast.
 COST = 8  # A comparison takes as long as so many operations in a product of matrices.
 
 
@@ -30,20 +33,33 @@ def _(x, *, windows, strides, padding, needs=None):
     number = geo.places
     if not x.size or not geo.outputs or number > 1 << 16 or x.dtype.kind not in "fiu":
         return NotImplemented
-    wide, y = with_axes(x), np.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
+    looped, wide = jit.takes(x), with_axes(x)
+    y = np.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
     shape = (geo.batch, *geo.counts[AXES - len(windows) :], geo.channels)
+    if looped and needs is None:
+        _by_rows(loops.largest(_known(geo)), geo, y, wide, y, None)
+        return y.reshape(shape)
     if needs is None:
         least = -inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
         todo = _plans(geo, x.itemsize, _threads(geo))
         share(lambda some: _reduced(np.maximum, least, wide, y, some), todo, _operations(geo))
         return y.reshape(shape)
-    todo = _blocks(geo, x.itemsize, _threads(geo))
     positions = np.empty(y.shape, np.uint8 if number <= 256 else np.uint16)
-    share(lambda some: _largest_with(wide, y, positions, geo, some), todo, 3 * _operations(geo))
+    if looped:
+        _by_rows(loops.largest(_known(geo)), geo, y, wide, y, positions)
+    else:
+        todo, work = _blocks(geo, x.itemsize, _threads(geo)), 3 * _operations(geo)
+        share(lambda some: _largest_with(wide, y, positions, geo, some), todo, work)
     sizes = x.shape
 
     def pullback(g):
-        return (_to_positions(with_axes(g), positions, geo).reshape(sizes),)
+        g = with_axes(g)
+        if looped and jit.takes(g, least=0):
+            dx = np.empty((geo.batch, *geo.sizes, geo.channels), g.dtype)
+            _by_rows(loops.to_positions, geo, dx, g, positions, dx)
+        else:
+            dx = _to_positions(g, positions, geo)
+        return (dx.reshape(sizes),)
 
     return y.reshape(shape), pullback
 
@@ -54,13 +70,42 @@ def _(x, *, windows, strides, padding, needs=None):
     if not x.size or not geo.outputs or x.dtype.char not in "fd":
         return NotImplemented
     wide, y = with_axes(x), np.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
-    shares, todo = _shares(geo, x.dtype), _plans(geo, x.itemsize, _threads(geo))
-    share(lambda some: _reduced(np.add, 0, wide, y, some, shares), todo, _operations(geo))
-    y = y.reshape(geo.batch, *geo.counts[AXES - len(windows) :], geo.channels)
+    if looped := jit.takes(x):
+        _by_rows(loops.means(_known(geo)), geo, y, wide, y, *_shares_along(geo, x.dtype))
+    else:
+        shares, todo = _shares(geo, x.dtype), _plans(geo, x.itemsize, _threads(geo))
+        share(lambda some: _reduced(np.add, 0, wide, y, some, shares), todo, _operations(geo))
+    y, sizes = y.reshape(geo.batch, *geo.counts[AXES - len(windows) :], geo.channels), x.shape
     if needs is None:
         return y
-    sizes = x.shape
-    return y, lambda g: (_spread(with_axes(g), geo).reshape(sizes),)
+
+    def pullback(g):
+        g = with_axes(g)
+        if looped and jit.takes(g, least=0):
+            dx = np.empty((geo.batch, *geo.sizes, geo.channels), g.dtype)
+            _by_rows(loops.spread, geo, dx, g, dx, *_shares_along(geo, g.dtype))
+        else:
+            dx = _spread(g, geo)
+        return (dx.reshape(sizes),)
+
+    return y, pullback
+
+
+def _known(geo: Geometry):
+    """The windows that a kernel is compiled for, or None for that of any."""
+    return geo.windows if geo.windows in KNOWN else None
+
+
+@lru_cache(1024)
+def _moves(geo: Geometry):
+    """The sizes of windows, strides, and margins in front, one row each."""
+    return np.array([geo.windows, geo.strides, [low for low, _ in geo.padding]])
+
+
+def _by_rows(kernel, geo: Geometry, out, *arrays) -> None:
+    """Run a loop over all rows of `out`, one of the arrays."""
+    arrays = [None if a is None else np.ascontiguousarray(a) for a in arrays]
+    divided(kernel, prod(out.shape[:3]), _operations(geo), *arrays, _moves(geo))
 
 
 def _geometry(shape, windows, strides, padding) -> Geometry:
@@ -328,9 +373,8 @@ def _dealt(g, axis, geo: Geometry, before, out) -> None:
 
 
 @lru_cache(256)
-def _shares(geo: Geometry, dtype):
-    """One by how many elements windows see: a number if it is the same for all, else one for each
-    row (deep, high, 1) and for each element of a row (across * channels,)."""
+def _shares_along(geo: Geometry, dtype):
+    """One by how many elements windows see along each of the axes."""
     shares = []
     for n, k, s, (low, _), count in zip(
         geo.sizes, geo.windows, geo.strides, geo.padding, geo.counts, strict=True
@@ -338,6 +382,14 @@ def _shares(geo: Geometry, dtype):
         starts = s * np.arange(count) - low
         inside = np.minimum(starts + k, n) - np.maximum(starts, 0)
         shares.append((1 / np.maximum(inside, 1)).astype(dtype))
+    return shares
+
+
+@lru_cache(256)
+def _shares(geo: Geometry, dtype):
+    """The same for all axes at once: a number if it is the same for all windows, else one for each
+    row (deep, high, 1) and for each element of a row (across * channels,)."""
+    shares = _shares_along(geo, dtype)
     if all((one == one[0]).all() for one in shares):
         return prod(one[0] for one in shares), None
     rows = shares[0][:, None] * shares[1]

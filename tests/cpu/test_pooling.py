@@ -9,6 +9,8 @@ from gpulayers.cpu import pooling as versions
 from gpulayers.ops.pooling import average_pooling, max_pooling
 from gpulayers.ops.sliding import counts
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 BOTH = pytest.mark.parametrize("op", [max_pooling, average_pooling], ids=["largest", "mean"])
 
 

@@ -15,6 +15,8 @@ from gpulayers.arrays import Tape
 from gpulayers.ops.pooling import average_pooling, max_pooling
 from gpulayers.ops.sliding import counts
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 EXTREMUM = {max_pooling: np.max, average_pooling: np.mean}
 
 
