@@ -46,8 +46,9 @@ def takes(x, *others, least: int | None = None) -> bool:
 class Kernel:
     """A function of contiguous arrays and numbers, compiled once for each dtype.
 
-    Arguments are arrays, int, float (which get the dtype of the first array), bool, or None, for
-    which it is compiled apart.  Those that it writes are named; others may be read-only.
+    Arguments are arrays, int, float (which get the dtype of the first array), bool, tuples of int,
+    or None, for which it is compiled apart.  Those that it writes are named; others may be
+    read-only.
     """
 
     def __init__(self, function, written: tuple[str, ...]):
@@ -59,7 +60,7 @@ class Kernel:
 
     def ready(self, *args):
         """The compiled function for arguments like these."""
-        key = tuple([(a.dtype.char, a.ndim) if type(a) is np.ndarray else type(a) for a in args])
+        key = tuple([_kind(a) for a in args])
         return self._made.get(key) or self._compiled(key, args)
 
     def _compiled(self, key, args):
@@ -83,9 +84,18 @@ class Kernel:
             if type(a) is np.ndarray:
                 fixed = name not in self.written
                 found.append(types.Array(from_dtype(a.dtype), a.ndim, "C", readonly=fixed))
+            elif type(a) is tuple:
+                found.append(types.UniTuple(types.intp, len(a)))
             else:
                 found.append(types.none if a is None else plain[type(a)])
         return tuple(found)
+
+
+def _kind(a):
+    """What an argument is compiled for."""
+    if type(a) is np.ndarray:
+        return a.dtype.char, a.ndim
+    return len(a) if type(a) is tuple else type(a)
 
 
 def kernel(*written: str):
@@ -98,6 +108,20 @@ class Part:
 
     def __init__(self, function):
         self.function = function
+
+    def made(self):
+        """What Numba makes of it."""
+        return _dispatcher(self.function)
+
+
+class Instruction(Part):
+    """A function that writes what LLVM is to do (`numba.extending.intrinsic`)."""
+
+    @cache  # noqa: B019 (there are a few of these objects, for good)
+    def made(self):
+        from numba.extending import intrinsic
+
+        return intrinsic(prefer_literal=True)(self.function)
 
 
 def part(function) -> Part:
@@ -113,7 +137,7 @@ def _dispatcher(function):
     names = function.__globals__
     for name in function.__code__.co_names:
         if isinstance(names.get(name), Part):
-            names[name] = _dispatcher(names[name].function)
+            names[name] = names[name].made()
     options = {"nogil": True, "fastmath": LICENCE, "error_model": "numpy"}
     try:
         return njit(function, cache=True, **options)

@@ -1,0 +1,163 @@
+"""Convolution by compiled loops, as tiles of sums that stay in registers: see `jit.convolution`.
+
+Any number of groups, strides and dilations.  Nothing of x is copied but boxes with margins, and
+these stay in the cache.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import pairwise
+from math import prod
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ..jit import convolution as loops
+from ..jit import tiles
+from .sliding import Geometry, boxes, extents, room_for
+from .threads import available, divided, scratch, share
+
+ROOM = 1 << 16  # Elements that a box sees: they stay in a core's cache.
+COST = 8  # An element that is copied takes as long as so many operations.
+PARTS = 8  # Of boxes for each thread: whoever is free takes the next.
+
+
+def flat(view):
+    """The memory of a view as an array with one axis, where the view begins in it, and its steps.
+
+    Steps are in elements.  The memory reaches from the view's first element to its last.
+    """
+    steps = [step // view.itemsize for step in view.strides]
+    low = view[tuple([slice(None, None, -1 if step < 0 else 1) for step in steps])]
+    ends = [(n - 1) * step for n, step in zip(view.shape, steps)]
+    size = 1 + sum(map(abs, ends))
+    memory = as_strided(low, (size,), (view.itemsize,))
+    return memory, -sum(min(end, 0) for end in ends), tuple(steps)
+
+
+def convolve(x, kernel, geo: Geometry, out, finish) -> None:
+    """See `panels.convolve`."""
+    plan, dtype = planned(geo, x.itemsize), x.dtype
+    strips, bias = packed(kernel, geo), plan.bias(finish, dtype)
+    least = 0.0 if finish is not None and finish.activation == "relu" else -np.inf
+    source, at, steps = flat(x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x))
+    target, out_at, out_steps = flat(out)
+    if not plan.roomy:
+        at -= sum(low * step for low, step in zip(plan.lows, steps[1:]))
+    row_steps, columns = plan.seen(steps)
+    rows, places = (tables(plan, own[:4]) for own in (row_steps, out_steps))
+
+    def work(some):
+        room = scratch("seen", plan.room, dtype) if plan.roomy else None
+        edge = scratch("edge", 2 * plan.edges.size * plan.lanes, dtype)
+        for sort, first, last in some:
+            loops.convolve(
+                source, strips, bias, target, room, edge, plan.edges, rows[sort], places[sort],
+                columns, plan.boxes, at, steps[:4], row_steps, out_at, out_steps[:4], geo.sizes,
+                geo.strides, plan.lows, plan.spans, geo.groups, geo.filters // geo.groups,
+                plan.counts[sort], least, np.inf, first, last,
+            )  # fmt: skip
+
+    share(work, plan.parts, geo.operations)
+    if finish is not None and finish.activation not in (None, "relu"):
+        finish.activate(out)
+
+
+def packed(kernel, geo: Geometry):
+    """The kernel in strips of as many filters as a vector has numbers."""
+    _, lanes = tiles.shape(kernel.itemsize)
+    per = geo.filters // geo.groups
+    number = -(-per // lanes)
+    memory, at, steps = flat(kernel.reshape(*geo.windows, -1, geo.groups, per))
+    steps = (*steps[:4], steps[5], steps[4])
+    strips = np.empty((geo.groups * number, geo.depth, lanes), kernel.dtype)
+    pairs, moved = geo.groups * -(-number // 2), COST * strips.size
+    divided(loops.pack, pairs, moved, memory, strips, geo.windows, per, at, steps)
+    return strips
+
+
+class Plan:
+    """What convolutions of a geometry have in common."""
+
+    def __init__(self, geo: Geometry, itemsize: int):
+        self.geo = geo
+        height, self.lanes = tiles.shape(itemsize)
+        self.edges = np.arange(2 * height) * 2 * self.lanes
+        self.lows = tuple(low for low, _ in geo.padding)
+        todo = boxes((geo.batch, *geo.counts), self._most(geo))
+        spans = [stop - start for start, stop in extents(todo[0], geo)]
+        self.spans, self.room = (*spans, geo.channels), room_for(todo, geo)
+        ends = extents([slice(0, n) for n in geo.counts], geo)
+        self.roomy = any(start < 0 or stop > n for (start, stop), n in zip(ends, geo.sizes))
+        self._sort(todo)
+
+    def _most(self, geo: Geometry) -> int:
+        """How many places a box has."""
+        area = prod(min(s, k) for s, k in zip(geo.strides, geo.windows))
+        most = max(ROOM // (geo.channels * area), 64)
+        return max(min(most, -(-geo.outputs // (4 * available()))), 32)
+
+    def _sort(self, todo) -> None:
+        """Boxes by their sizes: all of a sort have the same tables of offsets."""
+        number = -(-(self.geo.filters // self.geo.groups) // self.lanes)
+        pairs = self.geo.groups * -(-number // 2)
+        ways = min(pairs, -(-2 * available() // len(todo)))  # Into which pairs are divided.
+        cuts = [pairs * i // ways for i in range(ways + 1)]
+        sorts = {}
+        for box in todo:
+            size = tuple(part.stop - part.start for part in box)
+            ends = [end for part in box for end in (part.start, part.stop)]
+            own = sorts.setdefault(size, [])
+            own += [(*ends, a, b) for a, b in pairwise(cuts)]
+        self.sizes, self.counts = list(sorts), [prod(size) for size in sorts]
+        self.boxes = np.array([box for own in sorts.values() for box in own], np.intp)
+        each = max(len(self.boxes) // (PARTS * available()), 1)
+        self.parts, begin = [], 0
+        for sort, own in enumerate(sorts.values()):
+            end = begin + len(own)
+            self.parts += [(sort, i, min(i + each, end)) for i in range(begin, end, each)]
+            begin = end
+
+    def bias(self, finish, dtype):
+        """The bias, or zeros, for each of the numbers in strips."""
+        per = self.geo.filters // self.geo.groups
+        found = np.zeros((self.geo.groups, -(-per // self.lanes) * self.lanes), dtype)
+        if finish is not None and finish.bias is not None:
+            found[:, :per] = finish.bias.reshape(-1, per)
+        return found.reshape(-1)
+
+    def seen(self, steps):
+        """Steps of places in what is seen, and the offsets of what a window sees there."""
+        geo = self.geo
+        if self.roomy:
+            a, b, c, channels = self.spans
+            steps = (a * b * c * channels, b * c * channels, c * channels, channels)
+        rows = (steps[0], *(step * s for step, s in zip(steps[1:], geo.strides)))
+        return rows, columns(geo, steps[1:4])
+
+
+@lru_cache(1024)
+def planned(geo: Geometry, itemsize: int) -> Plan:
+    return Plan(geo, itemsize)
+
+
+@lru_cache(1024)
+def tables(plan: Plan, steps):
+    """For each sort of boxes the offsets of their places, the last again to fill a tile."""
+    found, height = [], plan.edges.size
+    for size in plan.sizes:
+        table = np.zeros(1, np.intp)
+        for n, step in zip(size, steps):
+            table = (table[:, None] + np.arange(n) * step).reshape(-1)
+        found.append(np.pad(table, (0, -len(table) % height), "edge"))
+    return found
+
+
+@lru_cache(1024)
+def columns(geo: Geometry, steps):
+    """The offsets of what a window sees, the last again to fill a tile."""
+    found = np.zeros(1, np.intp)
+    for k, d, step in zip(geo.windows, geo.dilations, steps):
+        found = (found[:, None] + np.arange(k) * (d * step)).reshape(-1)
+    return (found[:, None] + np.arange(geo.channels // geo.groups)).reshape(-1)

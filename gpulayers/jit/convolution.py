@@ -1,0 +1,130 @@
+"""Convolution and the gradient of its kernel by tiles of sums that stay in registers.
+
+Kernels lie in strips: for as many filters as a vector has numbers, all that belongs to them.  Boxes
+are parts of the places of windows, (from, to) on each of four axes; what they see is read in x, or,
+with margins around it, in a room into which it is copied.  Steps say how many elements one is after
+the other on an axis.
+"""
+
+from __future__ import annotations
+
+from . import kernel, part
+from .tiles import tile
+
+
+@kernel("strips")
+def pack(flat, strips, windows, filters, at, steps, first, last):
+    """Strips of a kernel (*windows, depth, filters): (groups * strips of a group, depth * lanes).
+
+    Two of a group that follow each other are as one that is twice as wide.  Steps are those of the
+    kernel's axes and of a group.  Behind a group's last filter are zeros.
+    """
+    depth, lanes = strips.shape[1], strips.shape[2]
+    number = -(-filters // lanes)
+    pairs = (number + 1) // 2
+    channels = depth // (windows[0] * windows[1] * windows[2])
+    memory = strips.reshape(-1)
+    for index in range(first, last):
+        group, own = index // pairs, index % pairs * 2
+        wide = min(number - own, 2) * lanes
+        to = (group * number + own) * depth * lanes
+        start, there = at + group * steps[5] + own * lanes * steps[4], min(wide, filters - own * lanes)
+        for u in range(windows[0]):
+            for v in range(windows[1]):
+                for w in range(windows[2]):
+                    place = start + u * steps[0] + v * steps[1] + w * steps[2]
+                    for c in range(channels):
+                        for lane in range(there):
+                            memory[to + lane] = flat[place + c * steps[3] + lane * steps[4]]
+                        for lane in range(there, wide):
+                            memory[to + lane] = 0
+                        to += wide
+
+
+@part
+def copied(x, at, steps, sizes, box, moves, lows, room, spans):
+    """Copy what windows of a box see to a room of (images, *spans), zeros outside x."""
+    channels, i = spans[3], 0
+    left = box[6] * moves[2] - lows[2]
+    begin = min(max(-left, 0), spans[2])
+    end = max(min(sizes[2] - left, spans[2]), begin)
+    for n in range(box[0], box[1]):
+        for a in range(spans[0]):
+            deep = box[2] * moves[0] - lows[0] + a
+            for b in range(spans[1]):
+                high = box[4] * moves[1] - lows[1] + b
+                line = room[i : i + spans[2] * channels]
+                i += line.size
+                if not (0 <= deep < sizes[0] and 0 <= high < sizes[1]):
+                    line[:] = 0
+                    continue
+                line[: begin * channels] = 0
+                line[end * channels :] = 0
+                start = at + n * steps[0] + deep * steps[1] + high * steps[2]
+                start += (left + begin) * steps[3]
+                inside = line[begin * channels : end * channels]
+                row = x[start:]
+                if steps[3] == channels:
+                    for j in range(inside.size):
+                        inside[j] = row[j]
+                else:
+                    for k in range(end - begin):
+                        own, one = inside[k * channels :], row[k * steps[3] :]
+                        for c in range(channels):
+                            own[c] = one[c]
+
+
+@part
+def start_of(box, at, steps):
+    """Where the first place of a box lies."""
+    return at + box[0] * steps[0] + box[2] * steps[1] + box[4] * steps[2] + box[6] * steps[3]
+
+
+@kernel("out", "room", "edge")
+def convolve(
+    x, strips, bias, out, room, edge, edges, rows, places, columns, boxes, at, steps, row_steps,
+    out_at, out_steps, sizes, moves, lows, spans, groups, filters, count, least, most, first, last,
+):  # fmt: skip
+    """Write the results of boxes: sums and bias, within bounds.
+
+    Args:
+        x, out: flat, from `at` and `out_at` with steps of images and three axes.
+        strips, bias: see `pack`.
+        room: for what a box sees, or None if it is read in x.
+        edge, edges: a tile, and its rows' offsets, for what `out` has no place for.
+        rows, places: the offsets of a box's `count` places in what is seen, and in `out`.
+        columns: the offsets of what a window sees.
+        boxes: (number, 10), the last two the pairs of strips.
+        row_steps: of places in what is seen.
+        sizes, moves, lows: of x, of windows, and of margins in front, on three axes.
+        spans: how much a room has of each axis, and of channels.
+        filters: of a group.
+    """
+    depth, lanes = strips.shape[1], strips.shape[2]
+    number, channels = strips.shape[0] // groups, spans[3] // groups
+    pairs, weights = (number + 1) // 2, strips.reshape(-1)
+    for index in range(first, last):
+        box = boxes[index]
+        if room is None:
+            seen, origin = x, start_of(box, at, row_steps)
+        else:
+            copied(x, at, steps, sizes, box, moves, lows, room, spans)
+            seen, origin = room, 0
+        begin = start_of(box, out_at, out_steps)
+        for pair in range(box[8], box[9]):
+            group, strip = pair // pairs, pair % pairs * 2
+            own, left = group * number + strip, filters - strip * lanes
+            a, b = (seen, origin + group * channels), (weights, own * depth * lanes)
+            to, start = begin + group * filters + strip * lanes, (bias, own * lanes)
+            whole = left >= 2 * lanes or left == lanes
+            height = edges.size // 2 if left > lanes else edges.size
+            for i in range(0, count, height):
+                target = (out, to, places, i) if whole else (edge, 0, edges, 0)
+                if left > lanes:
+                    tile(2, a, (rows, i), (columns, 0, depth), b, start, target, (least, most))
+                else:
+                    tile(1, a, (rows, i), (columns, 0, depth), b, start, target, (least, most))
+                if not whole:
+                    for j in range(min(height, count - i)):
+                        for f in range(min(left, 2 * lanes)):
+                            out[to + places[i + j] + f] = edge[edges[j] + f]
