@@ -113,6 +113,7 @@ INFRASTRUCTURE = {
         "bounds": "largest and smallest values of an array and a number",
         "__init__": "imports the others",
         "depthwise": "convolutions of each channel by itself",
+        "direct": "convolutions by tiles of compiled loops",
         "gru": "`recurrent` for GRU",
         "lowering": "convolutions of few channels",
         "lstm": "`recurrent` for LSTM",
@@ -122,7 +123,10 @@ INFRASTRUCTURE = {
         "threads": "shares work among threads",
         "winograd": "convolutions with fewer products",
     },
-    "jit": {"__init__": "compiles loops"},
+    "jit": {
+        "__init__": "compiles loops",
+        "tiles": "sums of products in registers",
+    },
     "cuda": {
         "__init__": "imports the others",
         "module": "compiles kernels and launches them",

@@ -2,8 +2,9 @@
 
 | formulation | for | in |
 | --- | --- | --- |
-| minimal filtering | windows 3 x 3 or 5 x 5 that move by 1, many channels, float32 | `winograd` |
 | sums along rows | a group for each channel | `depthwise` |
+| minimal filtering | windows 3 x 3 or 5 x 5 that move by 1, many channels, float32 | `winograd` |
+| tiles in registers | all but large kernels, where loops can be compiled | `direct` |
 | products with lowered rows | few channels | `lowering` |
 | products with panels | all others | `panels` |
 
@@ -19,10 +20,10 @@ from itertools import product
 
 import numpy as np
 
-from .. import config
+from .. import config, jit
 from ..ops import convolution as ops
 from ..ops.sliding import span
-from . import depthwise, lowering, panels, winograd
+from . import depthwise, direct, lowering, panels, winograd
 from .dense import activate, through
 from .normalization import repeats, same_dtype
 from .sliding import AXES, Geometry, geometry, with_axes
@@ -30,6 +31,7 @@ from .threads import one_blas_thread, share
 
 COST = 8  # An element of what is only added up takes as long as so many operations in a product.
 MINIMAL = {"medium": (winograd.FOUR, winograd.FIVE), "high": (winograd.TWO,), "highest": ()}
+LOOPED = 2e6  # Operations from which on Numba is worth loading.
 SUMMED = 4096  # Rows that are added up at a time, so that rounding errors stay small.
 
 
@@ -42,7 +44,7 @@ def _(x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation
     y = np.empty((geo.batch, *geo.counts, filters), x.dtype)
     if y.size:
         finish = None if bias is None and activation is None else Finish(bias, activation)
-        form = chosen_now(geo, x.dtype, kept=needs is None)
+        form = chosen_now(geo, x, kept=needs is None)
         with one_blas_thread:
             form.convolve(with_axes(x), kernel, geo, y, finish)
     out = y.reshape(geo.batch, *geo.counts[AXES - len(windows) :], filters)
@@ -82,16 +84,19 @@ def _(x, g, *, windows, strides, padding, dilations, groups=1, needs=None):
 
 
 @lru_cache(4096)
-def chosen(geo: Geometry, kind: str, precision: str, kept: bool = False):
+def chosen(geo: Geometry, kind: str, precision: str, kept: bool = False, looped: bool = False):
     """The formulation for a geometry, a kind of floats and a precision (see `config`).
 
-    `kept` says that the kernel stays the same from call to call, as far as is known.
+    `kept` says that the kernel stays the same from call to call, as far as is known, and `looped`
+    that loops are compiled.
     """
     if depthwise.suits(geo):
         return depthwise
     for form in MINIMAL[precision] if kind == "f" else ():
         if form.suits(geo) and form.pays(geo, kept):
             return form
+    if looped and direct.suits(geo):
+        return direct
     return lowering if lowering.suits(geo) else panels
 
 
@@ -113,7 +118,7 @@ def input_gradient(g, kernel, geo: Geometry):
         part = geometry(
             g.shape, turned.shape[:AXES], geo.channels, (1,) * AXES, padding, dilations, geo.groups
         )
-        chosen_now(part, g.dtype).convolve(g, turned, part, out, None)
+        chosen_now(part, g).convolve(g, turned, part, out, None)
     return dx
 
 
@@ -150,11 +155,12 @@ def kernel_gradient(x, g, geo: Geometry):
     """The gradient by the kernel, (*windows, channels / groups, filters)."""
     if not g.size or not x.size:
         return np.zeros((*geo.windows, geo.channels // geo.groups, geo.filters), g.dtype)
-    return chosen_now(geo, g.dtype).kernel_gradient(with_axes(x), with_axes(g), geo)
+    return chosen_now(geo, g).kernel_gradient(with_axes(x), with_axes(g), geo)
 
 
-def chosen_now(geo: Geometry, dtype, kept: bool = False):
-    return chosen(geo, dtype.char, config.float32_convolution_precision(), kept)
+def chosen_now(geo: Geometry, x, kept: bool = False):
+    looped = jit.takes(x, least=0 if geo.operations >= LOOPED else x.size + 1)
+    return chosen(geo, x.dtype.char, config.float32_convolution_precision(), kept, looped)
 
 
 def matching(g, kernel, sizes, strides, padding, dilations, groups) -> Geometry:
@@ -198,6 +204,9 @@ class Finish:
             view = rows.reshape(-1, times * width)
             view += wide
         if self.activation is not None:
-            made = activate(rows, self.activation)
-            if made is not rows:
-                rows[...] = made
+            self.activate(rows)
+
+    def activate(self, rows) -> None:
+        made = activate(rows, self.activation)
+        if made is not rows:
+            rows[...] = made

@@ -1,4 +1,4 @@
-"""Convolution by compiled loops, as tiles of sums that stay in registers: see `jit.convolution`.
+"""Convolution by compiled loops, as tiles of sums that stay in registers: see `jit.direct`.
 
 Any number of groups, strides and dilations.  Nothing of x is copied but boxes with margins, and
 these stay in the cache.
@@ -13,14 +13,23 @@ from math import prod
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..jit import convolution as loops
+from ..jit import direct as loops
 from ..jit import tiles
 from .sliding import Geometry, boxes, extents, room_for
 from .threads import available, divided, scratch, share
 
 ROOM = 1 << 16  # Elements that a box sees: they stay in a core's cache.
 COST = 8  # An element that is copied takes as long as so many operations.
+MOST = 64  # Channels of windows that see one place.
+LARGEST = 1 << 19  # Elements of a group's kernel.
 PARTS = 8  # Of boxes for each thread: whoever is free takes the next.
+
+
+def suits(geo: Geometry) -> bool:
+    """Whether it does this well: OpenBLAS is faster with what has to be packed for each call."""
+    if geo.places == 1 and geo.dense and geo.channels > MOST:
+        return False
+    return geo.depth > 0 and geo.depth * geo.filters // geo.groups <= LARGEST
 
 
 def flat(view):
@@ -48,20 +57,52 @@ def convolve(x, kernel, geo: Geometry, out, finish) -> None:
     row_steps, columns = plan.seen(steps)
     rows, places = (tables(plan, own[:4]) for own in (row_steps, out_steps))
 
+    same = np.zeros_like(plan.edges)
+
     def work(some):
         room = scratch("seen", plan.room, dtype) if plan.roomy else None
         edge = scratch("edge", 2 * plan.edges.size * plan.lanes, dtype)
         for sort, first, last in some:
             loops.convolve(
-                source, strips, bias, target, room, edge, plan.edges, rows[sort], places[sort],
-                columns, plan.boxes, at, steps[:4], row_steps, out_at, out_steps[:4], geo.sizes,
-                geo.strides, plan.lows, plan.spans, geo.groups, geo.filters // geo.groups,
-                plan.counts[sort], least, np.inf, first, last,
+                source, strips, bias, target, room, edge, plan.edges, same, rows[sort],
+                places[sort], columns, plan.boxes, at, steps[:4], row_steps, out_at,
+                out_steps[:4], geo.sizes, geo.strides, plan.lows, plan.spans, geo.groups,
+                geo.filters // geo.groups, plan.counts[sort], least, np.inf, first, last,
             )  # fmt: skip
 
     share(work, plan.parts, geo.operations)
     if finish is not None and finish.activation not in (None, "relu"):
-        finish.activate(out)
+        rows = [out[n : n + 1] for n in range(geo.batch)]
+        share(lambda some: [finish.activate(own) for own in some], rows, COST * out.size)
+
+
+def kernel_gradient(x, g, geo: Geometry):
+    """See `panels.kernel_gradient`."""
+    plan, dtype = planned(geo, x.itemsize), x.dtype
+    source, at, steps = flat(x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x))
+    given, g_at, g_steps = flat(g if g.strides[-1] == g.itemsize else np.ascontiguousarray(g))
+    if not plan.roomy:
+        at -= sum(low * step for low, step in zip(plan.lows, steps[1:]))
+    row_steps, columns = plan.seen(steps)
+    rows, places = (tables(plan, own[:4]) for own in (row_steps, g_steps))
+
+    def work(some):
+        room = scratch("seen", plan.room, dtype) if plan.roomy else None
+        strips = scratch("given", max(plan.counts) * 2 * plan.lanes, dtype)
+        total = np.zeros(plan.strips * geo.depth * plan.lanes, dtype)
+        for sort, first, last in some:
+            loops.differentiate(
+                source, given, total, room, strips, rows[sort], places[sort], columns, plan.spots,
+                plan.boxes, at, steps[:4], row_steps, g_at, g_steps[:4], geo.sizes, geo.strides,
+                plan.lows, plan.spans, geo.groups, geo.filters // geo.groups, plan.counts[sort],
+                plan.height, plan.lanes, first, last,
+            )  # fmt: skip
+        return total
+
+    total, *others = share(work, plan.parts, geo.operations, sums=True)
+    for one in others:
+        total += one
+    return plan.unpacked(total).reshape(*geo.windows, -1, geo.filters)
 
 
 def packed(kernel, geo: Geometry):
@@ -82,8 +123,11 @@ class Plan:
 
     def __init__(self, geo: Geometry, itemsize: int):
         self.geo = geo
-        height, self.lanes = tiles.shape(itemsize)
-        self.edges = np.arange(2 * height) * 2 * self.lanes
+        self.height, self.lanes = tiles.shape(itemsize)
+        self.edges = np.arange(2 * self.height) * 2 * self.lanes
+        spots = full(np.arange(geo.depth), self.edges.size) * self.lanes
+        self.spots = np.array([spots, 2 * spots])
+        self.strips = geo.groups * -(-(geo.filters // geo.groups) // self.lanes)
         self.lows = tuple(low for low, _ in geo.padding)
         todo = boxes((geo.batch, *geo.counts), self._most(geo))
         spans = [stop - start for start, stop in extents(todo[0], geo)]
@@ -100,8 +144,7 @@ class Plan:
 
     def _sort(self, todo) -> None:
         """Boxes by their sizes: all of a sort have the same tables of offsets."""
-        number = -(-(self.geo.filters // self.geo.groups) // self.lanes)
-        pairs = self.geo.groups * -(-number // 2)
+        pairs = self.geo.groups * -(-self.strips // self.geo.groups // 2)
         ways = min(pairs, -(-2 * available() // len(todo)))  # Into which pairs are divided.
         cuts = [pairs * i // ways for i in range(ways + 1)]
         sorts = {}
@@ -127,6 +170,19 @@ class Plan:
             found[:, :per] = finish.bias.reshape(-1, per)
         return found.reshape(-1)
 
+    def unpacked(self, strips):
+        """(depth, groups, filters of a group) of a kernel's strips."""
+        groups, depth = self.geo.groups, self.geo.depth
+        per, number = self.geo.filters // groups, self.strips // groups
+        found = np.empty((depth, groups, per), strips.dtype)
+        own = strips.reshape(groups, -1)
+        for i in range(0, number, 2):
+            start, width = i * depth * self.lanes, min(2, number - i) * self.lanes
+            pair = own[:, start : start + depth * width].reshape(groups, depth, width)
+            at = i * self.lanes
+            found[..., at : at + width] = pair.transpose(1, 0, 2)[..., : per - at]
+        return found
+
     def seen(self, steps):
         """Steps of places in what is seen, and the offsets of what a window sees there."""
         geo = self.geo
@@ -150,8 +206,13 @@ def tables(plan: Plan, steps):
         table = np.zeros(1, np.intp)
         for n, step in zip(size, steps):
             table = (table[:, None] + np.arange(n) * step).reshape(-1)
-        found.append(np.pad(table, (0, -len(table) % height), "edge"))
+        found.append(full(table, height))
     return found
+
+
+def full(table, height: int):
+    """A table with its last entry repeated, so that tiles of so many rows are full."""
+    return np.pad(table, (0, -len(table) % height), "edge")
 
 
 @lru_cache(1024)
@@ -160,4 +221,5 @@ def columns(geo: Geometry, steps):
     found = np.zeros(1, np.intp)
     for k, d, step in zip(geo.windows, geo.dilations, steps):
         found = (found[:, None] + np.arange(k) * (d * step)).reshape(-1)
-    return (found[:, None] + np.arange(geo.channels // geo.groups)).reshape(-1)
+    found = (found[:, None] + np.arange(geo.channels // geo.groups)).reshape(-1)
+    return full(found, 2 * tiles.shape(4)[0])

@@ -27,27 +27,40 @@ def shape(itemsize: int) -> tuple[int, int]:
     return (8 if size == 64 or arm else 4), size // itemsize
 
 
+def _address(typing, array):
+    """Where an array begins: a number, which LLVM need not count references of."""
+    from numba import types
+
+    def generate(context, builder, signature, values):
+        (value,) = values
+        data = context.make_array(array)(context, builder, value).data
+        return builder.ptrtoint(data, context.get_value_type(types.intp))
+
+    return types.intp(array), generate
+
+
 def _tile(typing, vectors, a, rows, columns, b, start, out, bounds):
     """Add up products, for the rows of a tile and one or two vectors of columns.
 
-    out[out_at + places[i] + j lanes ...] = start + sum over k < count:
-    a[at + rows[i] + columns[k]] * b[b_at + (k vectors + j) lanes ...], for rows i and vectors j.
+    out[places[i] + j lanes ...] = start[offsets[i] + j lanes ...] +
+    sum over k < count: a[rows[i] + columns[k]] * b[(k vectors + j) lanes ...],
+    for rows i and vectors j.  Arrays are given as pairs: an address, and where to begin; `b` as
+    itself, and where to begin.
 
     Args:
         vectors: 1 or 2, a literal.
-        a: (array, at).
-        rows: (table, where in it): offsets in `a`, for as many rows as a tile has.
-        columns: (table, where in it, count): offsets in `a`.
-        b: (array, b_at).
-        start: (array, at) for what each row begins with, or None for what is in `out`.
-        out: (array, out_at, places, where in these).
-        bounds: (least, most) that results may have, or None.
+        a, b: the factors.
+        rows: a table of offsets in `a`, for as many rows as a tile has.
+        columns: a table of offsets in `a`, and as the third entry `count`.
+        start: what is added to the rows' sums, and a table of offsets in it: four numbers.
+        out: the results, and a table of offsets in them.
+        bounds: (least, most) that results may have.
     """
     from llvmlite import ir
     from numba import types
 
     signature = types.void(vectors, a, rows, columns, b, start, out, bounds)
-    dtype, width = a[0].dtype, vectors.literal_value
+    dtype, width = b[0].dtype, vectors.literal_value
     height, lanes = shape(dtype.bitwidth // 8)
     height *= 2 // width
     free = {"flags": ("contract", "nsz")}  # A product and a sum may be one.
@@ -55,15 +68,13 @@ def _tile(typing, vectors, a, rows, columns, b, start, out, bounds):
     def generate(context, builder, signature, values):
         number, whole = context.get_value_type(dtype), ir.IntType(64)
         vector, last = ir.VectorType(number, lanes), ir.IntType(32)
-        kinds = (a, rows, columns, b, start, out)
 
-        def unpacked(kind, value):
-            """The parts of a tuple, an array's as a pointer to its first element."""
-            found = [builder.extract_value(value, i) for i in range(len(kind))]
-            for i, part in enumerate(kind):
-                if isinstance(part, types.Array):
-                    found[i] = context.make_array(part)(context, builder, found[i]).data
-            return found
+        def entry(which, i):
+            return builder.extract_value(values[which], i)
+
+        def pointer(which, i, kind=number):
+            """To where an array begins, at entries i and i + 1 of an argument."""
+            return at(builder.inttoptr(entry(which, i), kind.as_pointer()), entry(which, i + 1))
 
         def at(pointer, *offsets):
             for offset in offsets:
@@ -81,20 +92,11 @@ def _tile(typing, vectors, a, rows, columns, b, start, out, bounds):
             one = builder.insert_element(none, value, last(0))
             return builder.shuffle_vector(one, none, ir.VectorType(last, lanes)([0] * lanes))
 
-        (x, x_at), (table, first), (steps, begin, count), (y, y_at), given, to = (
-            None if kind == types.none else unpacked(kind, value)
-            for kind, value in zip(kinds, values[1:7], strict=True)
-        )
-        z, z_at, places, place = to
         tile = [(i, j) for i in range(height) for j in range(width)]
-        heads = [at(x, x_at, builder.load(at(table, first, whole(i)))) for i in range(height)]
-        ends = [at(z, z_at, builder.load(at(places, place, whole(i)))) for i in range(height)]
-        ends = [at(ends[i], whole(j * lanes)) for i, j in tile]
-        if given is None:
-            sums = [load(end) for end in ends]
-        else:
-            sums = [load(at(*given, whole(j * lanes))) for _, j in tile]
-        y, steps = at(y, y_at), at(steps, begin)
+        x, table, steps = pointer(1, 0), pointer(2, 0, whole), pointer(3, 0, whole)
+        heads = [at(x, builder.load(at(table, whole(i)))) for i in range(height)]
+        y, count = context.make_array(b[0])(context, builder, entry(4, 0)).data, entry(3, 2)
+        y = at(y, entry(4, 1))
 
         before, loop, after = builder.block, *map(builder.append_basic_block, ("loop", "after"))
         builder.cbranch(builder.icmp_signed(">", count, whole(0)), loop, after)
@@ -108,7 +110,9 @@ def _tile(typing, vectors, a, rows, columns, b, start, out, bounds):
             for (i, j), one in zip(tile, held, strict=True)
         ]
         then = builder.add(k, whole(1))
-        ways = (k, whole(0), then), (row, y, at(row, whole(width * lanes))), *zip(held, sums, found, strict=True)
+        zero = ir.Constant(vector, [0.0] * lanes)
+        ways = [(one, zero, summed) for one, summed in zip(held, found, strict=True)]
+        ways += [(k, whole(0), then), (row, y, at(row, whole(width * lanes)))]
         for phi, entering, again in ways:
             phi.add_incoming(entering, before)
             phi.add_incoming(again, builder.block)
@@ -116,12 +120,18 @@ def _tile(typing, vectors, a, rows, columns, b, start, out, bounds):
         again.set_metadata("llvm.loop", as_it_is(builder.module))
         builder.position_at_end(after)
         results = [builder.phi(vector) for _ in tile]
-        for result, entering, summed in zip(results, sums, found, strict=True):
-            result.add_incoming(entering, before)
+        for result, summed in zip(results, found, strict=True):
+            result.add_incoming(zero, before)
             result.add_incoming(summed, loop)
-        if bounds != types.none:
-            least, most = (spread(builder.extract_value(values[7], i)) for i in range(2))
-            results = [clipped(builder, result, least, most) for result in results]
+        starts, ends = (
+            [at(z, builder.load(at(places, whole(i))), whole(j * lanes)) for i, j in tile]
+            for z, places in ((pointer(own, 0), pointer(own, 2, whole)) for own in (5, 6))
+        )
+        results = [
+            builder.fadd(result, load(start)) for result, start in zip(results, starts, strict=True)
+        ]
+        least, most = (spread(entry(7, i)) for i in range(2))
+        results = [clipped(builder, result, least, most) for result in results]
         for end, result in zip(ends, results, strict=True):
             builder.store(result, seen(end), align=dtype.bitwidth // 8)
         return context.get_dummy_value()
@@ -145,4 +155,4 @@ def clipped(builder, value, least, most):
     return builder.select(builder.fcmp_ordered(">", value, most), most, value)
 
 
-tile = Instruction(_tile)
+address, tile = Instruction(_address), Instruction(_tile)

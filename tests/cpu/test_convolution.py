@@ -9,13 +9,16 @@ from checks import check_primitive
 from gpulayers import config
 from gpulayers.arrays import Tape
 from gpulayers.cpu import convolution as versions
-from gpulayers.cpu import depthwise, lowering, panels, winograd
+from gpulayers.cpu import depthwise, direct, lowering, panels, winograd
 from gpulayers.cpu.convolution import chosen
 from gpulayers.cpu.sliding import geometry
 from gpulayers.ops import convolution as ops
 from gpulayers.ops.sliding import counts
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 FORMS = {
+    "tiles": direct,
     "panels": panels,
     "lowering": lowering,
     "depthwise": depthwise,
@@ -42,7 +45,7 @@ def only(monkeypatch):
 def drawn(rng, form):
     """Arrays and options of a convolution that a formulation may do."""
     rank = 2 if isinstance(form, winograd.Winograd) else int(rng.integers(1, 4))
-    groups = int(rng.choice([1, 1, 2, 3])) if form in (panels, depthwise) else 1
+    groups = int(rng.choice([1, 1, 2, 3])) if form in (panels, direct, depthwise) else 1
     channels, filters = (int(groups * rng.integers(1, 4)) for _ in range(2))
     if form is depthwise:
         groups = channels = int(rng.integers(2, 5))

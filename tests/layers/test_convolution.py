@@ -10,6 +10,8 @@ from gpulayers import layers
 from gpulayers.arrays import plain
 from gpulayers.models.planned_step import PlannedStep
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(4, 6, 5, 4)).astype("float32")
 

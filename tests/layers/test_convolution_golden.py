@@ -10,6 +10,8 @@ from parity.decoding import Cases, difference
 from gpulayers import layers
 from gpulayers.arrays import Tape, namespace
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 CASES = list(convolution_cases.convolution_cases())
 RECORDED = Cases(Path(convolution_cases.__file__).parent / "golden", "convolution")
 

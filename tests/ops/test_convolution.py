@@ -14,6 +14,8 @@ from gpulayers.arrays import Tape, namespace
 from gpulayers.ops import convolution as primitives
 from gpulayers.ops.sliding import counts, margins, span
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 convolution = primitives.convolution
 input_gradient = primitives.convolution_input_gradient
 kernel_gradient = primitives.convolution_kernel_gradient

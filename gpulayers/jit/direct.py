@@ -8,8 +8,12 @@ the other on an axis.
 
 from __future__ import annotations
 
+import numpy as np
+
 from . import kernel, part
-from .tiles import tile
+from .tiles import address, tile
+
+DEEP = 384  # Products that are added up one after the other, so that rounding errors stay small.
 
 
 @kernel("strips")
@@ -28,16 +32,21 @@ def pack(flat, strips, windows, filters, at, steps, first, last):
         group, own = index // pairs, index % pairs * 2
         wide = min(number - own, 2) * lanes
         to = (group * number + own) * depth * lanes
-        start, there = at + group * steps[5] + own * lanes * steps[4], min(wide, filters - own * lanes)
+        start = at + group * steps[5] + own * lanes * steps[4]
+        there = min(wide, filters - own * lanes)
         for u in range(windows[0]):
             for v in range(windows[1]):
                 for w in range(windows[2]):
                     place = start + u * steps[0] + v * steps[1] + w * steps[2]
                     for c in range(channels):
-                        for lane in range(there):
-                            memory[to + lane] = flat[place + c * steps[3] + lane * steps[4]]
-                        for lane in range(there, wide):
-                            memory[to + lane] = 0
+                        row, strip = flat[place + c * steps[3] :], memory[to : to + wide]
+                        if steps[4] == 1:
+                            for lane in range(there):
+                                strip[lane] = row[lane]
+                        else:
+                            for lane in range(there):
+                                strip[lane] = row[lane * steps[4]]
+                        strip[there:] = 0
                         to += wide
 
 
@@ -82,8 +91,9 @@ def start_of(box, at, steps):
 
 @kernel("out", "room", "edge")
 def convolve(
-    x, strips, bias, out, room, edge, edges, rows, places, columns, boxes, at, steps, row_steps,
-    out_at, out_steps, sizes, moves, lows, spans, groups, filters, count, least, most, first, last,
+    x, strips, bias, out, room, edge, edges, same, rows, places, columns, boxes, at, steps,
+    row_steps, out_at, out_steps, sizes, moves, lows, spans, groups, filters, count, least, most,
+    first, last,
 ):  # fmt: skip
     """Write the results of boxes: sums and bias, within bounds.
 
@@ -92,6 +102,7 @@ def convolve(
         strips, bias: see `pack`.
         room: for what a box sees, or None if it is read in x.
         edge, edges: a tile, and its rows' offsets, for what `out` has no place for.
+        same: zeros, offsets of the bias for each row of a tile.
         rows, places: the offsets of a box's `count` places in what is seen, and in `out`.
         columns: the offsets of what a window sees.
         boxes: (number, 10), the last two the pairs of strips.
@@ -103,28 +114,84 @@ def convolve(
     depth, lanes = strips.shape[1], strips.shape[2]
     number, channels = strips.shape[0] // groups, spans[3] // groups
     pairs, weights = (number + 1) // 2, strips.reshape(-1)
+    free = x.dtype.type(np.inf)
     for index in range(first, last):
         box = boxes[index]
         if room is None:
-            seen, origin = x, start_of(box, at, row_steps)
+            seen, origin = address(x), start_of(box, at, row_steps)
         else:
             copied(x, at, steps, sizes, box, moves, lows, room, spans)
-            seen, origin = room, 0
+            seen, origin = address(room), 0
         begin = start_of(box, out_at, out_steps)
         for pair in range(box[8], box[9]):
             group, strip = pair // pairs, pair % pairs * 2
             own, left = group * number + strip, filters - strip * lanes
-            a, b = (seen, origin + group * channels), (weights, own * depth * lanes)
-            to, start = begin + group * filters + strip * lanes, (bias, own * lanes)
+            a, to = (seen, origin + group * channels), begin + group * filters + strip * lanes
+            wide = 2 * lanes if left > lanes else lanes
             whole = left >= 2 * lanes or left == lanes
-            height = edges.size // 2 if left > lanes else edges.size
+            height = edges.size * lanes // wide
             for i in range(0, count, height):
-                target = (out, to, places, i) if whole else (edge, 0, edges, 0)
-                if left > lanes:
-                    tile(2, a, (rows, i), (columns, 0, depth), b, start, target, (least, most))
-                else:
-                    tile(1, a, (rows, i), (columns, 0, depth), b, start, target, (least, most))
+                start = (address(bias), own * lanes, address(same), 0)
+                target = (address(edge), 0, address(edges), 0)
+                if whole:
+                    target = (address(out), to, address(places), i)
+                for k in range(0, depth, DEEP):
+                    some, bounds = (address(columns), k, min(DEEP, depth - k)), (-free, free)
+                    if k + DEEP >= depth:
+                        bounds = (least, most)
+                    b = (weights, own * depth * lanes + k * wide)
+                    if left > lanes:
+                        tile(2, a, (address(rows), i), some, b, start, target, bounds)
+                    else:
+                        tile(1, a, (address(rows), i), some, b, start, target, bounds)
+                    start = target
                 if not whole:
                     for j in range(min(height, count - i)):
                         for f in range(min(left, 2 * lanes)):
                             out[to + places[i + j] + f] = edge[edges[j] + f]
+
+
+@kernel("total", "room", "given")
+def differentiate(
+    x, g, total, room, given, rows, places, columns, spots, boxes, at, steps, row_steps, g_at,
+    g_steps, sizes, moves, lows, spans, groups, filters, count, height, lanes, first, last,
+):  # fmt: skip
+    """Add what boxes give to the gradient by the kernel, in strips.
+
+    Args:
+        x, g: flat, see `convolve`.
+        given: for what g has at a box's places, in strips.
+        spots: the offsets of a strip's rows, for one and for two strips.
+        height: the rows of a tile with two vectors to a row.
+    """
+    number, channels = -(-filters // lanes), spans[3] // groups
+    pairs, depth = (number + 1) // 2, total.size // (groups * number * lanes)
+    free = x.dtype.type(np.inf)
+    for index in range(first, last):
+        box = boxes[index]
+        if room is None:
+            seen, origin = address(x), start_of(box, at, row_steps)
+        else:
+            copied(x, at, steps, sizes, box, moves, lows, room, spans)
+            seen, origin = address(room), 0
+        for pair in range(box[8], box[9]):
+            group, strip = pair // pairs, pair % pairs * 2
+            own, left = group * number + strip, filters - strip * lanes
+            wide, there = min(number - strip, 2), min(left, 2 * lanes)
+            begin = start_of(box, g_at, g_steps) + group * filters + strip * lanes
+            for i in range(count):
+                row, to = g[begin + places[i] :], given[i * wide * lanes :]
+                for f in range(there):
+                    to[f] = row[f]
+                for f in range(there, wide * lanes):
+                    to[f] = 0
+            a, to = (seen, origin + group * channels), own * depth * lanes
+            for i in range(0, count, DEEP):
+                some = (address(rows), i, min(DEEP, count - i))
+                b, table = (given, i * wide * lanes), address(spots) + (wide - 1) * spots.strides[0]
+                for d in range(0, depth, height * 2 // wide):
+                    target = (address(total), to, table, d)
+                    if wide == 2:
+                        tile(2, a, (address(columns), d), some, b, target, target, (-free, free))
+                    else:
+                        tile(1, a, (address(columns), d), some, b, target, target, (-free, free))
