@@ -4,5 +4,5 @@
 
 A benchmark of `library` runs on NumPy, and on CuPy where there is a GPU (elsewhere it is shown as
 n/a).  asv calls `setup` before each measurement: models and data are made once and kept by
-`functools.cache`.  `../compare.py` has the peers' figures, measured in turn with ours.
+`functools.cache`.  `../compare` measures others in turn with ours.
 """

@@ -1,6 +1,6 @@
-"""Layers beside the same ones of Keras on its NumPy backend: `python compare_keras.py`.
+"""Layers beside the same ones of Keras on its NumPy backend.
 
-See `beside_torch` for how it is measured, and `compare_convolution` for where: in one run, with
+See `beside_torch` for how it is measured, and `convolution` for where: in one run, with
 Keras 3.15.1.  Keras leaves windows that slide to JAX there.
 
 | | Keras, ms | gpulayers, ms | times as fast |
@@ -35,7 +35,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from beside_torch import table
+from .beside_torch import table
 
 # (layer, options, shape of its inputs, whether it is told that it is being trained)
 CASES = (

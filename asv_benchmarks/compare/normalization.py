@@ -1,6 +1,6 @@
-"""Normalization beside PyTorch's, on the CPU: `python compare_normalization.py`.
+"""Normalization beside PyTorch's, on the CPU.
 
-See `beside_torch` for how it is measured, and `compare_convolution` for where: in one run.  Others
+See `beside_torch` for how it is measured, and `convolution` for where: in one run.  Others
 gave ratios up to a fifth apart, and PyTorch's root mean square anything from 1 to 12 ms.
 
 An operation of NumPy is a pass over the array; a kernel of PyTorch's does several in one.  What a
@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from beside_torch import table
+from .beside_torch import table
 
 # (kind, shape): channels last; the statistics of batches are their own.
 CASES = (

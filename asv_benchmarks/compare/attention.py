@@ -1,6 +1,6 @@
-"""Attention beside PyTorch's scaled_dot_product_attention, on the CPU: `compare_attention.py`.
+"""Attention beside PyTorch's scaled_dot_product_attention, on the CPU.
 
-See `compare_convolution.py` for how.  PyTorch gets its own layout, with heads before positions;
+See `convolution` for how.  PyTorch gets its own layout, with heads before positions;
 gpulayers has that of layers, and that of a `KeyValueCache` where there is one query.
 
 Two cores of an EPYC of the Zen 5 kind (AVX-512), OpenBLAS 0.3.31, PyTorch 2.13, float32, both with
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from beside_torch import table
+from .beside_torch import table
 
 # (name, batch, queries, keys, heads, heads of keys, size, options, both directions)
 CASES = (

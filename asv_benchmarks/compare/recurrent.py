@@ -1,4 +1,4 @@
-"""Recurrent layers beside PyTorch's, on the CPU: `python compare_recurrent.py`.
+"""Recurrent layers beside PyTorch's, on the CPU.
 
 For an interpreter that has PyTorch, Keras 3 and what gpulayers needs.  Layers are called as users
 call them, on sequences with the axis of the batch first here and second there, which is what each
@@ -32,7 +32,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from beside_torch import table
+from .beside_torch import table
 
 STEPS = 100
 # (kind, batch, inputs and units)

@@ -1,4 +1,4 @@
-"""Convolution and pooling beside PyTorch's, on the CPU: `python compare_convolution.py`.
+"""Convolution and pooling beside PyTorch's, on the CPU.
 
 For an interpreter that has PyTorch and what gpulayers needs.  Both work on NumPy's layout (PyTorch
 calls it channels_last), with as many threads; they take turns, block by block of `--seconds`, and
@@ -58,7 +58,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from beside_torch import table
+from .beside_torch import table
 
 # (name, batch, size, channels, filters, window, stride, groups, both directions)
 CONVOLUTIONS = (

@@ -1,4 +1,4 @@
-"""Layers of texts beside Keras's: `python compare_text.py`.
+"""Layers of texts beside Keras's.
 
 For an interpreter that has Keras, TensorFlow and what gpulayers needs: Keras's layers of strings
 need TensorFlow on every backend; KERAS_BACKEND says which, "numpy" by default.  Both take the same
@@ -33,12 +33,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
-from pathlib import Path
 from statistics import median
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 TEXTS, WORDS, LENGTH = 20_000, 20_000, 12
 PUNCTUATION = (" ", " ", " ", ", ", ". ", " - ")

@@ -1,4 +1,4 @@
-"""Layers that augment images beside Keras's, on the CPU: `python compare_augmentation.py`.
+"""Layers that augment images beside Keras's, on the CPU.
 
 For an interpreter that has Keras, PyTorch and what gpulayers needs; KERAS_BACKEND says what Keras
 computes with, "numpy" by default, "torch" or "jax".  Both change the same 16 images of 224 x 224
@@ -44,7 +44,7 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "numpy")
 
-from beside_torch import table
+from .beside_torch import table
 
 COUNT, SIZE = 16, 224
 FIVE = (

@@ -1,4 +1,4 @@
-"""Image layers that move and resize, beside Keras and Pillow: `python compare_images.py`.
+"""Image layers that move and resize, beside Keras and Pillow.
 
 For an interpreter that has Keras 3.15, PyTorch, Pillow and what gpulayers needs.  Each contestant
 runs in a process of its own, on the same 16 images of 224 x 224 x 3, and is timed by the least of
@@ -89,7 +89,6 @@ import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -131,7 +130,6 @@ def images(count: int, dtype: str) -> np.ndarray:
 def compete(contestant: str, dtype: str, count: int, names) -> None:
     """Time layers, and print what each took as a line of JSON; None for what fails."""
     if contestant == "gpulayers":
-        sys.path.insert(0, str(Path(__file__).parents[1]))
         from gpulayers import layers
     else:
         os.environ["KERAS_BACKEND"] = contestant
@@ -150,8 +148,8 @@ def compare(dtype: str, count: int, names) -> None:
     """Print a table of what each contestant took, and how many times as fast gpulayers is."""
     times = {}
     for contestant in CONTESTANTS:
-        command = [sys.executable, __file__, "--contestant", contestant, "--dtype", dtype]
-        command += ["--layers", ",".join(names), "--images", str(count)]
+        command = [sys.executable, "-m", __spec__.name, "--contestant", contestant]
+        command += ["--dtype", dtype, "--layers", ",".join(names), "--images", str(count)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
         times[contestant] = dict(map(json.loads, lines))
@@ -166,7 +164,6 @@ def compare(dtype: str, count: int, names) -> None:
 
 def compare_resizing() -> None:
     """Print a table of resizing beside Pillow, whose filters widen as ours do with antialias."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
     from PIL import Image
 
     from gpulayers.ops.resize import resize

@@ -1,6 +1,6 @@
 """Work by PyTorch and by gpulayers in turns, and a table of how long each takes.
 
-`compare_convolution.py` and its like say what the work is; an interpreter that has both, and as
+`convolution` and its like say what the work is; an interpreter that has both, and as
 many threads for both, does it.
 """
 
@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
-from pathlib import Path
 from statistics import median
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 
 def block(function, seconds: float) -> float:
