@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from ..ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
+from . import memory
 from .normalization import blocks, in_blocks, of_products, repeats, room, same_dtype
 
 SAMPLED = 32  # Rows whose mean sums of squares are first taken around, if it is not near 0.
@@ -96,7 +97,7 @@ class Channels:
 
     def affine(self, x, factor, offset=None):
         """x factor + offset."""
-        out, factor = np.empty(self.view, x.dtype), self.spread(factor)
+        out, factor = memory.empty(self.view, x.dtype), self.spread(factor)
         offset = None if offset is None else self.spread(offset)
 
         def work(_, rows):
@@ -125,7 +126,7 @@ class Channels:
 
     def centred(self, x, mean, slope, offset=None, g=None, factor=None):
         """(x - mean) slope + offset + g factor."""
-        out = np.empty(self.view, x.dtype)
+        out = memory.empty(self.view, x.dtype)
         if self.near:
             mean, offset = None, -mean * slope if offset is None else offset - mean * slope
         mean, slope, offset, factor = (

@@ -23,8 +23,8 @@ import numpy as np
 from .. import config, jit
 from ..ops import convolution as ops
 from ..ops.sliding import span
-from . import depthwise, direct, lowering, panels, winograd
-from .dense import activate, through
+from . import depthwise, direct, lowering, memory, panels, winograd
+from .dense import finish, through
 from .normalization import repeats, same_dtype
 from .sliding import AXES, Geometry, geometry, with_axes
 from .threads import one_blas_thread, share
@@ -36,17 +36,24 @@ SUMMED = 4096  # Rows that are added up at a time, so that rounding errors stay 
 
 
 @ops.convolution.on("numpy")
-def _(x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation=None, needs=None):
+def _(
+    x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation=None, factor=None,
+    needs=None,
+):  # fmt: skip
     if not same_dtype(x, kernel, bias):
         return NotImplemented
     windows, filters = kernel.shape[:-2], kernel.shape[-1]
     geo = geometry(x.shape, windows, filters, strides, padding, dilations, groups)
-    y = np.empty((geo.batch, *geo.counts, filters), x.dtype)
+    y = memory.empty((geo.batch, *geo.counts, filters), x.dtype)
     if y.size:
-        finish = None if bias is None and activation is None else Finish(bias, activation)
         form = chosen_now(geo, x, kept=needs is None)
+        if form is direct and factor is not None:  # It copies kernels in any case.
+            kernel, factor = kernel * factor, None
+        end = None
+        if bias is not None or activation is not None or factor is not None:
+            end = Finish(bias, activation, factor)
         with one_blas_thread:
-            form.convolve(with_axes(x), kernel, geo, y, finish)
+            form.convolve(with_axes(x), kernel, geo, y, end)
     out = y.reshape(geo.batch, *geo.counts[AXES - len(windows) :], filters)
     if needs is None:
         return out
@@ -189,24 +196,30 @@ def channel_sums(g):
 
 
 class Finish:
-    """Bias and activation, applied to rows of filters while these are in the cache."""
+    """Factors, bias and activation, applied to rows of filters while these are in the cache.
 
-    def __init__(self, bias, activation):
-        self.bias, self.activation, self.wide = bias, activation, {}
+    An activation is a name that products take in or, in a plan of inference, any function of an
+    array that it may overwrite; only such a plan has factors, one for each filter.
+    """
+
+    def __init__(self, bias, activation, factor=None):
+        self.bias, self.activation, self.factor, self.wide = bias, activation, factor, {}
 
     def __call__(self, rows) -> None:
-        if self.bias is not None:
-            width = self.bias.size
+        if self.bias is not None or self.factor is not None:
+            width = len(self.factor if self.bias is None else self.bias)
             times = repeats(rows.size // width, width)
-            wide = self.wide.get(times)
-            if wide is None:
-                wide = self.wide[times] = np.tile(self.bias, times)
+            if times not in self.wide:
+                given = self.factor, self.bias
+                self.wide[times] = [None if a is None else np.tile(a, times) for a in given]
+            factor, bias = self.wide[times]
             view = rows.reshape(-1, times * width)
-            view += wide
+            if factor is not None:
+                view *= factor
+            if bias is not None:
+                view += bias
         if self.activation is not None:
             self.activate(rows)
 
     def activate(self, rows) -> None:
-        made = activate(rows, self.activation)
-        if made is not rows:
-            rows[...] = made
+        finish(rows, self.activation)

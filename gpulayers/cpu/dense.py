@@ -6,12 +6,12 @@ import numpy as np
 
 from ..ops import dense as ops
 from ..ops.dense import require_sizes
-from .activation import LARGEST, ONE, ZERO, sigmoid_of
-from .bounds import at_least
+from .activation import LARGEST, ONE, SIX, ZERO, sigmoid_of
+from .bounds import at_least, at_most
 
 
 @ops.dense.on("numpy")
-def _(x, kernel, bias=None, *, activation=None, needs=None):
+def _(x, kernel, bias=None, *, activation=None, factor=None, needs=None):
     kind = x.dtype.char
     if kind not in LARGEST or kernel.dtype.char != kind or x.ndim < 2:
         return NotImplemented
@@ -21,6 +21,8 @@ def _(x, kernel, bias=None, *, activation=None, needs=None):
     if x.ndim > 2:  # One product instead of a batch of small ones.
         rows = x.reshape(-1, x.shape[-1])
     y = rows.dot(kernel)
+    if factor is not None:  # Of a plan of inference.
+        y *= factor
     if bias is not None:
         y += bias
     if activation is not None:
@@ -43,10 +45,21 @@ def _(x, kernel, bias=None, *, activation=None, needs=None):
 
 
 def activate(y, name):
-    """The activation `name` of y, which may be overwritten."""
+    """The activation `name` of y, which may be overwritten; or a function that does as much."""
+    if callable(name):
+        return name(y)
     if name == "relu":
         return at_least(y, ZERO, out=y)
+    if name == "relu6":  # In inference only.
+        return at_most(at_least(y, ZERO, out=y), SIX, out=y)
     return np.tanh(y, y) if name == "tanh" else sigmoid_of(y)
+
+
+def finish(y, name) -> None:
+    """The activation `name` of y in its place."""
+    made = activate(y, name)
+    if made is not y:
+        y[...] = made
 
 
 def through(g, y, name):

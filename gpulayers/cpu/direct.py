@@ -22,6 +22,7 @@ ROOM = 1 << 16  # Elements that a box sees: they stay in a core's cache.
 COST = 8  # An element that is copied takes as long as so many operations.
 MOST = 64  # Channels of windows that see one place.
 LARGEST = 1 << 19  # Elements of a group's kernel.
+BOUNDS = {"relu": (0.0, np.inf), "relu6": (0.0, 6.0)}  # Of activations that only bound sums.
 PARTS = 8  # Of boxes for each thread: whoever is free takes the next.
 
 
@@ -49,7 +50,9 @@ def convolve(x, kernel, geo: Geometry, out, finish) -> None:
     """See `panels.convolve`."""
     plan, dtype = planned(geo, x.itemsize), x.dtype
     strips, bias = packed(kernel, geo), plan.bias(finish, dtype)
-    least = 0.0 if finish is not None and finish.activation == "relu" else -np.inf
+    least, most = -np.inf, np.inf
+    if finish is not None and finish.activation in BOUNDS:
+        least, most = BOUNDS[finish.activation]
     source, at, steps = flat(x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x))
     target, out_at, out_steps = flat(out)
     if not plan.roomy:
@@ -67,11 +70,11 @@ def convolve(x, kernel, geo: Geometry, out, finish) -> None:
                 source, strips, bias, target, room, edge, plan.edges, same, rows[sort],
                 places[sort], columns, plan.boxes, at, steps[:4], row_steps, out_at,
                 out_steps[:4], geo.sizes, geo.strides, plan.lows, plan.spans, geo.groups,
-                geo.filters // geo.groups, plan.counts[sort], least, np.inf, first, last,
+                geo.filters // geo.groups, plan.counts[sort], least, most, first, last,
             )  # fmt: skip
 
     share(work, plan.parts, geo.operations)
-    if finish is not None and finish.activation not in (None, "relu"):
+    if finish is not None and not (finish.activation is None or finish.activation in BOUNDS):
         rows = [out[n : n + 1] for n in range(geo.batch)]
         share(lambda some: [finish.activate(own) for own in some], rows, COST * out.size)
 

@@ -6,10 +6,11 @@ import warnings
 
 from .. import activations, constraints, initializers, regularizers
 from ..arrays import dtypes, namespace
-from ..ops.rectifier import prelu
+from ..ops.rectifier import prelu, relu, relu6
 from ..ops.softmax import softmax
 from .input_spec import InputSpec
 from .layer import Layer
+from .pieces import Curve, Nothing, curve_pieces
 from .training_plan import activation_links
 
 
@@ -53,6 +54,11 @@ class Activation(_Elementwise):
     def _training_links(self, x):
         return activation_links(self.activation)
 
+    def _inference_pieces(self, x):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        made = curve_pieces(self.name, self.activation) if dtypes.is_floating(x) else None
+        return [Nothing(self.name)] if made == [] else made
+
     def get_config(self):
         return {**super().get_config(), "activation": activations.serialize(self.activation)}
 
@@ -81,6 +87,12 @@ class ReLU(_Elementwise):
             max_value=self.max_value,
             threshold=self.threshold,
         )
+
+    def _inference_pieces(self, x):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        plain = not self.negative_slope and not self.threshold and dtypes.is_floating(x)
+        known = {None: relu, 6: relu6} if plain else {}
+        return [Curve(self.name, known[self.max_value])] if self.max_value in known else None
 
     def get_config(self):
         config = {

@@ -15,6 +15,7 @@ from ..ops.dense import FUSED_NAMES
 from . import arguments
 from .input_spec import InputSpec
 from .normalization import Affine, number
+from .pieces import ChannelMap, curve_pieces, products_fit
 from .training_plan import Link, activation_links, in_numpy, primitive_link
 
 CLIPPING = ("rmax", "rmin", "dmax")
@@ -231,6 +232,20 @@ class BatchNormalization(Affine):
 
         following = activation_links(self.activation)
         return None if following is None else [Link(run, link.variables), *following]
+
+    def _inference_pieces(self, x):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        weights = (self.moving_mean, self.moving_variance, self.beta, self.gamma)
+        if self.axis not in (-1, x.ndim - 1) or self.renorm or not products_fit(x, *weights):
+            return None
+        made = ChannelMap(self.name, self._factor_and_offset, weights)
+        return [made, *curve_pieces(self.name, self.activation)]
+
+    def _factor_and_offset(self, mean, variance, beta, gamma):
+        factor = 1 / np.sqrt(variance + np.asarray(self.epsilon, variance.dtype))
+        factor = factor if gamma is None else factor * gamma
+        offset = -mean * factor
+        return factor, offset if beta is None else offset + beta
 
     def _inference_step(self, x):
         """What this layer is for plain NumPy arrays: see `plan.py`."""

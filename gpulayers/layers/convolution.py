@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..ops.convolution import convolution, convolved
 from . import arguments
 from .lora import Adapted, LowRankAdaptation
+from .pieces import Product, products_fit
 from .sliding import SlidingLayer
 from .training_plan import primitive_link
 
@@ -125,6 +126,12 @@ class BaseConv(LowRankAdaptation, SlidingLayer):
         weights = (self.kernel, self.bias)
         link = primitive_link(convolution, x, weights, activation=self._fused, **options)
         return [link] if self._fused else [link, *self._activation_links()]
+
+    def _product_pieces(self, x):
+        if self.lora_enabled or not products_fit(x, self.kernel, self.bias):
+            return None
+        options = self._options(x, self.groups)
+        return [Product(self.name, convolution, self.kernel, self.bias, **options)]
 
     def get_config(self):
         config = super().get_config()

@@ -8,6 +8,7 @@ import sys
 from .. import registry, tree
 from ..arrays import namespace, plain, set_mask
 from .layer import Layer
+from .pieces import Nothing
 
 
 class Masking(Layer):
@@ -53,6 +54,10 @@ class Identity(Layer):
 
     def call(self, inputs):
         return inputs
+
+    def _inference_pieces(self, x):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        return [Nothing(self.name)]
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -9,6 +9,7 @@ from ..ops.dense import FUSED_NAMES, dense
 from .input_spec import InputSpec
 from .layer import Layer
 from .lora import Adapted, LowRankAdaptation
+from .pieces import Product, curve_pieces, products_fit
 from .quantization import QuantizedProduct
 from .training_plan import Link, activation_links
 
@@ -119,6 +120,15 @@ class Dense(QuantizedProduct, LowRankAdaptation, Layer):
             return y if activate is None else activate(y)
 
         return run
+
+    def _inference_pieces(self, x):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        if self.lora_enabled or self.quantized or type(self).call is not Dense.call:
+            return None
+        if not products_fit(x, self.kernel, self.bias):
+            return None
+        product = Product(self.name, dense, self.kernel, self.bias)
+        return [product, *curve_pieces(self.name, self.activation)]
 
     def _training_links(self, x):
         """What this layer is in training: see `training_plan.py`."""

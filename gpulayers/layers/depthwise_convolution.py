@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..ops.convolution import convolution, convolved_by_channel
 from . import arguments
+from .pieces import Product, products_fit
 from .sliding import SlidingLayer
 from .training_plan import Link, primitive_link
 
@@ -96,6 +97,20 @@ class BaseDepthwiseConv(SlidingLayer):
         options = self._options(x, groups=x.shape[-1])
         link = by_channel_link(x, self.kernel, self.bias, activation=self._fused, **options)
         return [link] if self._fused else [link, *self._activation_links()]
+
+    def _product_pieces(self, x):
+        return by_channel_pieces(
+            self.name, x, self.kernel, self.bias, self._options(x, x.shape[-1])
+        )
+
+
+def by_channel_pieces(name, x, kernel, bias, options) -> list[Product] | None:
+    """A convolution by a kernel (*windows, channels, multiplier) of each channel by itself."""
+    if not products_fit(x, kernel, bias):
+        return None
+    *windows, channels, multiplier = kernel.shape
+    shape = (*windows, 1, channels * multiplier)
+    return [Product(name, convolution, kernel, bias, shape, **options)]
 
 
 def by_channel_link(x, kernel, bias=None, **options) -> Link | None:

@@ -37,6 +37,8 @@ from .tracking import BOOKKEEPING, CREATED, PASSING, STRUCTURE, track
 from .training_plan import TrainingPlan
 from .weights import Weights
 
+_INFERENCE = {"training": False}
+
 
 class Layer(Building, AddedLosses, Weights):
     """A function of arrays with weights of its own: what all layers and models are.
@@ -159,8 +161,9 @@ class Layer(Building, AddedLosses, Weights):
     # Calling.
 
     def __call__(self, *args, **kwargs):
-        if len(args) == 1 and not kwargs and SCOPE.get() is None and CALL.get() is None:
-            run = self._inference_plan(args[0])
+        is_inference = len(args) == 1 and (not kwargs or kwargs == _INFERENCE)
+        if is_inference and SCOPE.get() is None and CALL.get() is None:
+            run = self._inference_plan(args[0], **kwargs)
             if run is not None:
                 return run(args[0])
         return self._call(args, kwargs)
@@ -330,7 +333,7 @@ class Layer(Building, AddedLosses, Weights):
 
     # Speed.
 
-    def _inference_plan(self, x):
+    def _inference_plan(self, x, training=None):
         """The function that the layer is, in inference, of plain arrays like `x`; None if there is
         none: because it was not called on one before, or needs a full call each time."""
         plan = self._plan

@@ -6,6 +6,7 @@ from functools import reduce
 
 from .. import config
 from ..arrays import dtypes, get_mask, namespace
+from .pieces import Sum
 from .unknown_sizes import TakesUnknownSizes, is_guessed, of_equal_sizes
 
 __all__ = [
@@ -139,6 +140,12 @@ class Add(Merge):
 
     def _merge(self, xp, inputs):
         return reduce(xp.add, inputs)
+
+    def _inference_pieces(self, *arrays):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        first, same = arrays[0], {(x.shape, x.dtype) for x in arrays}
+        fits = len(arrays) > 1 and len(same) == 1 and dtypes.is_floating(first) and first.ndim
+        return [Sum(self.name)] if fits else None
 
 
 class Subtract(Merge):

@@ -7,6 +7,7 @@ from ..ops.padding import padded
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
+from .pieces import Margins
 
 __all__ = ["ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"]
 
@@ -28,6 +29,10 @@ class _ZeroPadding(Layer):
 
     def call(self, inputs):
         return padded(inputs, widths=self._widths(), mode="constant", value=0)
+
+    def _inference_pieces(self, x):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        return [Margins(self.name, self.call, self._widths())]
 
     def compute_output_shape(self, input_shape):
         return tuple(

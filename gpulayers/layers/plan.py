@@ -43,6 +43,11 @@ class Plan:
 
 def needs_full_call(layer, x) -> bool:
     """Whether there is more to a call of `layer` on the array `x` than its arithmetic."""
+    return masks.any_masks() or asks_for_more(layer, x)
+
+
+def asks_for_more(layer, x) -> bool:
+    """The same for an array without a mask."""
     if not type(layer).__module__.startswith("gpulayers."):
         return True
     if layer.compute_dtype in dtypes.SHORT_FLOATS:
@@ -51,7 +56,7 @@ def needs_full_call(layer, x) -> bool:
         return True
     if dtypes.is_floating(x.dtype) and dtypes.name(x.dtype) != layer.compute_dtype:
         return True
-    if layer.activity_regularizer is not None or not layer.built or masks.any_masks():
+    if layer.activity_regularizer is not None or not layer.built:
         return True
     return x.ndim < 2 or fixes_batch(layer.input_spec)
 

@@ -14,6 +14,7 @@ from ..regularizers import L1L2
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
+from .pieces import Nothing
 from .training_plan import Link
 from .unknown_sizes import is_guessed
 
@@ -57,6 +58,10 @@ class _Noise(Layer):
             xp = namespace(inputs)
             inputs = xp.astype(inputs, dtypes.of(xp, self.compute_dtype))
         return inputs if is_guessed(inputs) else self._disturb(inputs)
+
+    def _inference_pieces(self, x):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        return [Nothing(self.name)]
 
     def compute_output_shape(self, input_shape):
         return input_shape

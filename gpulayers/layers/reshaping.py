@@ -10,6 +10,7 @@ from ..arrays import Abstract, namespace
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
+from .pieces import Call
 from .training_plan import Link
 from .unknown_sizes import TakesUnknownSizes, is_guessed
 
@@ -105,8 +106,17 @@ class Flatten(Layer):
             y = self.call(x)
             return y if needs is None else (y, lambda g: (g.reshape(x.shape),))
 
-        is_reshape = x.ndim == 2 or self.data_format == "channels_last"
-        return [Link(run)] if is_reshape else None
+        return [Link(run)] if self._is_reshape(x) else None
+
+    def _is_reshape(self, x) -> bool:
+        return x.ndim == 2 or self.data_format == "channels_last"
+
+    def _inference_pieces(self, x):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        if not self._is_reshape(x):
+            return None
+        size = math.prod(x.shape[1:])
+        return [Call(self.name, lambda x: x.reshape(len(x), size), "rows")]
 
     def compute_output_shape(self, input_shape):
         batch, *sample = input_shape

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .. import config, registry
 from ..arrays import as_array
 from .layer import Layer
+from .pieces import ChannelMap, products_fit
 
 
 class Rescaling(Layer):
@@ -35,6 +38,14 @@ class Rescaling(Layer):
         if missing in (1, 2) and config.image_data_format() == "channels_first":
             scale = scale[(..., *[None] * missing)]
         return x * scale + offset
+
+    def _inference_pieces(self, x):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        given = self.scale, self.offset
+        if not products_fit(x) or not all(type(part) in (int, float) for part in given):
+            return None
+        values = [np.full(x.shape[-1], part, x.dtype) for part in given]
+        return [ChannelMap(self.name, lambda: (values[0], values[1] if self.offset else None))]
 
     def compute_output_shape(self, input_shape):
         return input_shape

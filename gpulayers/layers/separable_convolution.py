@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..ops.convolution import convolution, convolved, convolved_by_channel
 from . import arguments
-from .depthwise_convolution import by_channel_link
+from .depthwise_convolution import by_channel_link, by_channel_pieces
+from .pieces import Product, products_fit
 from .sliding import SlidingLayer
 from .training_plan import primitive_link
 
@@ -123,6 +124,15 @@ class BaseSeparableConv(SlidingLayer):
         options = self._options(x, groups=x.shape[-1])
         links = [by_channel_link(x, self.depthwise_kernel, **options), pointwise]
         return links if self._fused else links + self._activation_links()
+
+    def _product_pieces(self, x):
+        kernel, once = self.pointwise_kernel, (1,) * self.rank
+        options = self._options(x, groups=x.shape[-1])
+        first = by_channel_pieces(self.name, x, self.depthwise_kernel, None, options)
+        if first is None or not products_fit(x, kernel, self.bias):
+            return None
+        options = {"strides": once, "padding": ((0, 0),) * self.rank, "dilations": once}
+        return [*first, Product(self.name, convolution, kernel, self.bias, **options)]
 
 
 class SeparableConv1D(BaseSeparableConv):

@@ -9,6 +9,7 @@ from ..ops.sliding import margins, span
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
+from .pieces import Piece, curve_pieces
 from .training_plan import Link, activation_links, without_gradients
 
 
@@ -152,6 +153,18 @@ class SlidingLayer(Layer):
         """What this layer is for plain NumPy arrays: see `plan.py`."""
         links = self._training_links(x)
         return self.call if links is None else without_gradients(links)
+
+    def _inference_pieces(self, x) -> list[Piece] | None:
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        fits = x.ndim == self.rank + 2 and self.input_spec.mismatch(x) is None
+        if not fits or self.data_format == "channels_first":
+            return None
+        made = self._product_pieces(x)
+        return None if made is None else made + curve_pieces(self.name, self.activation)
+
+    def _product_pieces(self, x) -> list[Piece] | None:
+        """The same without the activation."""
+        return None
 
     def _options(self, x, groups=1) -> dict:
         """The options of the operation `convolution` for arrays like `x`, with channels last."""

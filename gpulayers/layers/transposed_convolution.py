@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..ops.convolution import convolution_input_gradient, transposed, transposed_margins
 from . import arguments
+from .pieces import Call, ChannelMap
 from .sliding import SlidingLayer
-from .training_plan import Link, primitive_link
+from .training_plan import Link, primitive_link, without_gradients
 
 __all__ = [
     "Conv1DTranspose",
@@ -116,6 +117,14 @@ class BaseConvTranspose(SlidingLayer):
         biased = [] if self.bias is None else [Link(_with_bias, (self.bias,))]
         return [link, *biased, *self._activation_links()]
 
+    def _product_pieces(self, x):
+        first, *_ = self._links(x)
+        if first is None:
+            return None
+        product = Call(self.name, without_gradients([first]), "transposed convolution", fresh=True)
+        bias = self.bias
+        return [product] + ([] if bias is None else [ChannelMap(self.name, _offset_alone, [bias])])
+
     def _margins(self, input_shape) -> list[tuple[int | None, int | None]]:
         """The size of the outputs and the elements cut in front, for each inner axis."""
         extra = self.output_padding or (None,) * self.rank
@@ -128,6 +137,11 @@ class BaseConvTranspose(SlidingLayer):
     def compute_output_shape(self, input_shape):
         sizes = [size for size, _ in self._margins(input_shape)]
         return self._shape_with(input_shape, self.filters, sizes)
+
+
+def _offset_alone(bias):
+    """Factor and offset of a bias."""
+    return None, bias
 
 
 def _with_bias(x, bias, needs=None):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .. import naming, registry, tree
 from ..arrays import Abstract, KerasTensor, dtypes, infer
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
 from ..layers.training_plan import links_of_all
 from .graph import Graph, operation_of, sizes_fit
-from .graph_plan import inference_of, line_of_layers
+from .graph_plan import line_of_layers
+from .inference_plan import Plans, plan_of
 from .input_dtypes import InputDtypes
 from .operations import name_of
 from .state_tree import StateTree
@@ -358,8 +361,30 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
         tensor = graph.input_tensors[0]
         return sizes_fit(x, tensor) and dtypes.name(x.dtype) == tensor.dtype
 
+    def _plan_graph(self) -> Graph | None:
+        """The graph that calls of this model run; None for a model with a `call` of its own."""
+        if self._graph is None or type(self).call is not Model.call:
+            return None
+        return self._graph if type(self).__call__ is Layer.__call__ else None
+
+    def _plan_for(self, x):
+        """The plan of inference for inputs like `x`; None if there is none, or not yet."""
+        plans = self._plan
+        if type(plans) is not Plans:
+            if self._plan_graph() is None:
+                return None
+            plans = self.__dict__["_plan"] = Plans()
+        return plans.of(self, x)
+
+    def _inference_plan(self, x, training=None):
+        plan = self._plan_for(x)
+        if plan is None:
+            return super()._inference_plan(x) if type(self._plan) is not Plans else None
+        return partial(plan.run, training=training) if plan.in_context else plan.run
+
     def _inference_step(self, x):
-        return inference_of(self._graph, x) if self._takes_as_it_is(x) else None
+        plan = None if self._plan_graph() is None else plan_of(self, x)
+        return None if plan is None or plan.in_context else plan.run
 
     def _training_links(self, x):
         layers = line_of_layers(self._graph) if self._takes_as_it_is(x) else None

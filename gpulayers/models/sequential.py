@@ -6,11 +6,9 @@ from .. import naming, registry, tree
 from ..arrays import KerasTensor, dtypes, masked
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
-from ..layers.plan import step
 from ..layers.training_plan import links_of_all
 from .functional import ranked
 from .graph import Graph, note_calls
-from .graph_plan import chain
 from .model import Model, original
 
 
@@ -224,17 +222,14 @@ class Sequential(Model):
     def _training_links(self, x):
         return links_of_all(self._stack, x) if self._takes_as_it_is(x) else None
 
-    def _inference_step(self, x):
-        if not self._takes_as_it_is(x):
+    def _plan_graph(self):
+        if type(self).call is not Sequential.call or not self._stack:
             return None
-        steps = []
-        for layer in self._stack:
-            run = step(layer, x)
-            if run is None:
-                return None
-            x = run(x)
-            steps.append(run)
-        return chain(steps)
+        if len(self._tensors) <= len(self._stack):  # Not built, or only in part until now.
+            return None
+        if type(self).__call__ is not Layer.__call__ or not self._stack[0].autocast:
+            return None
+        return self._need_graph("graph")
 
     def get_config(self) -> dict:
         layers = self._stack if self._input_layer is None else [self._input_layer, *self._stack]

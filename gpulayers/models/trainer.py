@@ -241,10 +241,11 @@ class Trainer(Steps):
         Returns arrays (samples, ...) in the structure of the model's outputs.
         Raises ValueError for empty data.
         """
-        if type(x) is np.ndarray and callbacks is None and steps is None:
+        if type(x) in (np.ndarray, list, dict) and callbacks is None and steps is None:
             plan = self._short_way(x, batch_size or BATCH_SIZE)
             if plan is not None:
-                return _owned(plan(x), x)
+                outputs = plan.run(x, training=False)
+                return outputs if plan.fresh else tree.map_structure(_owned, outputs)
         batches = self._batches(x, None, None, batch_size, steps)
         try:
             prepare(self, batches, "predict_step")
@@ -254,10 +255,13 @@ class Trainer(Steps):
             batches.close()
 
     def _short_way(self, x, batch_size):
-        """The function from an array of one batch to the outputs; None for the usual way."""
-        if type(self).predict_step is not Steps.predict_step or not x.ndim:
+        """The plan of inference for arrays of one batch; None for the usual way."""
+        if type(self).predict_step is not Steps.predict_step:
             return None
-        return self._inference_plan(x) if 0 < len(x) <= batch_size else None
+        first = x if type(x) is np.ndarray else next(tree.leaves(x), None)
+        if type(first) is not np.ndarray or not first.ndim or not 0 < len(first) <= batch_size:
+            return None
+        return self._plan_for(x)
 
     def _predict(self, batches, callbacks, kind):
         predict, parts = self.make_predict_function(), []
@@ -416,10 +420,9 @@ def _is_due(epoch: int, validation_freq) -> bool:
     return epoch + 1 in validation_freq
 
 
-def _owned(outputs, x):
-    """Outputs that are no view of `x`, so that a caller may change them."""
-    is_view = outputs is x or (type(outputs) is np.ndarray and outputs.base is not None)
-    return outputs.copy() if is_view else outputs
+def _owned(output):
+    """An output that nothing else may refer to, so that a caller may change it."""
+    return output.copy() if type(output) is np.ndarray else output
 
 
 def _joined(*parts):

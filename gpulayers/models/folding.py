@@ -1,0 +1,101 @@
+"""Which neighbours in a plan of inference become one piece.
+
+A piece takes in the one that follows it where nothing else reads what lies between them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..layers.pieces import ChannelMap, Curve, Margins, Piece, Product, Sum
+
+
+def joined(first: Piece, second: Piece) -> Piece | None:
+    """One piece in the place of two that follow each other; None if they stay two."""
+    rule = RULES.get((type(first), type(second)))
+    made = None if rule is None else rule(first, second)
+    if made is not None:
+        made.names = first.names + second.names
+    return made
+
+
+def _product_and_map(product: Product, after: ChannelMap):
+    """Batch normalization in a convolution: factors of the filters, and another bias."""
+    if product.curve is not None:
+        return None
+    product.maps.append(after)
+    product.curve = after.curve
+    return product
+
+
+def _map_and_product(before: ChannelMap, product: Product):
+    """Factors and offsets of channels in the kernel: not where there are margins of zeros, which
+    would have to be others, nor where a kernel is so large that it should not be copied."""
+    margins = any(pair != (0, 0) for pair in product.options.get("padding", ()))
+    if before.curve or margins or product.options.get("groups", 1) != 1 or not product.is_small:
+        return None
+    if product.before is not None or before.constants:
+        return None  # Moving means may be much larger than what they leave of x.
+    product.before = before
+    return product
+
+
+def _map_and_map(first: ChannelMap, second: ChannelMap):
+    if first.curve is not None:
+        return None
+    count = len(first.variables)
+
+    def values(*given):
+        factor, offset = first.values(*given[:count])
+        scale, shift = second.values(*given[count:])
+        if offset is not None and scale is not None:
+            offset = offset * scale
+        return _product(factor, scale), _sum(offset, shift)
+
+    made = ChannelMap("", values, (*first.variables, *second.variables))
+    made.curve = second.curve
+    return made
+
+
+def _product(first, second):
+    return second if first is None else first if second is None else first * second
+
+
+def _sum(first, second):
+    return second if first is None else first if second is None else np.add(first, second)
+
+
+def _and_curve(first, curve: Curve):
+    """An activation where results are written."""
+    if first.curve is not None:
+        return None
+    first.curve = curve.function
+    return first
+
+
+def _margins_and_product(margins: Margins, product: Product):
+    """Margins of zeros as a convolution's own."""
+    padding = product.options.get("padding")
+    first, *inner, last = margins.widths
+    if padding is None or len(inner) != len(padding) or {first, last} != {(0, 0)}:
+        return None
+    if any(min(pair) < 0 for pair in padding) or product.before is not None:
+        return None
+    both = zip(inner, padding, strict=True)
+    product.options["padding"] = tuple((a + low, b + high) for (a, b), (low, high) in both)
+    return product
+
+
+def _nothing(first, _):
+    return first
+
+
+RULES = {
+    (Product, ChannelMap): _product_and_map,
+    (ChannelMap, Product): _map_and_product,
+    (ChannelMap, ChannelMap): _map_and_map,
+    (Product, Curve): _and_curve,
+    (ChannelMap, Curve): _and_curve,
+    (Sum, Curve): _and_curve,
+    (Margins, Product): _margins_and_product,
+}

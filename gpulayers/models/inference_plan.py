@@ -1,0 +1,288 @@
+"""What a model does in inference to plain arrays of certain shapes: a list of steps to be called.
+
+Layers give pieces (`layers/pieces.py`), and neighbours among these become one where that saves
+passes over memory (`folding.py`): a convolution with batch normalization and activation is a single
+call.  A step is a function of arrays; what no step needs any more is let go, or overwritten.  What
+was computed from variables is computed anew when these have changed; when an attribute of any layer
+is set, there is a new plan.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+
+import numpy as np
+
+from .. import tree
+from ..arrays.masks import _masks, any_masks
+from ..layers.calling import CALL, CallContext
+from ..layers.pieces import Nothing
+from ..layers.tracking import STRUCTURE
+from ..ops.dense import dense
+from .folding import joined
+from .trace import NeedsMore, Step, Trace
+
+_value_of = attrgetter("_value")
+
+
+class InferencePlan:
+    """The steps of a model for inputs like those given.
+
+    It may be used by several threads at once: nothing in it changes but constants, all at a time.
+    """
+
+    __slots__ = (
+        "_ready", "constants", "in_context", "inputs", "kinds", "model", "outputs", "single",
+        "steps", "structure", "version",
+    )  # fmt: skip
+
+    def __init__(self, model, inputs, trace: Trace):
+        self.version, self.model = STRUCTURE[0], model
+        self.single = type(inputs) is np.ndarray
+        self.kinds = [(x.dtype, x.shape[1:]) for x in tree.flatten(inputs)]
+        self.inputs, self.outputs = trace.inputs, trace.outputs
+        structure, self.in_context = model._plan_graph().outputs, trace.in_context
+        self.structure = structure if tree.is_nested(structure) else None
+        self.steps = folded(trace.steps, trace.outputs)
+        mark_last_uses(self.steps, self.outputs)
+        variables = {id(v): v for step in self.steps for v in step.piece.constants}
+        self.constants = list(variables.values())
+        self._ready = None
+
+    def fits(self, x) -> bool:
+        """Whether `x` are arrays that this plan is for, and nothing else is asked of the call."""
+        if self.version != STRUCTURE[0] or _masks:
+            return False
+        if self.single:
+            dtype, shape = self.kinds[0]
+            return type(x) is np.ndarray and x.dtype is dtype and x.shape[1:] == shape
+        leaves = tree.flatten(x)
+        return len(leaves) == len(self.kinds) and all(
+            type(leaf) is np.ndarray and leaf.dtype is dtype and leaf.shape[1:] == shape
+            for leaf, (dtype, shape) in zip(leaves, self.kinds, strict=True)
+        )
+
+    @property
+    def fresh(self) -> bool:
+        """Whether outputs are arrays that nothing else refers to."""
+        made = {to for step in self.steps if step.piece.fresh for to in step.to}
+        return len(set(self.outputs)) == len(self.outputs) and made >= set(self.outputs)
+
+    def run(self, x, training=None):
+        """The outputs for inputs that `fits`."""
+        ready = self._ready
+        if ready is None or not ready.holds():
+            ready = self._ready = Ready(self)
+        if not self.in_context:
+            return ready.run(x)
+        if self.model._loss_owners:
+            self.model._clear_losses()
+        token = CALL.set(CallContext(self.model, training, None))
+        try:
+            return ready.run(x)
+        finally:
+            CALL.reset(token)
+
+    def describe(self) -> str:
+        """The steps, one a line: what is computed, of which arrays, and for which layers."""
+        lines = [f"plan of {self.model.name!r} for {len(self.kinds)} input(s), "
+                 f"{len(self.steps)} steps:"]  # fmt: skip
+        for step in self.steps:
+            sources = ", ".join(f"%{i}" for i in step.sources)
+            to = ", ".join(f"%{i}" for i in step.to)
+            where = " in place" if step.piece.overwrites and any(step.own) else ""
+            names = " + ".join(step.piece.names)
+            lines.append(f"  {to} = {step.piece.what or 'call'} of {sources}{where}  # {names}")
+        lines.append(f"  gives {', '.join(f'%{i}' for i in self.outputs)}")
+        return "\n".join(lines)
+
+    __repr__ = describe
+
+
+class Ready:
+    """A plan as functions, with constants for the variables' values of now."""
+
+    __slots__ = ("run", "seen", "values", "variables")
+
+    def __init__(self, plan: InferencePlan):
+        self.variables = plan.constants
+        self.values = [_value_of(v) for v in self.variables]
+        # An array may be written to, too: copies tell.
+        self.seen = [bytearray(_bytes(value)) for value in self.values]
+        moves = [
+            (step.piece.ready(step.own), step.sources, step.to, step.free) for step in plan.steps
+        ]
+        line = [*plan.inputs, *(to for step in plan.steps for to in step.to)]
+        straight = len(plan.inputs) == len(plan.outputs) == 1 and plan.outputs[0] == line[-1]
+        for at, step in zip(line, plan.steps, strict=False):
+            straight = straight and step.sources == (at,) and len(step.to) == 1
+        if straight and plan.structure is None and plan.single:
+            self.run = chain([function for function, *_ in moves])
+        else:
+            self.run = network(moves, plan)
+
+    def holds(self) -> bool:
+        """Whether the variables' values are what they were."""
+        for variable, value, seen in zip(self.variables, self.values, self.seen, strict=True):
+            if variable._value is not value or seen != _bytes(value):
+                return False
+        return True
+
+
+def _bytes(value):
+    return value.data if value.flags.c_contiguous else value.tobytes()
+
+
+def chain(functions):
+    """Functions one after another."""
+
+    def run(x):
+        for function in functions:
+            x = function(x)
+        return x
+
+    return run
+
+
+def network(moves, plan: InferencePlan):
+    """Functions of arrays in numbered places."""
+    size = 1 + max([*plan.inputs, *(to for _, _, places, _ in moves for to in places)])
+    ones = [
+        (function, sources[0] if len(sources) == 1 else None, sources, to, free)
+        for function, sources, to, free in moves
+    ]
+    inputs, outputs, single, structure = plan.inputs, plan.outputs, plan.single, plan.structure
+
+    def run(x):
+        values = [None] * size
+        for place, given in zip(inputs, [x] if single else tree.flatten(x), strict=True):
+            values[place] = given
+        del x
+        for function, one, sources, to, free in ones:
+            if one is not None:
+                made = function(values[one])
+            else:
+                made = function(*[values[i] for i in sources])
+            if len(to) == 1:
+                values[to[0]] = made
+            else:
+                for place, part in zip(to, tree.flatten(made), strict=True):
+                    values[place] = part
+            for place in free:
+                values[place] = None
+        if structure is None:
+            return values[outputs[0]]
+        return tree.pack_sequence_as(structure, [values[place] for place in outputs])
+
+    return run
+
+
+def folded(steps: list[Step], outputs) -> list[Step]:
+    """The steps with neighbours joined, and without those that do nothing."""
+    uses = _uses(steps, outputs)
+    maker: dict[int, Step] = {}
+    same: dict[int, int] = {}  # Places of what is given on as it is.
+    for step in steps:
+        step.sources = tuple(same.get(i, i) for i in step.sources)
+        (first, *others), made = step.sources, None
+        if type(step.piece) is Nothing and step.to[0] not in outputs:
+            same[step.to[0]] = first
+            uses[first] += uses[step.to[0]] - 1
+            continue
+        before = maker.get(first)
+        if before is not None and not others and uses[first] == 1:
+            made = joined(before.piece, step.piece)
+        if made is not None:
+            del maker[first]
+            step.piece, step.sources = made, before.sources
+        for place in step.to:
+            maker[place] = step
+    left = {id(step): step for step in maker.values()}
+    return [step for step in steps if id(step) in left]
+
+
+def mark_last_uses(steps: list[Step], outputs) -> None:
+    """Say of each step what nobody needs after it, and which arguments it may overwrite."""
+    uses, last = _uses(steps, outputs), {}
+    fresh = {to for step in steps if step.piece.fresh for to in step.to}
+    for number, step in enumerate(steps):
+        last.update((place, number) for place in step.sources)
+    for number, step in enumerate(steps):
+        step.own = tuple(place in fresh and uses[place] == 1 for place in step.sources)
+        ends = {p for p in step.sources if last[p] == number and p not in outputs}
+        step.free = tuple(sorted(ends))
+
+
+def _uses(steps, outputs) -> dict[int, int]:
+    """How often each array is read: outputs once more."""
+    uses: dict[int, int] = dict.fromkeys(outputs, 1)
+    for step in steps:
+        for place in step.sources:
+            uses[place] = uses.get(place, 0) + 1
+        for place in step.to:
+            uses.setdefault(place, 0)
+    return uses
+
+
+class Plans:
+    """The plans of a model by the kinds of its inputs, made when such inputs come a second time.
+
+    The first time, the full call says what is wrong with them.
+    """
+
+    MOST = 16
+
+    def __init__(self):
+        self.version, self.last = STRUCTURE[0], None
+        self.known: dict[tuple, InferencePlan | None] = {}
+
+    def of(self, model, x) -> InferencePlan | None:
+        """The plan of a model for `x`, None if there is none, or not yet."""
+        last = self.last
+        if last is not None and last.fits(x):
+            return last
+        kind = None if any_masks() else _kind(x, model._plan_graph())
+        if kind is None:
+            return None
+        if self.version != STRUCTURE[0] or len(self.known) > self.MOST:
+            self.version, self.known = STRUCTURE[0], {}
+        if kind not in self.known:
+            self.known[kind] = None
+            return None
+        plan = self.known[kind]
+        if plan is None:
+            self.known[kind] = plan = plan_of(model, x) or _NONE
+        if plan is _NONE:
+            return None
+        self.last = plan
+        return plan
+
+
+_NONE = object()  # That there is no plan.
+
+
+def _kind(x, graph) -> tuple | None:
+    """Dtypes and shapes of a graph's inputs, without the axis of samples; None for what is no
+    array, or not in the structure that the graph expects."""
+    if graph is None:
+        return None
+    if type(x) is np.ndarray:
+        return (x.dtype, x.shape[1:]) if x.ndim else None
+    expected, flat = graph.inputs, (list, tuple)
+    if isinstance(x, dict) and isinstance(expected, dict) and x.keys() == expected.keys():
+        x = [x[key] for key in sorted(x)]
+    elif type(x) not in flat or type(expected) not in flat or len(x) != len(expected):
+        return None
+    if not all(type(part) is np.ndarray and part.ndim and len(part) == len(x[0]) for part in x):
+        return None
+    return tuple([(part.dtype, part.shape[1:]) for part in x])
+
+
+def plan_of(model, inputs) -> InferencePlan | None:
+    """The plan of a model for arrays like those given; None if its calls need more than a plan."""
+    if any_masks() or dense.version("numpy") is None:  # Without `cpu`.
+        return None
+    try:
+        return InferencePlan(model, inputs, Trace(model, tree.flatten(inputs)))
+    except NeedsMore:
+        return None
