@@ -8,7 +8,7 @@ import pytest
 
 from gpulayers.cpu import memory
 
-SIZE = memory.LEAST // 4
+SIZE = memory.LEAST // 2  # Elements of float32: twice what is least.
 
 
 @pytest.fixture(autouse=True)

@@ -261,7 +261,7 @@ def test_plans(name):
     expected = plain(model._call((x,), {}))
     for _ in range(3):
         np.testing.assert_allclose(model(x), expected, rtol=1e-5, atol=1e-7)
-    assert model._plan.run is not None
+    assert model._plan_for(x) is not None
     model.train_on_batch(x, y)
     made = PlannedStep(model, x)(x, y, None, model.trainable_variables)
     assert made is not None
