@@ -97,6 +97,8 @@ def chosen(geo: Geometry, kind: str, precision: str, kept: bool = False, looped:
     `kept` says that the kernel stays the same from call to call, as far as is known, and `looped`
     that loops are compiled.
     """
+    if looped and depthwise.Looped.suits(geo):
+        return depthwise.Looped
     if depthwise.suits(geo):
         return depthwise
     for form in MINIMAL[precision] if kind == "f" else ():

@@ -23,7 +23,8 @@ COST = 8  # An element that is copied takes as long as so many operations.
 MOST = 64  # Channels of windows that see one place.
 LARGEST = 1 << 19  # Elements of a group's kernel.
 BOUNDS = {"relu": (0.0, np.inf), "relu6": (0.0, 6.0)}  # Of activations that only bound sums.
-PARTS = 8  # Of boxes for each thread: whoever is free takes the next.
+PARTS = 8  # Of boxes for each thread at most: whoever is free takes the next.
+PART = 2e7  # Operations of a part: with fewer, threads wait more for Python's lock.
 
 
 def suits(geo: Geometry) -> bool:
@@ -31,6 +32,11 @@ def suits(geo: Geometry) -> bool:
     if geo.places == 1 and geo.dense and geo.channels > MOST:
         return False
     return geo.depth > 0 and geo.depth * geo.filters // geo.groups <= LARGEST
+
+
+def whole_channels(x):
+    """x, or a copy of it, so that channels follow each other in memory."""
+    return x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x)
 
 
 def flat(view):
@@ -50,53 +56,41 @@ def convolve(x, kernel, geo: Geometry, out, finish) -> None:
     """See `panels.convolve`."""
     plan, dtype = planned(geo, x.itemsize), x.dtype
     strips, bias = packed(kernel, geo), plan.bias(finish, dtype)
-    least, most = -np.inf, np.inf
-    if finish is not None and finish.activation in BOUNDS:
-        least, most = BOUNDS[finish.activation]
-    source, at, steps = flat(x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x))
+    source, at, steps, row_steps, columns = plan.reading(x)
     target, out_at, out_steps = flat(out)
-    if not plan.roomy:
-        at -= sum(low * step for low, step in zip(plan.lows, steps[1:]))
-    row_steps, columns = plan.seen(steps)
-    rows, places = (tables(plan, own[:4]) for own in (row_steps, out_steps))
-
-    same = np.zeros_like(plan.edges)
+    out_steps = out_steps[:4]
+    rows, places = tables(plan, row_steps), tables(plan, out_steps)
 
     def work(some):
-        room = scratch("seen", plan.room, dtype) if plan.roomy else None
-        edge = scratch("edge", 2 * plan.edges.size * plan.lanes, dtype)
+        room, edge = plan.room_for(dtype), plan.edge_for(dtype)
         for sort, first, last in some:
             loops.convolve(
-                source, strips, bias, target, room, edge, plan.edges, same, rows[sort],
-                places[sort], columns, plan.boxes, at, steps[:4], row_steps, out_at,
-                out_steps[:4], geo.sizes, geo.strides, plan.lows, plan.spans, geo.groups,
-                geo.filters // geo.groups, plan.counts[sort], least, most, first, last,
+                source, strips, bias, target, room, edge, plan.edges, plan.same, rows[sort],
+                places[sort], columns, plan.boxes, at, steps, row_steps, out_at,
+                out_steps, geo.sizes, geo.strides, plan.lows, plan.spans, geo.groups,
+                geo.filters // geo.groups, plan.counts[sort], *plan.bounds(finish), first, last,
             )  # fmt: skip
 
     share(work, plan.parts, geo.operations)
-    if finish is not None and not (finish.activation is None or finish.activation in BOUNDS):
-        rows = [out[n : n + 1] for n in range(geo.batch)]
-        share(lambda some: [finish.activate(own) for own in some], rows, COST * out.size)
+    plan.activate(finish, out)
 
 
 def kernel_gradient(x, g, geo: Geometry):
     """See `panels.kernel_gradient`."""
     plan, dtype = planned(geo, x.itemsize), x.dtype
-    source, at, steps = flat(x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x))
-    given, g_at, g_steps = flat(g if g.strides[-1] == g.itemsize else np.ascontiguousarray(g))
-    if not plan.roomy:
-        at -= sum(low * step for low, step in zip(plan.lows, steps[1:]))
-    row_steps, columns = plan.seen(steps)
-    rows, places = (tables(plan, own[:4]) for own in (row_steps, g_steps))
+    source, at, steps, row_steps, columns = plan.reading(x)
+    given, g_at, g_steps = flat(whole_channels(g))
+    g_steps = g_steps[:4]
+    rows, places = tables(plan, row_steps), tables(plan, g_steps)
 
     def work(some):
-        room = scratch("seen", plan.room, dtype) if plan.roomy else None
+        room = plan.room_for(dtype)
         strips = scratch("given", max(plan.counts) * 2 * plan.lanes, dtype)
         total = np.zeros(plan.strips * geo.depth * plan.lanes, dtype)
         for sort, first, last in some:
             loops.differentiate(
                 source, given, total, room, strips, rows[sort], places[sort], columns, plan.spots,
-                plan.boxes, at, steps[:4], row_steps, g_at, g_steps[:4], geo.sizes, geo.strides,
+                plan.boxes, at, steps, row_steps, g_at, g_steps, geo.sizes, geo.strides,
                 plan.lows, plan.spans, geo.groups, geo.filters // geo.groups, plan.counts[sort],
                 plan.height, plan.lanes, first, last,
             )  # fmt: skip
@@ -124,17 +118,21 @@ def packed(kernel, geo: Geometry):
 class Plan:
     """What convolutions of a geometry have in common."""
 
+    cost = 1  # Of an operation.
+    repeat = apart = 1  # See `jit.direct.copied`.
+
     def __init__(self, geo: Geometry, itemsize: int):
         self.geo = geo
         self.height, self.lanes = tiles.shape(itemsize)
         self.edges = np.arange(2 * self.height) * 2 * self.lanes
-        spots = full(np.arange(geo.depth), self.edges.size) * self.lanes
-        self.spots = np.array([spots, 2 * spots])
+        self.same = np.zeros_like(self.edges)
+        self.spots = np.outer([1, 2], full(np.arange(geo.depth), self.edges.size) * self.lanes)
         self.strips = geo.groups * -(-(geo.filters // geo.groups) // self.lanes)
         self.lows = tuple(low for low, _ in geo.padding)
         todo = boxes((geo.batch, *geo.counts), self._most(geo))
         spans = [stop - start for start, stop in extents(todo[0], geo)]
-        self.spans, self.room = (*spans, geo.channels), room_for(todo, geo)
+        self.spans = (*spans, geo.channels, self.repeat, self.apart)
+        self.room = room_for(todo, geo) * self.repeat
         ends = extents([slice(0, n) for n in geo.counts], geo)
         self.roomy = any(start < 0 or stop > n for (start, stop), n in zip(ends, geo.sizes))
         self._sort(todo)
@@ -147,9 +145,9 @@ class Plan:
 
     def _sort(self, todo) -> None:
         """Boxes by their sizes: all of a sort have the same tables of offsets."""
-        pairs = self.geo.groups * -(-self.strips // self.geo.groups // 2)
-        ways = min(pairs, -(-2 * available() // len(todo)))  # Into which pairs are divided.
-        cuts = [pairs * i // ways for i in range(ways + 1)]
+        units = self.units()
+        ways = min(units, -(-2 * available() // len(todo)))  # Into which units are divided.
+        cuts = [units * i // ways for i in range(ways + 1)]
         sorts = {}
         for box in todo:
             size = tuple(part.stop - part.start for part in box)
@@ -158,12 +156,18 @@ class Plan:
             own += [(*ends, a, b) for a, b in pairwise(cuts)]
         self.sizes, self.counts = list(sorts), [prod(size) for size in sorts]
         self.boxes = np.array([box for own in sorts.values() for box in own], np.intp)
-        each = max(len(self.boxes) // (PARTS * available()), 1)
+        parts = min(max(int(self.cost * self.geo.operations / PART), 1), PARTS * available())
+        parts = -(-parts // available()) * available()
+        each = -(-len(self.boxes) // parts)
         self.parts, begin = [], 0
         for sort, own in enumerate(sorts.values()):
             end = begin + len(own)
             self.parts += [(sort, i, min(i + each, end)) for i in range(begin, end, each)]
             begin = end
+
+    def units(self) -> int:
+        """How many pairs of strips there are."""
+        return self.geo.groups * -(-(self.strips // self.geo.groups) // 2)
 
     def bias(self, finish, dtype):
         """The bias, or zeros, for each of the numbers in strips."""
@@ -172,6 +176,16 @@ class Plan:
         if finish is not None and finish.bias is not None:
             found[:, :per] = finish.bias.reshape(-1, per)
         return found.reshape(-1)
+
+    def bounds(self, finish):
+        """Those that an activation sets to results."""
+        return BOUNDS.get(finish and finish.activation, (-np.inf, np.inf))
+
+    def activate(self, finish, out) -> None:
+        """Apply an activation that does more than that."""
+        if finish is not None and finish.activation not in (None, *BOUNDS):
+            rows = [out[n : n + 1] for n in range(len(out))]
+            share(lambda some: [finish.activate(own) for own in some], rows, COST * out.size)
 
     def unpacked(self, strips):
         """(depth, groups, filters of a group) of a kernel's strips."""
@@ -186,14 +200,26 @@ class Plan:
             found[..., at : at + width] = pair.transpose(1, 0, 2)[..., : per - at]
         return found
 
-    def seen(self, steps):
-        """Steps of places in what is seen, and the offsets of what a window sees there."""
+    def reading(self, x):
+        """How kernels read x: its memory, from where, its steps, those of places, and columns."""
         geo = self.geo
+        memory, at, steps = flat(whole_channels(x))
+        steps = inner = steps[:4]
         if self.roomy:
-            a, b, c, channels = self.spans
-            steps = (a * b * c * channels, b * c * channels, c * channels, channels)
-        rows = (steps[0], *(step * s for step, s in zip(steps[1:], geo.strides)))
-        return rows, columns(geo, steps[1:4])
+            (a, b, c), channels = self.spans[:3], geo.channels * self.repeat
+            inner = (a * b * c * channels, b * c * channels, c * channels, channels)
+        else:
+            at -= sum(low * step for low, step in zip(self.lows, steps[1:]))
+        rows = (inner[0], *(step * s for step, s in zip(inner[1:], geo.strides)))
+        return memory, at, steps, rows, columns(geo, inner[1:], self.apart > 1)
+
+    def room_for(self, dtype):
+        """The thread's room for what a box sees, None if that is read in x."""
+        return scratch("seen", self.room, dtype) if self.roomy else None
+
+    def edge_for(self, dtype):
+        """The thread's memory for a tile."""
+        return scratch("edge", 2 * self.edges.size * self.lanes, dtype)
 
 
 @lru_cache(1024)
@@ -219,10 +245,13 @@ def full(table, height: int):
 
 
 @lru_cache(1024)
-def columns(geo: Geometry, steps):
-    """The offsets of what a window sees, the last again to fill a tile."""
+def columns(geo: Geometry, steps, apart: bool = False):
+    """The offsets of what a window sees, the last again to fill a tile.
+
+    Channels of a group follow each other, or are as far apart as there are groups.
+    """
     found = np.zeros(1, np.intp)
     for k, d, step in zip(geo.windows, geo.dilations, steps):
         found = (found[:, None] + np.arange(k) * (d * step)).reshape(-1)
-    found = (found[:, None] + np.arange(geo.channels // geo.groups)).reshape(-1)
-    return full(found, 2 * tiles.shape(4)[0])
+    channels = np.arange(geo.channels // geo.groups) * (geo.groups if apart else 1)
+    return full((found[:, None] + channels).reshape(-1), 2 * tiles.shape(4)[0])

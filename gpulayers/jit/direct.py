@@ -52,8 +52,13 @@ def pack(flat, strips, windows, filters, at, steps, first, last):
 
 @part
 def copied(x, at, steps, sizes, box, moves, lows, room, spans):
-    """Copy what windows of a box see to a room of (images, *spans), zeros outside x."""
-    channels, i = spans[3], 0
+    """Copy what windows of a box see to a room of (images, *spans), zeros outside x.
+
+    Channels stand `repeat` times beside themselves, or each `apart`-th of them beside the next
+    such: the last two of `spans`.
+    """
+    channels, repeat, apart = spans[3], spans[4], spans[5]
+    width, i = channels * repeat, 0
     left = box[6] * moves[2] - lows[2]
     begin = min(max(-left, 0), spans[2])
     end = max(min(sizes[2] - left, spans[2]), begin)
@@ -62,25 +67,30 @@ def copied(x, at, steps, sizes, box, moves, lows, room, spans):
             deep = box[2] * moves[0] - lows[0] + a
             for b in range(spans[1]):
                 high = box[4] * moves[1] - lows[1] + b
-                line = room[i : i + spans[2] * channels]
+                line = room[i : i + spans[2] * width]
                 i += line.size
                 if not (0 <= deep < sizes[0] and 0 <= high < sizes[1]):
                     line[:] = 0
                     continue
-                line[: begin * channels] = 0
-                line[end * channels :] = 0
+                line[: begin * width] = 0
+                line[end * width :] = 0
                 start = at + n * steps[0] + deep * steps[1] + high * steps[2]
-                start += (left + begin) * steps[3]
-                inside = line[begin * channels : end * channels]
-                row = x[start:]
-                if steps[3] == channels:
+                row = x[start + (left + begin) * steps[3] :]
+                inside = line[begin * width : end * width]
+                if steps[3] == width and apart == 1:
                     for j in range(inside.size):
                         inside[j] = row[j]
-                else:
-                    for k in range(end - begin):
-                        own, one = inside[k * channels :], row[k * steps[3] :]
+                    continue
+                for k in range(end - begin):
+                    own, one = inside[k * width :], row[k * steps[3] :]
+                    if repeat > 1:
                         for c in range(channels):
-                            own[c] = one[c]
+                            for r in range(repeat):
+                                own[c * repeat + r] = one[c]
+                    else:
+                        for r in range(apart):
+                            for c in range(channels // apart):
+                                own[r * (channels // apart) + c] = one[c * apart + r]
 
 
 @part
@@ -108,7 +118,7 @@ def convolve(
         boxes: (number, 10), the last two the pairs of strips.
         row_steps: of places in what is seen.
         sizes, moves, lows: of x, of windows, and of margins in front, on three axes.
-        spans: how much a room has of each axis, and of channels.
+        spans: how much a room has of each axis, and of channels; see `copied`.
         filters: of a group.
     """
     depth, lanes = strips.shape[1], strips.shape[2]
@@ -141,9 +151,9 @@ def convolve(
                         bounds = (least, most)
                     b = (weights, own * depth * lanes + k * wide)
                     if left > lanes:
-                        tile(2, a, (address(rows), i), some, b, start, target, bounds)
+                        tile(0, 2, a, (address(rows), i), some, b, start, target, bounds)
                     else:
-                        tile(1, a, (address(rows), i), some, b, start, target, bounds)
+                        tile(1, 1, a, (address(rows), i), some, b, start, target, bounds)
                     start = target
                 if not whole:
                     for j in range(min(height, count - i)):
@@ -192,6 +202,6 @@ def differentiate(
                 for d in range(0, depth, height * 2 // wide):
                     target = (address(total), to, table, d)
                     if wide == 2:
-                        tile(2, a, (address(columns), d), some, b, target, target, (-free, free))
+                        tile(0, 2, a, (address(columns), d), some, b, target, target, (-free, free))
                     else:
-                        tile(1, a, (address(columns), d), some, b, target, target, (-free, free))
+                        tile(1, 1, a, (address(columns), d), some, b, target, target, (-free, free))

@@ -39,104 +39,135 @@ def _address(typing, array):
     return types.intp(array), generate
 
 
-def _tile(typing, vectors, a, rows, columns, b, start, out, bounds):
+def _tile(typing, rows, vectors, a, table, columns, b, start, out, bounds):
     """Add up products, for the rows of a tile and one or two vectors of columns.
 
     out[places[i] + j lanes ...] = start[offsets[i] + j lanes ...] +
-    sum over k < count: a[rows[i] + columns[k]] * b[(k vectors + j) lanes ...],
+    sum over k < count: a[table[i] + columns[k]] * b[(k vectors + j) lanes ...],
     for rows i and vectors j.  Arrays are given as pairs: an address, and where to begin; `b` as
     itself, and where to begin.
 
     Args:
-        vectors: 1 or 2, a literal.
+        rows: how many there are, a literal; 0 for what suits two vectors, 1 for twice as many.
+        vectors: 2 or 1, a literal; 0 for one vector that meets a[table[i] + columns[k] ...] lane by
+            lane.
         a, b: the factors.
-        rows: a table of offsets in `a`, for as many rows as a tile has.
+        table: offsets in `a` for the rows.
         columns: a table of offsets in `a`, and as the third entry `count`.
         start: what is added to the rows' sums, and a table of offsets in it: four numbers.
         out: the results, and a table of offsets in them.
         bounds: (least, most) that results may have.
     """
-    from llvmlite import ir
     from numba import types
 
-    signature = types.void(vectors, a, rows, columns, b, start, out, bounds)
-    dtype, width = b[0].dtype, vectors.literal_value
-    height, lanes = shape(dtype.bitwidth // 8)
-    height *= 2 // width
-    free = {"flags": ("contract", "nsz")}  # A product and a sum may be one.
+    given = (rows, vectors, a, table, columns, b, start, out, bounds)
+    most, lanes = shape(b[0].dtype.bitwidth // 8)
+    height = {0: most, 1: 2 * most}.get(rows.literal_value, rows.literal_value)
 
     def generate(context, builder, signature, values):
-        number, whole = context.get_value_type(dtype), ir.IntType(64)
-        vector, last = ir.VectorType(number, lanes), ir.IntType(32)
-
-        def entry(which, i):
-            return builder.extract_value(values[which], i)
-
-        def pointer(which, i, kind=number):
-            """To where an array begins, at entries i and i + 1 of an argument."""
-            return at(builder.inttoptr(entry(which, i), kind.as_pointer()), entry(which, i + 1))
-
-        def at(pointer, *offsets):
-            for offset in offsets:
-                pointer = builder.gep(pointer, [offset])
-            return pointer
-
-        def seen(pointer):
-            return builder.bitcast(pointer, vector.as_pointer())
-
-        def load(pointer):
-            return builder.load(seen(pointer), align=dtype.bitwidth // 8)
-
-        def spread(value):
-            none = ir.Constant(vector, ir.Undefined)
-            one = builder.insert_element(none, value, last(0))
-            return builder.shuffle_vector(one, none, ir.VectorType(last, lanes)([0] * lanes))
-
-        tile = [(i, j) for i in range(height) for j in range(width)]
-        x, table, steps = pointer(1, 0), pointer(2, 0, whole), pointer(3, 0, whole)
-        heads = [at(x, builder.load(at(table, whole(i)))) for i in range(height)]
-        y, count = context.make_array(b[0])(context, builder, entry(4, 0)).data, entry(3, 2)
-        y = at(y, entry(4, 1))
-
-        before, loop, after = builder.block, *map(builder.append_basic_block, ("loop", "after"))
-        builder.cbranch(builder.icmp_signed(">", count, whole(0)), loop, after)
-        builder.position_at_end(loop)
-        k, row, held = builder.phi(whole), builder.phi(y.type), [builder.phi(vector) for _ in tile]
-        offset = builder.load(at(steps, k))
-        own = [load(at(row, whole(j * lanes))) for j in range(width)]
-        wide = [spread(builder.load(at(head, offset))) for head in heads]
-        found = [
-            builder.fadd(builder.fmul(wide[i], own[j], **free), one, **free)
-            for (i, j), one in zip(tile, held, strict=True)
+        # The last seven are tuples, whose entries are what they are made of here.
+        parts = [
+            [builder.extract_value(value, i) for i in range(len(kind))]
+            for kind, value in zip(given[2:], values[2:], strict=True)
         ]
-        then = builder.add(k, whole(1))
-        zero = ir.Constant(vector, [0.0] * lanes)
-        ways = [(one, zero, summed) for one, summed in zip(held, found, strict=True)]
-        ways += [(k, whole(0), then), (row, y, at(row, whole(width * lanes)))]
-        for phi, entering, again in ways:
-            phi.add_incoming(entering, before)
-            phi.add_incoming(again, builder.block)
-        again = builder.cbranch(builder.icmp_signed("<", then, count), loop, after)
-        again.set_metadata("llvm.loop", as_it_is(builder.module))
-        builder.position_at_end(after)
-        results = [builder.phi(vector) for _ in tile]
-        for result, summed in zip(results, found, strict=True):
-            result.add_incoming(zero, before)
-            result.add_incoming(summed, loop)
-        starts, ends = (
-            [at(z, builder.load(at(places, whole(i))), whole(j * lanes)) for i, j in tile]
-            for z, places in ((pointer(own, 0), pointer(own, 2, whole)) for own in (5, 6))
-        )
-        results = [
-            builder.fadd(result, load(start)) for result, start in zip(results, starts, strict=True)
-        ]
-        least, most = (spread(entry(7, i)) for i in range(2))
-        results = [clipped(builder, result, least, most) for result in results]
-        for end, result in zip(ends, results, strict=True):
-            builder.store(result, seen(end), align=dtype.bitwidth // 8)
+        parts[3][0] = context.make_array(b[0])(context, builder, parts[3][0]).data
+        size = b[0].dtype.bitwidth // 8
+        code = _Code(builder, context.get_value_type(b[0].dtype), size, lanes)
+        code.tile(height, vectors.literal_value, *parts)
         return context.get_dummy_value()
 
-    return signature, generate
+    return types.void(*given), generate
+
+
+class _Code:
+    """What is written for one tile: numbers of a type, in vectors of so many lanes."""
+
+    def __init__(self, builder, number, size: int, lanes: int):
+        from llvmlite import ir
+
+        self.builder, self.number, self.size, self.lanes = builder, number, size, lanes
+        self.whole, self.vector = ir.IntType(64), ir.VectorType(number, lanes)
+        self.spreads = ir.VectorType(ir.IntType(32), lanes)([0] * lanes)
+        self.none, self.zero = self.vector(ir.Undefined), self.vector([0.0] * lanes)
+
+    def tile(self, height, vectors, a, table, columns, b, start, out, bounds) -> None:
+        """All of it: sums in a loop, and what becomes of them."""
+        builder, whole, width = self.builder, self.whole, max(vectors, 1)
+        tile = [(i, j) for i in range(height) for j in range(width)]
+        x, steps, y = self.array(*a), self.array(*columns[:2], whole), self.at(*b)
+        heads = self.offsets(x, self.array(*table, whole), height)
+        before, loop, after = builder.block, *map(builder.append_basic_block, ("loop", "after"))
+        builder.cbranch(builder.icmp_signed(">", columns[2], whole(0)), loop, after)
+        builder.position_at_end(loop)
+        k, row = builder.phi(whole), builder.phi(y.type)
+        held = [builder.phi(self.vector) for _ in tile]
+        own = [self.load(self.at(row, whole(j * self.lanes))) for j in range(width)]
+        offset = builder.load(self.at(steps, k))
+        seen = [self.at(head, offset) for head in heads]
+        seen = [self.spread(builder.load(one)) if vectors else self.load(one) for one in seen]
+        free = {"flags": ("contract", "nsz")}  # A product and a sum may be one.
+        found = [
+            builder.fadd(builder.fmul(seen[i], own[j], **free), one, **free)
+            for (i, j), one in zip(tile, held, strict=True)
+        ]
+        then, below = builder.add(k, whole(1)), self.at(row, whole(width * self.lanes))
+        again = builder.cbranch(builder.icmp_signed("<", then, columns[2]), loop, after)
+        again.set_metadata("llvm.loop", as_it_is(builder.module))
+        builder.position_at_end(after)
+        sums = [builder.phi(self.vector) for _ in tile]
+        for one in (*held, *sums):
+            one.add_incoming(self.zero, before)
+        for ways in (zip(held, found), zip(sums, found), [(k, then), (row, below)]):
+            for phi, value in ways:
+                phi.add_incoming(value, loop)
+        k.add_incoming(whole(0), before)
+        row.add_incoming(y, before)
+        self.finish(tile, height, sums, start, out, bounds)
+
+    def finish(self, tile, height, sums, start, out, bounds) -> None:
+        """Add what sums begin with, keep them within bounds, and write them."""
+        builder = self.builder
+        # Pointers are made here, for in the loop there are too few registers.
+        starts, ends = (
+            self.offsets(self.array(*own[:2]), self.array(*own[2:], self.whole), height)
+            for own in (start, out)
+        )
+        least, most = map(self.spread, bounds)
+        results = []
+        for (i, j), value in zip(tile, sums, strict=True):
+            value = builder.fadd(value, self.load(self.at(starts[i], self.whole(j * self.lanes))))
+            # What is no number stays.
+            value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
+            results.append(builder.select(builder.fcmp_ordered(">", value, most), most, value))
+        for (i, j), value in zip(tile, results, strict=True):
+            to = self.at(ends[i], self.whole(j * self.lanes))
+            builder.store(value, self.seen(to), align=self.size)
+
+    def array(self, address, at, kind=None):
+        """A pointer to where an array begins."""
+        kind = self.number if kind is None else kind
+        return self.at(self.builder.inttoptr(address, kind.as_pointer()), at)
+
+    def offsets(self, pointer, table, count):
+        """Pointers as far behind one as the first entries of a table say."""
+        return [
+            self.at(pointer, self.builder.load(self.at(table, self.whole(i)))) for i in range(count)
+        ]
+
+    def at(self, pointer, offset):
+        return self.builder.gep(pointer, [offset])
+
+    def seen(self, pointer):
+        """A pointer to a vector that begins at a number."""
+        return self.builder.bitcast(pointer, self.vector.as_pointer())
+
+    def load(self, pointer):
+        return self.builder.load(self.seen(pointer), align=self.size)
+
+    def spread(self, value):
+        """A number in all lanes."""
+        one = self.builder.insert_element(self.none, value, self.spreads.type.element(0))
+        return self.builder.shuffle_vector(one, self.none, self.spreads)
 
 
 def as_it_is(module):
@@ -147,12 +178,6 @@ def as_it_is(module):
     loop = module.add_metadata([wish, wish])
     loop.operands = loop, wish  # Such a node is known by pointing to itself.
     return loop
-
-
-def clipped(builder, value, least, most):
-    """A vector within bounds; what is no number stays."""
-    value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
-    return builder.select(builder.fcmp_ordered(">", value, most), most, value)
 
 
 address, tile = Instruction(_address), Instruction(_tile)

@@ -22,6 +22,7 @@ FORMS = {
     "panels": panels,
     "lowering": lowering,
     "depthwise": depthwise,
+    "depthwise loops": depthwise.Looped,
     "tiles of 4 x 4": winograd.FOUR,
     "tiles of 2 x 2": winograd.TWO,
     "windows of 5 x 5": winograd.FIVE,
@@ -45,10 +46,10 @@ def only(monkeypatch):
 def drawn(rng, form):
     """Arrays and options of a convolution that a formulation may do."""
     rank = 2 if isinstance(form, winograd.Winograd) else int(rng.integers(1, 4))
-    groups = int(rng.choice([1, 1, 2, 3])) if form in (panels, direct, depthwise) else 1
+    groups = int(rng.choice([1, 1, 2, 3])) if form in (panels, direct) else 1
     channels, filters = (int(groups * rng.integers(1, 4)) for _ in range(2))
-    if form is depthwise:
-        groups = channels = int(rng.integers(2, 5))
+    if form in (depthwise, depthwise.Looped):
+        groups = channels = int(rng.choice([2, 3, 8, 9, 17]))
         filters = channels * int(rng.integers(1, 3))
     numbers = lambda low, high: tuple(int(n) for n in rng.integers(low, high, rank))
     sizes, windows = numbers(4, 10), numbers(1, 4)
