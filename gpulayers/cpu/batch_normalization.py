@@ -1,4 +1,4 @@
-"""Batch normalization of NumPy arrays, in blocks that threads share."""
+"""Batch normalization of NumPy arrays, in blocks that threads share, or by loops over rows."""
 
 from __future__ import annotations
 
@@ -6,16 +6,24 @@ from math import prod
 
 import numpy as np
 
+from .. import jit
+from ..jit import batch_normalization as loops
 from ..ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
+from ..ops.dense import FUSED, before_activation
 from . import memory
-from .normalization import blocks, in_blocks, of_products, repeats, room, same_dtype
+from .normalization import LONG, blocks, in_blocks, of_products, repeats, room, same_dtype
+from .threads import divided
 
 SAMPLED = 32  # Rows whose mean sums of squares are first taken around, if it is not near 0.
+SHORT = 256  # Elements of a row that are enough for loops.
+PASS = 8  # Operations of a product that an element takes as long as, in a loop.
 APART = 16  # Variances that the square of the distance from there to the mean may have.
 
 
 class Channels:
     """An array as blocks in which channels lie one after another, or each in a row."""
+
+    long = LONG
 
     def __init__(self, x, axis):
         axis %= x.ndim
@@ -24,7 +32,7 @@ class Channels:
         self.count = x.size // self.channels
         outer = prod(x.shape[:axis])
         self.last = inner == 1
-        self.times = repeats(outer, self.channels) if self.last else 1
+        self.times = repeats(outer, self.channels, self.long) if self.last else 1
         width = self.times * self.channels
         self.view = (outer // self.times, width) if self.last else (outer, self.channels, inner)
         self.blocks = blocks(self.view[0], prod(self.view[1:]))
@@ -95,6 +103,14 @@ class Channels:
         apart, squares = self.two_sums(work, 4) / self.count
         return apart, squares - apart**2
 
+    def finished(self, y, activation):
+        """What follows, of a result."""
+        return y if activation is None else FUSED[activation].version("numpy")(y)
+
+    def before(self, g, y, activation):
+        """The gradient by what `finished` has got."""
+        return self.of(g if activation is None else before_activation(np, g, y, activation))
+
     def affine(self, x, factor, offset=None):
         """x factor + offset."""
         out, factor = memory.empty(self.view, x.dtype), self.spread(factor)
@@ -146,6 +162,76 @@ class Channels:
         return out.reshape(self.shape)
 
 
+class LoopedChannels(Channels):
+    """The same by loops that are compiled, into which a ReLU goes."""
+
+    long, after, relu = SHORT, None, False
+
+    def of(self, x):
+        return np.ascontiguousarray(super().of(x))
+
+    def finished(self, y, activation):
+        return y if self.relu else super().finished(y, activation)
+
+    def before(self, g, y, activation):
+        if not self.relu:
+            return super().before(g, y, activation)
+        self.after = self.of(y)
+        return self.of(g)
+
+    def _around(self, x, middle):
+        apart, squares = self._sums(x, middle) / self.count
+        return apart, squares - apart**2
+
+    def shared(self, g, x, mean):
+        return self._sums(x, mean, g, self.after).astype(x.dtype)
+
+    def _sums(self, x, middle, g=None, after=None):
+        """The sums that loops give, (2, channels) in float64."""
+        kernel = loops.sum_columns if self.last else loops.sum_rows
+        args = (*self._rows(x), self.spread(middle) if self.last else middle, *self._rows(g, after))
+        size = (len(args[1]),)
+        found = divided(
+            kernel, len(args[0]), PASS * x.size, *args, sums=(size, size), totals=np.float64
+        )
+        return np.stack(found).reshape(2, -1, self.channels).sum(1)
+
+    def affine(self, x, factor, offset=None):
+        return self._combined(x, None, factor, offset, relu=self.relu and self.after is None)
+
+    def centred(self, x, mean, slope, offset=None, g=None, factor=None):
+        return self._combined(x, mean, slope, offset, g, factor, self.relu and g is None)
+
+    def _combined(self, x, mean, slope, offset, g=None, factor=None, relu=False):
+        out = memory.empty(self.view, x.dtype)
+        x, g, after, y = self._rows(x, g, self.after, out)
+        weights = mean, slope, offset, factor
+        if self.last:
+            weights = [None if w is None else self.spread(w) for w in weights]
+        *first, factor = weights
+        kernel = loops.combine_columns if self.last else loops.combine_rows
+        divided(kernel, len(x), PASS * x.size, x, *first, g, factor, after, y, relu)
+        return out.reshape(self.shape)
+
+    @staticmethod
+    def _rows(*arrays):
+        """Arrays in two axes, or None."""
+        return [None if a is None else a.reshape(-1, a.shape[-1]) for a in arrays]
+
+
+def channels_of(x, axis, activation=None) -> Channels:
+    """The channels of an array, by whatever is faster for it.
+
+    Loops, which round products and sums at once, leave a rest of what cancels exactly where a
+    channel has but one element.
+    """
+    if not jit.takes(x) or x.size == x.shape[axis]:
+        return Channels(x, axis)
+    form = LoopedChannels(x, axis)
+    form.relu = activation == "relu"
+    return form
+
+
 def factor_of(variance, scale, epsilon):
     """scale / sqrt(variance + epsilon)."""
     factor = np.reciprocal(np.sqrt(variance + epsilon))
@@ -156,7 +242,7 @@ def factor_of(variance, scale, epsilon):
 def _(x, mask=None, *, axis, needs=None):
     if mask is not None or not same_dtype(x) or x.size == 0:
         return NotImplemented
-    form = Channels(x, axis)
+    form = channels_of(x, axis)
     rows = form.of(x)
     mean, variance = form.moments(rows)
     if needs is None:
@@ -172,18 +258,19 @@ def _(x, mask=None, *, axis, needs=None):
 
 @normalized_by.on("numpy")
 def _(x, mean, variance, offset=None, scale=None, *, axis, epsilon, activation=None, needs=None):
-    if activation or not same_dtype(x, mean, variance, offset, scale) or x.size == 0:
+    if not same_dtype(x, mean, variance, offset, scale) or x.size == 0:
         return NotImplemented
-    form = Channels(x, axis)
+    form = channels_of(x, axis, activation)
     rows = form.of(x)
     factor = factor_of(variance, scale, epsilon)
     start = -mean * factor
     out = form.affine(rows, factor, start if offset is None else start + offset)
+    out = form.finished(out, activation)
     if needs is None:
         return out
 
     def pullback(g):
-        g, inverse = form.of(g), np.reciprocal(np.sqrt(variance + epsilon))
+        g, inverse = form.before(g, out, activation), np.reciprocal(np.sqrt(variance + epsilon))
         dx = form.affine(g, factor) if needs[0] else None
         if not any(needs[1:]):
             return dx, None, None, None, None
@@ -196,19 +283,19 @@ def _(x, mean, variance, offset=None, scale=None, *, axis, epsilon, activation=N
 
 @normalized_in_batch.on("numpy")
 def _(x, gamma=None, beta=None, mask=None, *, axis, epsilon, activation=None, needs=None):
-    if activation or mask is not None or not same_dtype(x, gamma, beta) or x.size == 0:
+    if mask is not None or not same_dtype(x, gamma, beta) or x.size == 0:
         return NotImplemented
-    form = Channels(x, axis)
+    form = channels_of(x, axis, activation)
     rows = form.of(x)
     mean, variance = form.moments(rows)
     factor = factor_of(variance, gamma, epsilon)
-    out = form.centred(rows, mean, factor, beta), mean, variance
+    y = form.finished(form.centred(rows, mean, factor, beta), activation)
     if needs is None:
-        return out
+        return y, mean, variance
 
     def pullback(gs):
         g, d_mean, d_variance = gs
-        g, inverse = form.of(g), np.reciprocal(np.sqrt(variance + epsilon))
+        g, inverse = form.before(g, y, activation), np.reciprocal(np.sqrt(variance + epsilon))
         total, product = form.shared(g, rows, mean)
         product *= inverse
         dx = None
@@ -218,4 +305,4 @@ def _(x, gamma=None, beta=None, mask=None, *, axis, epsilon, activation=None, ne
             dx = form.centred(rows, mean, slope, offset, g, factor)
         return dx, product if gamma is not None else None, total, None
 
-    return out, pullback
+    return (y, mean, variance), pullback

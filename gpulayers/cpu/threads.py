@@ -233,7 +233,7 @@ def share(work, items, operations: float, most: int | None = None, sums: bool = 
         return found
 
 
-def divided(kernel, count: int, operations: float, *args, sums=()) -> list:
+def divided(kernel, count: int, operations: float, *args, sums=(), totals=None) -> list:
     """Call kernel(*args, *sums of the part, first, last) for parts of `count` rows, by threads.
 
     Args:
@@ -242,6 +242,7 @@ def divided(kernel, count: int, operations: float, *args, sums=()) -> list:
         operations: see `share`.
         sums: shapes of arrays that each part gets for itself, zeros of the first argument's dtype;
             None for one that is not wanted, which the kernel gets as None.
+        totals: the dtype in which these are added up; their own by default.
 
     Returns:
         The sums of all parts, added up in their order: the same for any number of threads.
@@ -262,7 +263,7 @@ def divided(kernel, count: int, operations: float, *args, sums=()) -> list:
             ready(*args, *own(i), *bounds[i])
 
     share(work, range(parts), operations)
-    return [None if total is None else total.sum(0) for total in found]
+    return [None if total is None else total.sum(0, dtype=totals) for total in found]
 
 
 class Taken:

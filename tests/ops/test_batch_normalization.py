@@ -9,6 +9,8 @@ from gpulayers.arrays import Tape
 from gpulayers.cpu.batch_normalization import SAMPLED
 from gpulayers.ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 SHAPES = [((3, 4), 1), ((2, 3, 2, 4), -1), ((3, 4, 5), 1), ((4, 3), 0), ((2, 1, 3), 1)]
 CASES = pytest.mark.parametrize(("shape", "axis"), SHAPES, ids=str)
 
