@@ -244,11 +244,11 @@ def _(x, gamma=None, beta=None, *, groups, axis, epsilon, needs=None):
     channels, places = x.shape[axis], prod(x.shape[axis + 1 :])
     if axis == 0 or not same_dtype(x, gamma, beta) or x.size == 0 or channels % groups:
         return NotImplemented
+    if prod(x.shape[1:axis]) > 1 and places > 1:
+        return NotImplemented
     if prod(x.shape[1:axis]) > 1:  # A group's channels do not lie together.
-        return (
-            NotImplemented if places > 1 else _channels_last(x, gamma, beta, groups, epsilon, needs)
-        )
-    made = Rows(x.reshape(x.shape[0] * groups, -1), epsilon, LAYER)
+        return _channels_last(x, axis, gamma, beta, groups, epsilon, needs)
+    made = made_rows(x.reshape(x.shape[0] * groups, -1), epsilon, LAYER)
     shape = (x.shape[0], channels, places)
     out, column = made.forward().reshape(shape), (slice(None), None)
     if gamma is not None:
@@ -266,21 +266,24 @@ def _(x, gamma=None, beta=None, *, groups, axis, epsilon, needs=None):
             d_gamma = np.vecdot(g, unit).sum(0)
         if needs[0]:
             through = g if gamma is None else g * gamma[column]
-            dx = made.backward(through.reshape(made.x.shape), None, (True, False, False))[0]
+            through = np.ascontiguousarray(through.reshape(made.x.shape))
+            dx = made.backward(through, None, (True, False, False))[0]
             dx = dx.reshape(x.shape)
         return dx, d_gamma, g.sum((0, 2)) if needs[2] else None
 
     return out, pullback
 
 
-def _channels_last(x, gamma, beta, groups, epsilon, needs):
-    made = Samples(x, groups, epsilon, gamma, beta)
-    out = made.forward().reshape(x.shape)
+def _channels_last(x, axis, gamma, beta, groups, epsilon, needs):
+    shape, x = x.shape, x.reshape(x.shape[: axis + 1])  # What may follow are axes of size 1.
+    made = (LoopedSamples if jit.takes(x) else Samples)(x, groups, epsilon, gamma, beta)
+    out = made.forward().reshape(shape)
     if needs is None:
         return out
 
     def pullback(g):
-        gradients = made.backward(g)
+        dx, *gradients = made.backward(g.reshape(x.shape))
+        gradients = dx.reshape(shape), *gradients
         return tuple(d if wanted else None for d, wanted in zip(gradients, needs, strict=True))
 
     return out, pullback
@@ -298,7 +301,8 @@ class Samples:
         self.shape, self.epsilon = (times, groups, channels // groups), epsilon
         self.share = x.dtype.type(groups / (places * channels))
         rows, width = places // times, times * channels
-        self.x, self.weights = x.reshape(batch, rows, width), Weights(times, gamma, beta)
+        self.x = np.ascontiguousarray(x).reshape(batch, rows, width)
+        self.weights = Weights(times, gamma, beta)
         self.means, self.factors = np.empty((2, batch, width), x.dtype)
         step = max(BLOCK // width, 1)
         self.pieces = [slice(i, min(i + step, rows)) for i in range(0, rows, step)]
@@ -362,3 +366,21 @@ class Samples:
         times, _, size = self.shape
         found = values.reshape(-1, *self.shape).sum((1, 3)) * self.share
         return np.tile(np.repeat(found, size, axis=1), times)
+
+
+class LoopedSamples(Samples):
+    """The same by loops that are compiled."""
+
+    def forward(self):
+        out, (_, groups, size), weights = np.empty_like(self.x), self.shape, self.weights
+        args = weights.gamma, weights.beta, out, self.means, self.factors
+        args = self.x, *args, groups, size, self.epsilon
+        divided(loops.normalize_groups, len(out), PASS * out.size, *args)
+        return out
+
+    def backward(self, g):
+        shape, g, sizes = g.shape, np.ascontiguousarray(g), self.shape[1:]
+        dx, made = np.empty_like(self.x), [np.empty_like(self.means) for _ in range(4)]
+        args = self.x, g.reshape(dx.shape), self.weights.gamma, self.means, self.factors, dx
+        divided(loops.differentiate_groups, len(dx), 2 * PASS * dx.size, *args, *made, *sizes)
+        return dx.reshape(shape), *(d.reshape(-1, prod(sizes)).sum(0) for d in made[:2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import kernel
+from . import kernel, part
 
 
 @kernel("out", "means", "factors")
@@ -74,3 +74,83 @@ def differentiate(x, g, gamma, means, factors, dx, limit, d_gamma, d_beta, first
             if gamma is not None:
                 given *= gamma[j]
             dx[i, j] = (given - total - unit * along) * factor
+
+
+@part
+def spread(values, n, groups, size, share):
+    """Sums of columns in row n become those of their groups, times a share; channels, `groups`
+    times `size` of them, stand several times one after another."""
+    width, channels = values.shape[1], groups * size
+    for k in range(groups):
+        total = values.dtype.type(0)
+        for start in range(k * size, width, channels):
+            for j in range(size):
+                total += values[n, start + j]
+        total *= share
+        for start in range(k * size, width, channels):
+            for j in range(size):
+                values[n, start + j] = total
+
+
+@kernel("out", "means", "factors")
+def normalize_groups(x, gamma, beta, out, means, factors, groups, size, epsilon, first, last):
+    """Samples (N, rows, channels several times), in groups of neighbouring channels.
+
+    Means and factors 1 / sqrt(variance + epsilon), (N, a row), are those of each column's group.
+    """
+    _, rows, width = x.shape
+    share = x.dtype.type(1) / x.dtype.type(rows * (width // groups))
+    for n in range(first, last):
+        means[n] = 0
+        factors[n] = 0
+        for i in range(rows):
+            for j in range(width):
+                means[n, j] += x[n, i, j]
+        spread(means, n, groups, size, share)
+        for i in range(rows):
+            for j in range(width):
+                away = x[n, i, j] - means[n, j]
+                factors[n, j] += away * away
+        spread(factors, n, groups, size, share)
+        for j in range(width):
+            factors[n, j] = x.dtype.type(1) / np.sqrt(factors[n, j] + epsilon)
+        for i in range(rows):
+            for j in range(width):
+                y = (x[n, i, j] - means[n, j]) * factors[n, j]
+                if gamma is not None:
+                    y *= gamma[j]
+                if beta is not None:
+                    y += beta[j]
+                out[n, i, j] = y
+
+
+@kernel("dx", "d_gamma", "d_beta", "along", "totals")
+def differentiate_groups(
+    x, g, gamma, means, factors, dx, d_gamma, d_beta, along, totals, groups, size, first, last
+):
+    """The gradient of `normalize_groups` by x, and those by gamma and beta of each sample."""
+    _, rows, width = x.shape
+    share = x.dtype.type(1) / x.dtype.type(rows * (width // groups))
+    for n in range(first, last):
+        d_gamma[n] = 0
+        d_beta[n] = 0
+        for i in range(rows):
+            for j in range(width):
+                d_beta[n, j] += g[n, i, j]
+                d_gamma[n, j] += g[n, i, j] * (x[n, i, j] - means[n, j])
+        for j in range(width):
+            d_gamma[n, j] *= factors[n, j]
+            weight = x.dtype.type(1)
+            if gamma is not None:
+                weight = gamma[j]
+            along[n, j] = d_gamma[n, j] * weight
+            totals[n, j] = d_beta[n, j] * weight
+        spread(along, n, groups, size, share)
+        spread(totals, n, groups, size, share)
+        for i in range(rows):
+            for j in range(width):
+                given = g[n, i, j]
+                if gamma is not None:
+                    given *= gamma[j]
+                unit = (x[n, i, j] - means[n, j]) * factors[n, j]
+                dx[n, i, j] = (given - totals[n, j] - unit * along[n, j]) * factors[n, j]

@@ -113,6 +113,11 @@ def test_groups(shape, axis, groups, xp):
     check_gradient(lambda *a: normalized_in_groups(*a, **options), *arrays, xp=xp)
 
 
+def test_groups_before_axes_of_size_1():
+    options = {"groups": 1, "axis": 2, "epsilon": 0.1}
+    check_primitive(normalized_in_groups, real(1, 2, 2, 1), positive(2), real(2), **options)
+
+
 def test_groups_are_normalized_apart():
     arrays = real(2, 3, 4, 6)
     out = ops_normalization.group_normalization(arrays, groups=3, epsilon=1e-9)
