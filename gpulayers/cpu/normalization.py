@@ -20,6 +20,7 @@ from ..ops.normalization import (
     normalized_along,
     normalized_in_groups,
 )
+from . import memory
 from .activation import fits
 from .threads import ENOUGH, available, divided, scratch, share
 
@@ -114,7 +115,7 @@ class Rows:
 
     def forward(self, gamma=None, beta=None):
         """The normalized rows, multiplied and added to."""
-        out, weights = np.empty_like(self.x), Weights(self.times, gamma, beta)
+        out, weights = memory.empty_like(self.x), Weights(self.times, gamma, beta)
 
         def work(_, rows):
             x, y, factor = self.x[rows], out[rows], self.factor[rows]
@@ -143,7 +144,7 @@ class Rows:
     def backward(self, g, gamma, needs=(True, True, True)):
         """The gradients by x, gamma and beta; None where not needed."""
         slices, weights = self.blocks, Weights(self.times, gamma)
-        dx = np.empty_like(g) if needs[0] else None
+        dx = memory.empty_like(g) if needs[0] else None
         n, width = len(slices), g.shape[1]
         d_gamma = np.empty((n, self.times * width), g.dtype) if needs[1] else None
         d_beta = np.empty((n, width), g.dtype) if needs[2] else None
@@ -192,13 +193,13 @@ class LoopedRows(Rows):
     """The same by loops that are compiled."""
 
     def forward(self, gamma=None, beta=None):
-        out, bound = np.empty_like(self.x), self.epsilon if self.kind == LENGTH else 0.0
+        out, bound = memory.empty_like(self.x), self.epsilon if self.kind == LENGTH else 0.0
         args = self.x, gamma, beta, out, self.mean, self.factor, self.epsilon, bound
         divided(loops.normalize, len(self.x), PASS * out.size, *args)
         return out
 
     def backward(self, g, gamma, needs=(True, True, True)):
-        dx, bound = np.empty_like(g), self.epsilon if self.kind == LENGTH else 0.0
+        dx, bound = memory.empty_like(g), self.epsilon if self.kind == LENGTH else 0.0
         args = self.x, g, gamma, self.mean, self.factor, dx, bound
         sums = [g.shape[1:] if needed else None for needed in needs[1:]]
         return dx, *divided(loops.differentiate, len(g), 2 * PASS * g.size, *args, sums=sums)
@@ -310,7 +311,7 @@ class Samples:
         self.blocks = blocks(batch, rows * width)
 
     def forward(self):
-        out, weights = np.empty_like(self.x), self.weights
+        out, weights = memory.empty_like(self.x), self.weights
 
         def work(_, part):
             x = self.x[part]
@@ -372,7 +373,7 @@ class LoopedSamples(Samples):
     """The same by loops that are compiled."""
 
     def forward(self):
-        out, (_, groups, size), weights = np.empty_like(self.x), self.shape, self.weights
+        out, (_, groups, size), weights = memory.empty_like(self.x), self.shape, self.weights
         args = weights.gamma, weights.beta, out, self.means, self.factors
         args = self.x, *args, groups, size, self.epsilon
         divided(loops.normalize_groups, len(out), PASS * out.size, *args)
@@ -380,7 +381,7 @@ class LoopedSamples(Samples):
 
     def backward(self, g):
         shape, g, sizes = g.shape, np.ascontiguousarray(g), self.shape[1:]
-        dx, made = np.empty_like(self.x), [np.empty_like(self.means) for _ in range(4)]
+        dx, made = memory.empty_like(self.x), [np.empty_like(self.means) for _ in range(4)]
         args = self.x, g.reshape(dx.shape), self.weights.gamma, self.means, self.factors, dx
         divided(loops.differentiate_groups, len(dx), 2 * PASS * dx.size, *args, *made, *sizes)
         return dx.reshape(shape), *(d.reshape(-1, prod(sizes)).sum(0) for d in made[:2])

@@ -18,6 +18,7 @@ import numpy as np
 from .. import jit
 from ..jit import pooling as loops
 from ..ops.pooling import average_pooling, max_pooling
+from . import memory
 from .sliding import AXES, Geometry, boxes, extents, feeding, geometry, met, seeing, with_axes
 from .threads import ENOUGH, available, divided, scratch, share
 
@@ -34,7 +35,7 @@ def _(x, *, windows, strides, padding, needs=None):
     if not x.size or not geo.outputs or number > 1 << 16 or x.dtype.kind not in "fiu":
         return NotImplemented
     looped, wide = jit.takes(x), with_axes(x)
-    y = np.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
+    y = memory.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
     shape = (geo.batch, *geo.counts[AXES - len(windows) :], geo.channels)
     if looped and needs is None:
         _by_rows(loops.largest(_known(geo)), geo, y, wide, y, None)
@@ -44,7 +45,7 @@ def _(x, *, windows, strides, padding, needs=None):
         todo = _plans(geo, x.itemsize, _threads(geo))
         share(lambda some: _reduced(np.maximum, least, wide, y, some), todo, _operations(geo))
         return y.reshape(shape)
-    positions = np.empty(y.shape, np.uint8 if number <= 256 else np.uint16)
+    positions = memory.empty(y.shape, np.uint8 if number <= 256 else np.uint16)
     if looped:
         _by_rows(loops.largest(_known(geo)), geo, y, wide, y, positions)
     else:
@@ -55,7 +56,7 @@ def _(x, *, windows, strides, padding, needs=None):
     def pullback(g):
         g = with_axes(g)
         if looped and jit.takes(g, least=0):
-            dx = np.empty((geo.batch, *geo.sizes, geo.channels), g.dtype)
+            dx = memory.empty((geo.batch, *geo.sizes, geo.channels), g.dtype)
             _by_rows(loops.to_positions, geo, dx, g, positions, dx)
         else:
             dx = _to_positions(g, positions, geo)
@@ -69,7 +70,7 @@ def _(x, *, windows, strides, padding, needs=None):
     geo = _geometry(x.shape, windows, strides, padding)
     if not x.size or not geo.outputs or x.dtype.char not in "fd":
         return NotImplemented
-    wide, y = with_axes(x), np.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
+    wide, y = with_axes(x), memory.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
     if looped := jit.takes(x):
         _by_rows(loops.means(_known(geo)), geo, y, wide, y, *_shares_along(geo, x.dtype))
     else:
@@ -82,7 +83,7 @@ def _(x, *, windows, strides, padding, needs=None):
     def pullback(g):
         g = with_axes(g)
         if looped and jit.takes(g, least=0):
-            dx = np.empty((geo.batch, *geo.sizes, geo.channels), g.dtype)
+            dx = memory.empty((geo.batch, *geo.sizes, geo.channels), g.dtype)
             _by_rows(loops.spread, geo, dx, g, dx, *_shares_along(geo, g.dtype))
         else:
             dx = _spread(g, geo)
@@ -283,7 +284,7 @@ def _regions(geo: Geometry, itemsize: int, threads: int):
 
 def _gradient(g, geo: Geometry, give):
     """The gradient of x, whose regions `give` fills: give(part of it, box of x)."""
-    dx = np.empty((geo.batch, *geo.sizes, geo.channels), g.dtype)
+    dx = memory.empty((geo.batch, *geo.sizes, geo.channels), g.dtype)
 
     def work(some):
         for box in some:
