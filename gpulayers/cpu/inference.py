@@ -7,20 +7,26 @@ cache, shared by threads.
 from __future__ import annotations
 
 from functools import cache
+from math import prod
 
 import numpy as np
 
 from ..ops import activation as smooth
 from ..ops import rectifier as ramps
-from ..ops.dense import FUSED_NAMES
+from ..ops.convolution import convolution
+from ..ops.dense import FUSED_NAMES, dense
+from ..ops.pooling import max_pooling
 from . import memory
 from .activation import LARGEST, ONE
 from .bounds import at_most
 from .dense import activate, finish
 from .normalization import repeats
+from .sliding import AXES, Geometry, geometry
 from .threads import scratch, share
 
 BLOCK = 1 << 16  # Elements: of three arrays, what a core's cache holds.
+GATHERED = 1 << 15  # Elements of what windows see.
+TOO_LARGE = object()
 COST = 6  # Operations of a product that an element takes as long as.
 
 
@@ -45,6 +51,126 @@ def curve(function):
         return None
     name = FUSED_NAMES.get(function)
     return name or IN_PLACE.get(function) or function.version("numpy")
+
+
+def matrix_product(curve, options):
+    """`ops.dense` with a curve: a function (x, kernel, bias, factor)."""
+    version = dense.version("numpy")
+
+    def run(x, kernel, bias, factor=None):
+        if x.ndim != 2:
+            return version(x, kernel, bias, activation=curve, factor=factor)
+        return _finished(x.dot(kernel), bias, factor, curve)
+
+    return run
+
+
+def _finished(y, bias, factor, curve):
+    if factor is not None:
+        y *= factor
+    if bias is not None:
+        y += bias
+    return y if curve is None else activate(y, curve)
+
+
+def convolved(curve, options):
+    """`ops.convolution` with a curve: a function (x, kernel, bias, factor).
+
+    What windows see of small arrays comes by one table of indices, made once for each shape: all
+    else that makes convolutions fast takes longer than these take.
+    """
+    version, forms = convolution.version("numpy"), {}
+
+    def run(x, kernel, bias, factor=None):
+        form = forms.get(x.shape)
+        if form is None:
+            if len(forms) > 64:
+                forms.clear()
+            form = forms[x.shape] = Gathered.of(x.shape, kernel.shape, options)
+        if form is not TOO_LARGE:
+            y = form.product(x, kernel)
+            return _finished(y, bias, factor, curve).reshape(form.result)
+        return version(x, kernel, bias, activation=curve, factor=factor, **options)
+
+    return run
+
+
+def pooled(operation, options):
+    """`ops.max_pooling` or `ops.average_pooling`: a function of an array.
+
+    Small arrays without margins are gathered, as for convolutions.
+    """
+    version, forms, windows = operation.version("numpy"), {}, options["windows"]
+    ufunc = np.maximum if operation is max_pooling else np.add
+    share = 1 / prod(windows)
+
+    def run(x):
+        form = forms.get(x.shape)
+        if form is None:
+            if len(forms) > 64:
+                forms.clear()
+            channels = x.shape[-1]
+            kernel = (*windows, 1, channels)
+            form = Gathered.of(x.shape, kernel, {**options, "groups": channels})
+            form = forms[x.shape] = TOO_LARGE if form is TOO_LARGE or form.margins else form
+        if form is TOO_LARGE:
+            return version(x, **options)
+        y = ufunc.reduce(form.seen(x), axis=1)
+        if ufunc is np.add:
+            y *= share
+        return y.reshape(form.result)
+
+    return run
+
+
+class Gathered:
+    """Where windows find what they see, as numbers of places in x; the place behind the last one
+    is for zeros."""
+
+    def __init__(self, geo: Geometry, windows: int):
+        self.geo, self.result = geo, (geo.batch, *geo.counts[AXES - windows :], geo.filters)
+        self.places, self.channels = geo.batch * prod(geo.sizes), geo.channels
+        index = np.arange(geo.batch).reshape(-1, *(1,) * (2 * AXES))
+        inside = np.ones_like(index, bool)
+        for axis in range(AXES):
+            k, n, count = geo.windows[axis], geo.sizes[axis], geo.counts[axis]
+            at = np.arange(count)[:, None] * geo.strides[axis] - geo.padding[axis][0]
+            at = at + np.arange(k) * geo.dilations[axis]
+            shape = [1] * (1 + 2 * AXES)
+            shape[1 + axis], shape[1 + AXES + axis] = count, k
+            at = at.reshape(shape)
+            index, inside = index * n + at, inside & (at >= 0) & (at < n)
+        self.margins = not inside.all()
+        self.index = np.where(inside, index, self.places).reshape(-1, geo.places)
+
+    @classmethod
+    def of(cls, shape, kernel, options):
+        """The form for such an x and kernel, or `TOO_LARGE`."""
+        windows, groups = kernel[:-2], options.get("groups", 1)
+        dilations = options.get("dilations", (1,) * len(windows))
+        given = options["strides"], options["padding"], dilations
+        geo = geometry(shape, windows, kernel[-1], *given, groups)
+        by_channel = groups == geo.channels == geo.filters
+        if geo.outputs * geo.places * geo.channels > GATHERED or not (groups == 1 or by_channel):
+            return TOO_LARGE
+        return cls(geo, len(windows)) if geo.outputs else TOO_LARGE
+
+    def seen(self, x):
+        """(places of the results, places of the window, channels)"""
+        flat = x.reshape(self.places, self.channels)
+        if self.margins:
+            flat = np.empty((self.places + 1, self.channels), x.dtype)
+            flat[:-1], flat[-1] = x.reshape(self.places, self.channels), 0
+        return flat.take(self.index, axis=0, mode="clip")
+
+    def product(self, x, kernel):
+        """The convolution, with a row for each place."""
+        geo = self.geo
+        if geo.groups > 1:
+            return np.einsum("pwc,wc->pc", self.seen(x), kernel.reshape(geo.places, -1))
+        if geo.places == 1 and geo.outputs == self.places and not self.margins:
+            return x.reshape(self.places, self.channels).dot(kernel.reshape(geo.depth, -1))
+        return self.seen(x).reshape(-1, geo.depth).dot(kernel.reshape(geo.depth, -1))
 
 
 def curved(x, curve, own: bool):

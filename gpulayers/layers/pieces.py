@@ -12,6 +12,7 @@ from .. import activations
 from ..arrays import Variable, dtypes
 from ..ops import activation as smooth
 from ..ops import rectifier as ramps
+from ..ops.dense import dense
 
 # Activations of each element by itself, with a version for NumPy arrays.
 ELEMENTWISE = frozenset(
@@ -161,6 +162,24 @@ class Margins(Piece):
         return "margins of zeros"
 
 
+class Pooling(Piece):
+    """A primitive that reduces what windows see, with its options."""
+
+    def __init__(self, name, operation, options):
+        super().__init__(name)
+        self.operation, self.options = operation, options
+
+    def ready(self, own):
+        from ..cpu import inference as cpu
+
+        return cpu.pooled(self.operation, self.options)
+
+    @property
+    def what(self):
+        sizes = " x ".join(map(str, self.options["windows"]))
+        return f"{self.operation.__name__} of {sizes}"
+
+
 class Product(Piece):
     """A convolution or a product of matrices, with a bias and with what follows it.
 
@@ -195,27 +214,19 @@ class Product(Piece):
         return self.kernel._value.size <= self.SMALL
 
     def ready(self, own):
-        version, options = self.operation.version("numpy"), dict(self.options)
-        from ..cpu.inference import curve as as_done
+        from ..cpu import inference as cpu
 
-        curve = as_done(self.curve)
-        if curve is not None:
-            options["activation"] = curve
+        form = cpu.matrix_product if self.operation is dense else cpu.convolved
+        run = form(cpu.curve(self.curve), self.options)
+        variable, bias, shape = self.kernel, self.bias, self.shape
         if not self.constants:
-            return self._of_variables(version, options)
+            if bias is None:
+                return lambda x: run(x, variable._value.reshape(shape), None)
+            return lambda x: run(x, variable._value.reshape(shape), bias._value)
         kernel, factor, bias = self.folded()
-        if factor is not None:
-            options["factor"] = factor
         if kernel is not None:
-            return lambda x: version(x, kernel, bias, **options)
-        variable, shape = self.kernel, self.shape
-        return lambda x: version(x, variable._value.reshape(shape), bias, **options)
-
-    def _of_variables(self, version, options):
-        kernel, bias, shape = self.kernel, self.bias, self.shape
-        if bias is None:
-            return lambda x: version(x, kernel._value.reshape(shape), **options)
-        return lambda x: version(x, kernel._value.reshape(shape), bias._value, **options)
+            return lambda x: run(x, kernel, bias, factor)
+        return lambda x: run(x, variable._value.reshape(shape), bias, factor)
 
     def folded(self):
         """Kernel (None for the variable's), factors (None for none) and bias with all maps."""

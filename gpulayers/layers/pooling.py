@@ -8,6 +8,7 @@ from ..ops.sliding import margins
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
+from .pieces import Pooling, products_fit
 from .training_plan import primitive_link, without_gradients
 
 __all__ = [
@@ -85,14 +86,23 @@ class BasePooling(Layer):
 
     def _training_links(self, x):
         """What this layer is in training: see `training_plan.py`."""
+        options = self._options(x)
+        link = None if options is None else primitive_link(type(self).operation, x, **options)
+        return None if link is None else [link]
+
+    def _options(self, x) -> dict | None:
+        """The options of the operation for arrays like `x`; None if channels are not last."""
         if x.ndim != self.rank + 2 or self.data_format == "channels_first":
             return None
         self.compute_output_shape(x.shape)  # Refuses what is too small.
         window = self.pool_size, self.strides
         around = margins(self.padding, x.shape[1:-1], *window, (1,) * self.rank)
-        options = {"windows": self.pool_size, "strides": self.strides, "padding": around}
-        link = primitive_link(type(self).operation, x, **options)
-        return None if link is None else [link]
+        return {"windows": self.pool_size, "strides": self.strides, "padding": around}
+
+    def _inference_pieces(self, x):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        options = self._options(x) if products_fit(x) else None
+        return None if options is None else [Pooling(self.name, type(self).operation, options)]
 
     def _inference_step(self, x):
         """What this layer is for plain NumPy arrays: see `plan.py`."""

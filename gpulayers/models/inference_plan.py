@@ -32,8 +32,8 @@ class InferencePlan:
     """
 
     __slots__ = (
-        "_ready", "constants", "in_context", "inputs", "kinds", "model", "outputs", "single",
-        "steps", "structure", "version",
+        "_ready", "constants", "fresh", "in_context", "inputs", "kinds", "model", "outputs",
+        "single", "steps", "structure", "version",
     )  # fmt: skip
 
     def __init__(self, model, inputs, trace: Trace):
@@ -47,6 +47,9 @@ class InferencePlan:
         mark_last_uses(self.steps, self.outputs)
         variables = {id(v): v for step in self.steps for v in step.piece.constants}
         self.constants = list(variables.values())
+        made = {to for step in self.steps if step.piece.fresh for to in step.to}
+        # Whether outputs are arrays that nothing else refers to.
+        self.fresh = len({*self.outputs} & made) == len(self.outputs)
         self._ready = None
 
     def fits(self, x) -> bool:
@@ -61,12 +64,6 @@ class InferencePlan:
             type(leaf) is np.ndarray and leaf.dtype is dtype and leaf.shape[1:] == shape
             for leaf, (dtype, shape) in zip(leaves, self.kinds, strict=True)
         )
-
-    @property
-    def fresh(self) -> bool:
-        """Whether outputs are arrays that nothing else refers to."""
-        made = {to for step in self.steps if step.piece.fresh for to in step.to}
-        return len(set(self.outputs)) == len(self.outputs) and made >= set(self.outputs)
 
     def run(self, x, training=None):
         """The outputs for inputs that `fits`."""

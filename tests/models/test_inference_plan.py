@@ -63,6 +63,7 @@ def block(x, filters=6, **options):
 
 FUSED = {
     "convolution, normalization, activation": (block, 1),
+    "strides and holes": (lambda x: L.Conv2D(3, 2, dilation_rate=2)(L.Conv2D(4, 3, 2)(x)), 2),
     "no factors": (lambda x: block(x, scale=False), 1),
     "no offsets": (lambda x: block(x, center=False, epsilon=0.1), 1),
     "relu6": (lambda x: L.ReLU(6)(L.BatchNormalization()(L.Conv2D(3, 1)(x))), 1),
@@ -90,6 +91,10 @@ FUSED = {
     "residual": (lambda x: L.ReLU()(L.Add()([block(x, 4), x])), 2),
     "gelu": (lambda x: L.Dense(5, activation="gelu")(x), 2),
     "softmax": (lambda x: L.Dense(5, activation="softmax")(x), 2),
+    "pooling": (lambda x: L.AveragePooling2D(2)(L.MaxPooling2D(3, 1)(x)), 2),
+    "pooling with margins": (
+        lambda x: L.AveragePooling2D(3, 2, "same")(L.MaxPooling2D(3, 2, "same")(x)), 2,
+    ),
     "another axis": (lambda x: L.BatchNormalization(axis=1)(L.Conv2D(3, 1)(x)), 2),
 }  # fmt: skip
 
@@ -98,6 +103,17 @@ FUSED = {
 def test_neighbours_become_one(name):
     build, steps = FUSED[name]
     check(functional(build, (8, 8, 4)), images(), steps=steps)
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_other_ranks(rank):
+    conv, pool = getattr(L, f"Conv{rank}D"), getattr(L, f"MaxPooling{rank}D")
+    x = RNG.normal(size=(2, *(5,) * rank, 3)).astype("float32")
+    model = functional(
+        lambda x: pool(2)(conv(4, 2, padding="same", activation="relu")(x)), x.shape[1:]
+    )
+    check(model, x, steps=2)
+    check(model, np.concatenate([x] * 60))
 
 
 @pytest.mark.parametrize("size", [1, 40])
