@@ -2,26 +2,33 @@
 
 A rule written as array expressions sends each weight through memory a dozen times.  On pieces that
 stay in the cache it goes through once, with temporaries of a piece's size; slots, which belong to
-the optimizer alone, are written where they are.
+the optimizer alone, are written where they are.  The rules most in use are loops where Numba is
+installed, whose work threads share.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
+from .. import jit
+from ..jit import optimizer as loops
 from ..ops import optimizer
 from ..ops.optimizer import power
+from . import memory
+from .threads import PARTS, share
 
 PIECE = 1 << 15  # Elements. 128 KiB of float32: with slots and temporaries, what an L2 cache holds.
+COST = 20  # Operations of a product that a weight takes as long as, in a loop.
 
 
-def stepped(rule, in_place, weight, gradient, *slots, **numbers):
+def stepped(rule, in_place, loop, weight, gradient, *slots, **numbers):
     """`rule` for a weight: a fresh weight, and the same slots, rewritten.
 
     `in_place`, if there is one, does the same on arrays that it may write; either may be given
-    pieces.
+    pieces.  `loop` makes a kernel's numbers of the rule's, and gives the kernel.
     """
     same_dtype = True
     for slot in slots:
@@ -29,6 +36,8 @@ def stepped(rule, in_place, weight, gradient, *slots, **numbers):
             if not (slot.flags.c_contiguous and slot.flags.writeable):
                 return NotImplemented
             same_dtype = same_dtype and slot.dtype == weight.dtype
+    if loop is not None and same_dtype and jit.takes(weight, gradient):
+        return _looped(loop, weight, gradient, slots, numbers)
     if weight.size < 4 * PIECE:
         # Sums of arrays without axes are no arrays.
         if in_place is None or not weight.shape or not same_dtype:
@@ -47,6 +56,25 @@ def stepped(rule, in_place, weight, gradient, *slots, **numbers):
     return new, *slots
 
 
+def _looped(loop, weight, gradient, slots, numbers):
+    new = memory.empty_like(weight)
+    kernel, *numbers = loop(weight, **numbers)
+    arrays = weight, gradient, *slots
+    if kernel is loops.shrink:
+        arrays = (weight,)
+    flat = [None if a is None else np.ascontiguousarray(a).reshape(-1) for a in (*arrays, new)]
+    numbers = [n if type(n) is bool else float(n) for n in numbers]
+    ends = [new.size * i // PARTS for i in range(PARTS + 1)]
+    ready = kernel.ready(*flat, *numbers)
+
+    def work(pieces):
+        for piece in pieces:
+            ready(*(None if a is None else a[piece] for a in flat), *numbers)
+
+    share(work, [slice(*pair) for pair in pairwise(ends)], COST * new.size)
+    return new, *slots
+
+
 def adam(weight, gradient, m, v, peak, *, learning_rate, step, beta_1, beta_2, epsilon):
     """`optimizer.adam`, operation by operation, with one temporary array."""
     t = gradient - m
@@ -58,15 +86,44 @@ def adam(weight, gradient, m, v, peak, *, learning_rate, step, beta_1, beta_2, e
     v += t
     if peak is not None:
         np.maximum(peak, v, out=peak)
-    correction = (1 - power(beta_2, step, weight)) ** 0.5 / (1 - power(beta_1, step, weight))
+    rate = learning_rate * correction(weight, step, beta_1, beta_2)
     np.sqrt(v if peak is None else peak, t)
     t += epsilon
-    new = m * (learning_rate * correction)
+    new = m * rate
     new /= t
     return np.subtract(weight, new, new), m, v, peak
 
 
+def correction(weight, step, beta_1, beta_2):
+    """Adam's factor of the learning rate: its means begin with 0."""
+    return (1 - power(beta_2, step, weight)) ** 0.5 / (1 - power(beta_1, step, weight))
+
+
+def _adam(weight, *, learning_rate, step, beta_1, beta_2, epsilon):
+    rate = learning_rate * correction(weight, step, beta_1, beta_2)
+    return loops.adam, rate, 1 - beta_1, 1 - beta_2, epsilon
+
+
+def _rmsprop(weight, *, learning_rate, rho, momentum, epsilon):
+    return loops.rmsprop, learning_rate, rho, 1 - rho, momentum, epsilon
+
+
+def _momentum(weight, *, learning_rate, momentum, nesterov):
+    return loops.momentum, learning_rate, momentum, bool(nesterov)
+
+
 IN_PLACE = {optimizer.adam: adam}
+LOOPS = {
+    optimizer.adam: _adam,
+    optimizer.rmsprop: _rmsprop,
+    optimizer.momentum: _momentum,
+    optimizer.gradient_descent: lambda weight, *, learning_rate: (
+        loops.gradient_descent,
+        learning_rate,
+    ),
+    optimizer.shrink: lambda weight, *, rate: (loops.shrink, rate),
+}
 
 for _rule in optimizer.ELEMENTWISE:
-    _rule.on("numpy")(partial(stepped, _rule.reference, IN_PLACE.get(_rule)))
+    _own = IN_PLACE.get(_rule), LOOPS.get(_rule)
+    _rule.on("numpy")(partial(stepped, _rule.reference, *_own))

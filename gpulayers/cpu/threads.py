@@ -247,7 +247,7 @@ def divided(kernel, count: int, operations: float, *args, sums=(), totals=None) 
     Returns:
         The sums of all parts, added up in their order: the same for any number of threads.
     """
-    parts = max(PARTS, -(-count // SUMMED)) if operations >= ENOUGH else -(-count // SUMMED)
+    parts = max(PARTS if operations >= ENOUGH else 1, -(-count // SUMMED) if sums else 1)
     parts = max(min(parts, count), 1)
     bounds = [(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
     dtype = args[0].dtype

@@ -10,6 +10,8 @@ import pytest
 from gpulayers import constraints, optimizers
 from gpulayers.arrays import Variable
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 PATHS = ("dense/kernel", "dense/bias", "conv/kernel", "scale")
 SEEN = (0, 4, 19)
 with np.load(Path(__file__).with_name("golden.npz")) as _file:
