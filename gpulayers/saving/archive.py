@@ -97,8 +97,10 @@ class Archive:
             raise ValueError(f"{WEIGHTS} is damaged: its end is missing.")
 
         def read():
-            # Memory of its own: NumPy's large arrays ask for huge pages, whose first use is slow.
-            view = memoryview(mmap.mmap(-1, max(info.file_size, 1)))[: info.file_size]
+            memory = mmap.mmap(-1, max(info.file_size, 1))
+            if hasattr(mmap, "MADV_HUGEPAGE"):
+                memory.madvise(mmap.MADV_HUGEPAGE)
+            view = memoryview(memory)[: info.file_size]
             self._file.seek(start)
             if self._file.readinto(view) != len(view):
                 raise ValueError(f"{WEIGHTS} is damaged: its end is missing.")
