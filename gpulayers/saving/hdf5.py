@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from ..arrays import devices, dtypes
+from . import hdf5_plain
 from .hdf5_attributes import texts
 from .hdf5_objects import Array, check_link, encoded
-
-MOST_OBJECTS = 100_000  # Groups and datasets in a file.
+from .hdf5_plain import LONGEST_PATH, MOST_OBJECTS
 
 
 class WeightsFile:
@@ -24,22 +26,29 @@ class WeightsFile:
     """
 
     def __init__(self, file: BinaryIO):
-        import h5py
-
-        self.file = file
-        self._stored = h5py.File(file, "r")
+        self._file, self._stored = file, None
+        self._data = getattr(file, "data", None)
         self._read: set[str] = set()
+        self._places = None if self._data is None else hdf5_plain.places(self._data)
         try:
-            self._links = _links(self._stored.id)
+            self._links = self._places or _links(self._opened().id)
         except BaseException:
-            self._stored.close()
+            self.__exit__()
             raise
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self._stored.close()
+        if self._stored is not None:
+            self._stored.close()
+
+    def _opened(self):
+        if self._stored is None:
+            import h5py
+
+            self._stored = h5py.File(self._file, "r")
+        return self._stored
 
     def group(self, path: str) -> Group:
         """The arrays of one layer; an empty group if there are none."""
@@ -47,11 +56,36 @@ class WeightsFile:
         self._read.add(where)
         return Group(self, where, self._links.get(where, {}))
 
-    def opened(self, path: str):
-        """The low-level id of what is at a path that `group` gave."""
+    def shape(self, group: str, name: str) -> tuple[int, ...]:
+        """The shape of an array in a group."""
+        place = self._places and self._places[group][name]
+        return place[0] if place else self._array(group, name).shape
+
+    def value(self, group: str, name: str) -> np.ndarray:
+        """An array in a group."""
+        place = self._places and self._places[group][name]
+        if not place:
+            return self._array(group, name).value(self._data)
+        shape, dtype, start = place
+        piece = self._data[start : start + math.prod(shape) * dtype.itemsize]
+        return piece.view(dtype).reshape(shape)
+
+    def _array(self, group, name) -> Array:
+        where = f"{group}/{name}"
+        if self._places is None:
+            check_link(self._links[group][name], f"/{where}")
+        return Array(self._at(where), f"/{where}", self._file)
+
+    def _at(self, path):
+        """The low-level id of what is at a path, to which no link to somewhere else leads."""
         import h5py
 
-        return h5py.h5o.open(self._stored.id, encoded(path))
+        return h5py.h5o.open(self._opened().id, encoded(path))
+
+    def name_of(self, group: str) -> str | None:
+        """The name of the layer whose arrays are in a group, None if it is not said."""
+        found = texts(self._at(group), f"/{group}", "name", self._file)
+        return found[0] if found else None
 
     def unread(self) -> list[str]:
         """The paths of layers that have arrays here, and were not asked for."""
@@ -75,17 +109,21 @@ def _links(file_id) -> dict[str, dict[str, int]]:
     No link to somewhere else is followed, so that no such path leads over one.
     """
     found: dict[str, dict[str, int]] = {}
-    count = 0
+    count = itertools.count(1)
 
     def visit(path, link):
-        nonlocal count
-        count += 1
-        if count > MOST_OBJECTS:
-            raise ValueError(f"it has more than {MOST_OBJECTS} groups and arrays.")
+        """Gives what is wrong: then h5py stops, which an exception would crash."""
+        if next(count) > MOST_OBJECTS:
+            return f"it has more than {MOST_OBJECTS} groups and arrays."
+        if len(path) > LONGEST_PATH:  # HDF5 goes as deep, on the stack.
+            return "it has groups inside each other, deeper than any model."
         where, _, name = path.decode(errors="surrogateescape").rpartition("/")
         found.setdefault(where, {})[name] = link.type
+        return None
 
-    file_id.links.visit(visit, info=True)
+    wrong = file_id.links.visit(visit, info=True)
+    if wrong is not None:
+        raise ValueError(wrong)
     return found
 
 
@@ -97,38 +135,32 @@ class Group(Mapping):
 
     fresh = True
 
-    def __init__(self, stored: WeightsFile, where: str, links: dict[str, int]):
-        self._stored, self._where, self._links = stored, where, links
+    def __init__(self, stored: WeightsFile, where: str, names):
+        self._stored, self._where, self._names = stored, where, names
 
     def __len__(self) -> int:
-        return len(self._links)
+        return len(self._names)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._links)
+        return iter(self._names)
 
     def __contains__(self, name) -> bool:
-        return name in self._links
+        return name in self._names
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self._array(name).value(getattr(self._stored.file, "data", None))
+        if name not in self._names:
+            raise KeyError(name)
+        return self._stored.value(self._where, name)
 
     @property
     def name(self):
         """The name of the layer, None if it is not said."""
-        if not self._links:
-            return None
-        found = texts(self._stored.opened(self._where), self._where, "name", self._stored.file)
-        return found[0] if found else None
+        return self._stored.name_of(self._where) if self._names else None
 
     def shapes(self) -> list[tuple[int, ...]]:
         """The shapes of all arrays, in the order of their numbers."""
         names = sorted(self, key=lambda name: (len(name), name))
-        return [self._array(name).shape for name in names]
-
-    def _array(self, name) -> Array:
-        where = f"{self._where}/{name}"
-        check_link(self._links[name], f"/{where}")
-        return Array(self._stored.opened(where), f"/{where}", self._stored.file)
+        return [self._stored.shape(self._where, name) for name in names]
 
 
 def write(file: BinaryIO, parts) -> None:

@@ -162,6 +162,18 @@ def test_endless_groups(folder, measured):
     measured("m.keras", "layers/dense")
 
 
+@pytest.mark.parametrize("version", ["earliest", "latest"])
+def test_groups_inside_each_other(folder, version, measured):
+    """HDF5 goes through them on the stack of the machine, which would end."""
+    file = io.BytesIO()
+    with h5py.File(file, "w", libver=version) as opened:
+        group = opened.id
+        for _ in range(20_000):
+            group = h5py.h5g.create(group, b"a")
+    write("m.keras", {**members(), "model.weights.h5": file.getvalue()})
+    measured("m.keras", "it has groups inside each other, deeper than any model")
+
+
 def test_sizes_that_lie(folder, measured):
     """The shape of an array is terabytes, and so is what is said to be stored of it."""
     data = bytearray(members()["model.weights.h5"])
