@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import json
-import mmap
 import os
 import re
 import shutil
@@ -97,10 +96,7 @@ class Archive:
             raise ValueError(f"{WEIGHTS} is damaged: its end is missing.")
 
         def read():
-            memory = mmap.mmap(-1, max(info.file_size, 1))
-            if hasattr(mmap, "MADV_HUGEPAGE"):
-                memory.madvise(mmap.MADV_HUGEPAGE)
-            view = memoryview(memory)[: info.file_size]
+            view = np.empty(info.file_size, np.uint8)  # In huge pages, where there are any.
             self._file.seek(start)
             if self._file.readinto(view) != len(view):
                 raise ValueError(f"{WEIGHTS} is damaged: its end is missing.")
