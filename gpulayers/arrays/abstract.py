@@ -133,21 +133,25 @@ def infer(fun, *args, **kwargs):
     """What `fun` gives for Abstract arguments (in nested structures), whose sizes may be None.
 
     Nothing is recorded and no Variable changes meanwhile.  A size that is unknown in the arguments
-    is tried twice; sizes of the result that differ then are None.
+    is tried twice; sizes of the result that differ then are None.  Once is enough where only the
+    size of the batch is unknown, and the function (a layer) says that it keeps samples apart.
     """
     leaves = tree.flatten([args, kwargs])
-    unknown = any(isinstance(a, Abstract) and None in a.shape for a in leaves)
+    unknown = [a.shape for a in leaves if isinstance(a, Abstract) and None in a.shape]
+    apart = getattr(fun, "_keeps_samples_apart", False) and all(None not in s[1:] for s in unknown)
     token = SCOPE.set(Scope(inferring=True))
     try:
         runs = []
-        for probe in PROBES[: 1 + unknown]:
+        for probe in PROBES[: 2 if unknown and not apart else 1]:
             given_args, given_kwargs = tree.map_structure(
                 lambda a, probe=probe: _concrete(a, probe), [list(args), kwargs]
             )
             runs.append(fun(*given_args, **given_kwargs))
     finally:
         SCOPE.reset(token)
-    return _merge(*runs) if unknown else runs[0]
+    if not unknown:
+        return runs[0]
+    return tree.map_structure(_of_any_batch, runs[0]) if apart else _merge(*runs)
 
 
 def _concrete(a, probe):
@@ -157,6 +161,16 @@ def _concrete(a, probe):
     mask = getattr(a, "_mask", None)
     if mask is not None:
         made._mask = _concrete(mask, probe)
+    return made
+
+
+def _of_any_batch(a):
+    if not isinstance(a, Abstract) or a.shape[:1] != PROBES[:1]:
+        return a
+    made = Abstract((None, *a.shape[1:]), a.dtype)
+    mask = getattr(a, "_mask", None)
+    if mask is not None:
+        made._mask = _of_any_batch(mask)
     return made
 
 

@@ -18,6 +18,7 @@ class _Elementwise(Layer):
     """A layer whose outputs have the shape of its inputs, and their mask."""
 
     supports_masking = True
+    _keeps_samples_apart = True
 
     def compute_output_shape(self, input_shape):
         return input_shape

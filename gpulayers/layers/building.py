@@ -22,6 +22,8 @@ class Building:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        if not cls.__module__.startswith("gpulayers."):  # It may do anything with them.
+            cls._keeps_samples_apart = False
         if "__init__" in cls.__dict__ and cls.__module__.startswith("gpulayers."):
             cls.__init__ = naming_arguments(cls.__dict__["__init__"])
         if "build" in cls.__dict__:

@@ -33,6 +33,7 @@ class Dense(QuantizedProduct, LowRankAdaptation, Layer):
     """
 
     supports_masking = True
+    _keeps_samples_apart = True
     kernel = Adapted()
 
     def __init__(

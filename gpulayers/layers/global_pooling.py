@@ -35,6 +35,7 @@ class BaseGlobalPooling(Layer):
     Gives (batch, channels).
     """
 
+    _keeps_samples_apart = True
     rank, reduction = 2, "max"
 
     def __init__(self, data_format=None, keepdims=False, **kwargs):

@@ -23,6 +23,8 @@ class Concatenate(Merge):
     Raises ValueError if it is not called on a list, or if the shapes differ elsewhere.
     """
 
+    _keeps_samples_apart = False  # Not along axis 0.
+
     def __init__(self, axis=-1, **kwargs):
         super().__init__(**kwargs)
         if isinstance(axis, bool) or not hasattr(axis, "__index__"):

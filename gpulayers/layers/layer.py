@@ -62,6 +62,7 @@ class Layer(Building, AddedLosses, Weights):
 
     supports_masking = False
     _takes_text = False  # Whether inputs may be strings.
+    _keeps_samples_apart = False  # Whether outputs are of as many samples, one for each.
     _hands_masks_on = False  # Whether inner layers pass masks on, one to the next.
 
     def __new__(cls, *args, **kwargs):

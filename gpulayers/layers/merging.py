@@ -34,6 +34,8 @@ class Merge(TakesUnknownSizes):
     A subclass defines `_merge(xp, inputs)`, for inputs of equal rank and dtype.
     """
 
+    _keeps_samples_apart = True
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True

@@ -20,6 +20,7 @@ class Normalizing(Layer):
     """A layer that scales along an axis or several, and keeps its inputs' shape and mask."""
 
     supports_masking = True
+    _keeps_samples_apart = True
 
     def _checked_axes(self, axis):
         """`axis` as an integer, or as a list of them."""

@@ -15,6 +15,8 @@ __all__ = ["ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"]
 class _ZeroPadding(Layer):
     """Add `padding` zeros, one (before, after) pair an axis, to the spatial axes."""
 
+    _keeps_samples_apart = True
+
     def __init__(self, padding, data_format, **kwargs):
         super().__init__(**kwargs)
         self.padding = padding

@@ -42,6 +42,7 @@ class BasePooling(Layer):
     window.
     """
 
+    _keeps_samples_apart = True
     rank = 2
     operation = max_pooling
 

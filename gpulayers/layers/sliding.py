@@ -21,6 +21,7 @@ class SlidingLayer(Layer):
     regularizers and constraints (`weights_named`).
     """
 
+    _keeps_samples_apart = True
     rank = 2
     settings: tuple[str, ...] = ()
     weights_named = ("kernel", "bias")

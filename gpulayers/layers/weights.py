@@ -26,6 +26,11 @@ def take(variable: Variable, store, name: str) -> None:
         variable.assign(value)
 
 
+def _placeholder(shape, dtype):
+    """Zeros that take no memory, until a file's values replace them."""
+    return np.broadcast_to(np.zeros((), dtypes.numpy_dtype(dtype)), shape)
+
+
 class Weights:
     """The part of a layer that keeps weights: their lists, values, dtypes and places."""
 
@@ -140,7 +145,7 @@ class Weights:
         initializer = initializers.get(initializer)
         if isinstance(initializer, RandomInitializer) and registry.is_to_be_filled():
             if self._takes_all_from_files():
-                initializer = initializers.Zeros()
+                initializer = _placeholder
         variable = Variable(
             initializer,
             shape,

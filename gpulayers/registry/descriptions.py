@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections import Counter
+from contextlib import ExitStack
 from contextvars import ContextVar
 from typing import Any
 
@@ -270,7 +271,11 @@ def _instantiate(cls, config, custom_objects, safe_mode):
     inner = config["config"]
     if not hasattr(cls, "from_config"):
         raise ValueError(f"deserialize: {cls.__name__} has no from_config().")
-    with custom_object_scope(custom_objects or {}), loading(safe_mode):
+    with ExitStack() as scopes:
+        if custom_objects:
+            scopes.enter_context(custom_object_scope(custom_objects))
+        if _safe.get() is not safe_mode:
+            scopes.enter_context(loading(safe_mode))
         try:
             obj = cls.from_config(dict(inner) if isinstance(inner, dict) else inner)
         except TypeError as error:

@@ -8,8 +8,8 @@ import difflib
 import inspect
 import re
 from collections import ChainMap
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -254,19 +254,24 @@ def _model_or_policy(name):
     return DTypePolicy if name in ("DTypePolicy", "FloatDTypePolicy") else None
 
 
-def _places(module: str | None, kind: str | None):
+def _places(module: str | None, kind: str | None) -> Iterator[str]:
     """Where to look for a class: the module named, then all that exist."""
-    first = [kind] if kind else []
-    parts = (module or "").split(".")
-    for place in _IN_FILES:
-        if parts[-len(place.split(".")) :] == place.split(".") or place in parts:
-            first.append(place)
-    for place in dict.fromkeys([*first, *_IN_FILES]):
+    for place in _ordered_places(module, kind):
         try:
             exported(place)
         except ModuleNotFoundError:
             continue
         yield place
+
+
+@lru_cache(maxsize=200)
+def _ordered_places(module, kind):
+    first = [kind] if kind else []
+    parts = (module or "").split(".")
+    for place in _IN_FILES:
+        if parts[-len(place.split(".")) :] == place.split(".") or place in parts:
+            first.append(place)
+    return tuple(dict.fromkeys([*first, *_IN_FILES]))
 
 
 def find_function(name: str, custom_objects=None):

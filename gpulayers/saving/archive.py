@@ -106,6 +106,10 @@ class Archive:
 
         return Contents(read)
 
+    def has_assets(self) -> bool:
+        """Whether any layer has files of its own."""
+        return any(name.startswith("assets/") for name in self._zip.namelist())
+
     def assets(self, folder: str) -> dict[str, bytes]:
         """The contents of the files in a folder of the archive, by their names."""
         start = f"{folder}/"
@@ -187,6 +191,10 @@ class Folder:
     def weights(self) -> BinaryIO:
         """model.weights.h5 as a binary file."""
         return self._open(WEIGHTS)
+
+    def has_assets(self) -> bool:
+        """Whether any layer has files of its own."""
+        return os.path.isdir(os.path.join(self._path, "assets"))
 
     def assets(self, folder: str) -> dict[str, bytes]:
         """The contents of the files in a folder inside this one, by their names."""

@@ -33,7 +33,7 @@ def load_assets(model, stored) -> None:
         model: a model.
         stored: an `Archive` or `Folder`.
     """
-    for place, part in _parts(model, "load_assets"):
+    for place, part in _parts(model, "load_assets") if stored.has_assets() else ():
         contents = stored.assets(place)
         if not contents:
             continue

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
+
 from .. import registry
 from ..arrays import limits
 from . import archive, hdf5, legacy_files
@@ -98,6 +100,10 @@ def load_model(filepath, custom_objects=None, compile: bool = True, safe_mode: b
             model = _made(config, custom_objects, safe_mode)
         load_state(model, hdf5.WeightsFile(weights))
         load_assets(model, found)
+    for variable in model.variables:
+        value = variable._value
+        if type(value) is np.ndarray and not value.flags.writeable:  # Still a placeholder.
+            variable.replace(value.copy())
     return model
 
 
