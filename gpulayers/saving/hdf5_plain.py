@@ -53,7 +53,7 @@ def places(data: np.ndarray) -> dict[str, dict[str, Place | None]] | None:
     """
     try:
         return _places(memoryview(data))
-    except (_OtherForm, struct.error, IndexError, TypeError, ValueError):
+    except (_OtherForm, struct.error, ArithmeticError, LookupError, TypeError, ValueError):
         return None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, BinaryIO
 
 from .. import registry
@@ -67,15 +68,24 @@ def _attributes(part) -> Iterator[tuple[str, Any]]:
             own.remove("layers")
             yield "layers", part.layers if isinstance(part, Sequential) else part._members
     classes = [c for c in type(part).__mro__ if c not in base.__mro__]
-    own.update(vars(part), *(map(_data_names, classes)))
+    own.update(vars(part), *(_own_names(c) if _is_ours(c) else _data_names(c) for c in classes))
+    own -= _skipped(base)
     for name in sorted(own, key=lambda name: (name.startswith("_"), name)):
-        if name in _skipped(base) and name not in ("layers", "optimizer"):
-            continue
         try:
             value = getattr(part, name)
         except Exception:  # A property that has no value yet.
             continue
         yield name, value
+
+
+def _is_ours(cls) -> bool:
+    return cls.__module__.startswith("gpulayers.")
+
+
+@cache
+def _own_names(cls) -> list[str]:
+    """The same of one of our classes, which stay as they are."""
+    return _data_names(cls)
 
 
 def _data_names(cls) -> list[str]:
@@ -94,7 +104,7 @@ def _skipped(base) -> set[str]:
     skipped = _SKIPPED.get(base)
     if skipped is None:
         slots = {"_graph", "_members", "_stack", "_tensors", "_input_layer", "_compiled"}
-        skipped = _SKIPPED[base] = {*dir(base), *BOOKKEEPING, *slots}
+        skipped = _SKIPPED[base] = {*dir(base), *BOOKKEEPING, *slots} - {"layers", "optimizer"}
     return skipped
 
 
