@@ -20,7 +20,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["gpulayers"]):
-    import gpulayers  # noqa: F401
+    import gpulayers
     from gpulayers.saving import archive, hdf5, legacy_files, model_files, tensors  # noqa: F401
 
 from saving import models, test_fuzzing
@@ -43,11 +43,21 @@ def check(kind: str, make):
     )
 
 
+def warm_up():
+    """Load a file of each kind, for which Python imports modules of its own."""
+    for ending in (".keras", ".h5"):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"m{ending}")
+            path.write_bytes(test_fuzzing.content(models.sequential, ending))
+            gpulayers.saving.load_model(path)
+
+
 def main():
     kind, *options = sys.argv[1:] or ["-h"]
     if kind not in ("config", "weights", *test_fuzzing.ENDINGS):
         sys.exit(__doc__)
     makes = [models.sequential] + ([] if kind.endswith((".h5", "json")) else [models.graph])
+    warm_up()
     with tempfile.TemporaryDirectory() as folder:  # What mutations begin with.
         for make in makes:
             Path(folder, make.__name__).write_bytes(check(kind, make)[1])

@@ -33,7 +33,7 @@ from .call_arguments import all_numbers, check_arguments, number_dtype
 from .calling import CALL, CallContext, call_signature
 from .input_spec import check_inputs
 from .plan import Plan
-from .tracking import BOOKKEEPING, CREATED, PASSING, STRUCTURE, track
+from .tracking import BOOKKEEPING, CREATED, PASSING, RENAMED, STRUCTURE, track
 from .training_plan import TrainingPlan
 from .weights import Weights
 
@@ -118,6 +118,8 @@ class Layer(Building, AddedLosses, Weights):
             STRUCTURE[0] += name not in PASSING
             if name not in BOOKKEEPING:
                 track(self, value)
+            elif name == "name" and self.__dict__.get("name") is not None:
+                RENAMED[0] += 1
             object.__setattr__(self, name, value)
 
     def __delattr__(self, name):

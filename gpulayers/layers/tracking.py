@@ -14,6 +14,8 @@ from ..arrays import Variable
 
 STRUCTURE = [0]  # Grows whenever an attribute of some layer is set: what plans are made for.
 
+RENAMED = [0]  # Grows whenever a layer gets another name.
+
 CREATED = count()  # Numbers for layers as they are made.
 
 # What training sets now and then, and no plan depends on.
@@ -25,7 +27,7 @@ BOOKKEEPING = frozenset(
     name _own_variables _noted _inbound_nodes _plan _plan_of_training _build_shapes _init_arguments
     _trainable _dtype_policy _policy _parent _metrics_source _built _building autocast
     supports_masking activity_regularizer input_spec _input_spec _called_home _found _usual
-    _tracked _created
+    _tracked _created _remembered_names
     """.split()
 )
 _CONTAINERS = frozenset({list, tuple, dict, set})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from contextvars import ContextVar
 
 from .. import registry, tree
@@ -129,14 +130,16 @@ def _refuse(model, x, tensor):
 def _graph_config(model) -> dict:
     graph = model._graph
     names, histories = _name_nodes(graph)
+    by_operation: dict[int, list] = {}
+    for node in graph.nodes:
+        by_operation.setdefault(id(node.operation), []).append(node)
     token = _histories.set(histories)
     try:
         layers = []
         for operation in graph.operations():
             if isinstance(operation, Layer):
-                nodes = [n for n in graph.nodes if n.operation is operation]
                 entry = registry.serialize(operation)
-                calls = [(list(n.args), n.kwargs) for n in nodes]
+                calls = [(list(n.args), n.kwargs) for n in by_operation.get(id(operation), ())]
             else:
                 entry, *call = describe(operation, names[id(operation)])
                 calls = [call]
@@ -230,27 +233,48 @@ def from_graph_config(cls, config, custom_objects):
         pending += [(name, first + i, node) for i, node in enumerate(nodes)]
         if _is_graph(operation):
             shifts[name] = first - 1
-    while pending:
-        left = []
-        for name, index, node in pending:
-            needed = list(_needed(node))
-            if not needed:  # It would be run at once.
-                raise ValueError(f"Model config: {name} is called on no output of a layer.")
-            if all(key in outputs for key in needed):
-                out = _call(made[name], node, outputs)
-                if not isinstance(made[name], Layer):
-                    tree.flatten(out)[0].node.name = name
-                for i, tensor in enumerate(tree.flatten(out)):
-                    outputs[name, index, i] = tensor
-            else:
-                left.append((name, index, node))
-        if len(left) == len(pending):
-            names = ", ".join(sorted({name for name, _, _ in left}))
-            raise ValueError(f"Model config: the inputs of {names} are never made.")
-        pending = left
+    _make_calls(pending, made, outputs)
     ends = [_ends(config[key], outputs, shifts) for key in ("input_layers", "output_layers")]
     own = {k: config[k] for k in ("name", "trainable") if k in config}
     return (Model if cls is Functional else cls)(*ends, **own)
+
+
+def _make_calls(calls, made, outputs) -> None:
+    """Make calls as soon as their inputs are there, which they wait for by name.
+
+    Args:
+        calls: (name of the layer, number of the call, description of its arguments) of each.
+        made: the layers by name.
+        outputs: (name, number of the call, number of the output) -> KerasTensor; more are added.
+    """
+    waiting: dict[tuple, list[int]] = {}
+    missing = [set(_needed(node)) for _, _, node in calls]
+    for (name, _, _), needed in zip(calls, missing, strict=True):
+        if not needed:  # It would be run at once.
+            raise ValueError(f"Model config: {name} is called on no output of a layer.")
+    for i, needed in enumerate(missing):
+        needed.difference_update(outputs)
+        for key in needed:
+            waiting.setdefault(key, []).append(i)
+    ready = deque(i for i, needed in enumerate(missing) if not needed)
+    left = dict.fromkeys(range(len(calls)))
+    while ready:
+        i = ready.popleft()
+        left.pop(i)
+        name, index, node = calls[i]
+        out = _call(made[name], node, outputs)
+        if not isinstance(made[name], Layer):
+            tree.flatten(out)[0].node.name = name
+        for part, tensor in enumerate(tree.flatten(out)):
+            key = name, index, part
+            outputs[key] = tensor
+            for other in waiting.pop(key, ()):
+                missing[other].discard(key)
+                if not missing[other]:
+                    ready.append(other)
+    if left:
+        names = ", ".join(sorted({calls[i][0] for i in left}))
+        raise ValueError(f"Model config: the inputs of {names} are never made.")
 
 
 def _last_calls(config) -> dict[str, int]:

@@ -6,6 +6,7 @@ from .. import naming, registry, tree
 from ..arrays import KerasTensor, dtypes, masked
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
+from ..layers.tracking import RENAMED
 from ..layers.training_plan import links_of_all
 from .functional import ranked
 from .graph import Graph, note_calls
@@ -53,7 +54,8 @@ class Sequential(Model):
             self._input_layer = layer
             self._tensors = [layer.output]
             return
-        if any(layer.name == other.name for other in self._stack):
+        names = self._names()
+        if layer.name in names:
             raise ValueError(
                 f"Sequential {self.name!r}: the name {layer.name!r} is taken by another layer."
             )
@@ -64,7 +66,16 @@ class Sequential(Model):
         elif self._built:
             self._built = False
         self._stack.append(layer)
+        names.add(layer.name)
         self._graph = None
+
+    def _names(self) -> set[str]:
+        """The names of the layers: remembered until one is renamed or taken off."""
+        renamed, names = self.__dict__.get("_remembered_names", (None, None))
+        if renamed != RENAMED[0] or len(names) != len(self._stack):
+            names = {layer.name for layer in self._stack}
+            self.__dict__["_remembered_names"] = RENAMED[0], names
+        return names
 
     def _take_input_of(self, layer):
         """A first layer may know what its inputs are: by an argument, or because it is a model."""

@@ -1,14 +1,15 @@
 """Texts in the attributes of HDF5 files.
 
 For texts of any length HDF5 takes as much memory as the file claims, before it looks whether there
-is such a text; and all elements of an attribute can mean the same long one.  So what is claimed is
-read here first, from the header of the object that has the attribute:
+is such a text; all elements of an attribute can mean the same long one; and a heap of texts that is
+damaged can keep HDF5 busy for ever.  So these texts are read here, without HDF5:
 
     header        version 1: prefix of 16 bytes; version 2: "OHDR", prefix, messages, checksum
     message       kind, size, flags, then its data; one of them says where others follow
-    attribute     sizes, name, datatype, dataspace, and for each element (length, place of the text)
+    attribute     sizes, name, datatype, dataspace, and for each element (length, heap, number)
+    heap          "GCOL", version, size, then objects: number, references, size, data
 
-(HDF5 File Format Specification Version 3.0, IV.A.)
+(HDF5 File Format Specification Version 3.0, III.E and IV.A.)
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 MOST_TEXTS = 64_000  # In one attribute, ...
 LARGEST_TEXTS = 64 << 20  # ... and bytes of them.
-LARGEST_HEADER = 16 << 20  # Bytes; that of a list of 64,000 texts has 1 << 20.
+MOST_READ = 80 << 20  # Bytes, for one attribute.
 _ATTRIBUTE, _CONTINUATION, _ATTRIBUTES_ELSEWHERE = 0x0C, 0x10, 0x15
 
 
@@ -36,6 +37,13 @@ def texts(holder, where: str, name: str, file: BinaryIO) -> list[str] | None:
 
     Raises ValueError for what are no texts, or for more than anyone would write there.
     """
+    try:
+        return _texts(holder, where, name, file)
+    except _TooMuch:
+        raise ValueError(f"{where} lists more {name} than any model has.") from None
+
+
+def _texts(holder, where, name, file):
     import h5py
 
     key = name.encode()
@@ -47,14 +55,19 @@ def texts(holder, where: str, name: str, file: BinaryIO) -> list[str] | None:
         return []
     if not isinstance(kind, h5py.h5t.TypeStringID):
         raise ValueError(f"the attribute {name} of {where} holds no texts.")
-    size = count * kind.get_size()
-    if count <= MOST_TEXTS and kind.is_variable_str():
-        size = _claimed(holder, where, key, count, file)
-    if count > MOST_TEXTS or size > LARGEST_TEXTS:
-        raise ValueError(f"{where} lists more {name} than any model has.")
-    found = h5py.AttributeManager(_Holder(holder))[name]
-    found = np.atleast_1d(found).ravel().tolist()
+    if count > MOST_TEXTS:
+        raise _TooMuch
+    if kind.is_variable_str():
+        found = _in_heaps(holder, where, key, count, file)
+    else:
+        if count * kind.get_size() > LARGEST_TEXTS:
+            raise _TooMuch
+        found = np.atleast_1d(h5py.AttributeManager(_Holder(holder))[name]).ravel().tolist()
     return [text if isinstance(text, str) else text.decode() for text in found]
+
+
+class _TooMuch(ValueError):
+    """An attribute is larger than what anyone would write there."""
 
 
 class _Holder:
@@ -64,35 +77,86 @@ class _Holder:
         self.id = holder
 
 
-def _claimed(holder, where: str, key: bytes, count: int, file: BinaryIO) -> int:
-    """How many bytes the texts of any length in an attribute claim to have."""
+def _in_heaps(holder, where: str, key: bytes, count: int, file: BinaryIO) -> list[bytes]:
+    """The texts of any length in an attribute."""
     import h5py
 
     plan = h5py.h5i.get_file_id(holder).get_create_plist()
-    widths = plan.get_sizes()  # Of addresses, and of sizes.
-    place = h5py.h5o.get_info(holder).addr
-    header = _Header(file, plan.get_userblock(), place, widths)
+    stored = _Stored(file, plan.get_userblock(), plan.get_sizes())
+    header = _Header(stored, h5py.h5o.get_info(holder).addr)
     values = [value for named, value in header.attributes() if named == key]
-    record = 4 + widths[0] + 4
+    address = stored.widths[0]
+    record = 4 + address + 4
     if len(values) != 1 or len(values[0]) < count * record:
         raise ValueError(f"the attribute {key.decode()} of {where} is stored in an unusual way.")
-    lengths = np.frombuffer(values[0], np.uint8, count * record).reshape(count, record)[:, :4]
-    return int(lengths.copy().view("<u4").sum(dtype=np.uint64))
+    fields = [values[0][at : at + record] for at in range(0, count * record, record)]
+    lengths, numbers = ([stored.number(f[cut]) for f in fields] for cut in (_FIRST, _LAST))
+    if sum(lengths) > LARGEST_TEXTS:
+        raise _TooMuch
+    heaps, found = {}, []
+    for field, length, number in zip(fields, lengths, numbers, strict=True):
+        place = stored.number(field[4 : 4 + address])
+        if length and place not in heaps:
+            heaps[place] = dict(_objects(stored, place))
+        text = heaps[place].get(number, b"") if length else b""
+        if len(text) != length:
+            raise ValueError(f"a text in the attribute {key.decode()} of {where} is not there.")
+        found.append(text.partition(b"\0")[0])
+    return found
 
 
-class _Header:
-    """The header of an object.
+_FIRST, _LAST = slice(4), slice(-4, None)
+
+
+class _Stored:
+    """The bytes of a file, of which no more than a limit are read.
 
     Args:
         file: a binary file open for reading.
         base: where HDF5 begins in it.
-        place: where the header begins, from there.
         widths: bytes of an address, and of a size.
     """
 
-    def __init__(self, file: BinaryIO, base: int, place: int, widths: tuple[int, int]):
-        self._file, self._base, self._widths, self._left = file, base, widths, LARGEST_HEADER
-        start = self._bytes(place, 34)
+    def __init__(self, file: BinaryIO, base: int, widths: tuple[int, int]):
+        self.widths, self._file, self._base, self._left = widths, file, base, MOST_READ
+
+    def bytes(self, place: int, size: int) -> bytes:
+        """So many bytes from a place on."""
+        self.spend(max(size, 4096))  # So that there are not too many pieces, either.
+        self._file.seek(self._base + place)
+        return self._file.read(max(size, 0))
+
+    def spend(self, size: int) -> None:
+        """Count bytes, or what takes as long.  Raises ValueError if they are too many."""
+        self._left -= size
+        if self._left < 0:
+            raise ValueError("its attributes are larger than any model needs.")
+
+    def number(self, data: bytes) -> int:
+        return int.from_bytes(data, "little")
+
+
+def _objects(stored: _Stored, place: int) -> Iterator[tuple[int, bytes]]:
+    """(number, content) of each object in a heap."""
+    width = stored.widths[1]
+    size = stored.number(stored.bytes(place, 8 + width)[8:])
+    heap, at, before = stored.bytes(place, size), 8 + width, 8 + width
+    while heap.startswith(b"GCOL") and at + before <= len(heap):
+        number = stored.number(heap[at : at + 2])
+        length = stored.number(heap[at + 8 : at + before])
+        if not number:  # What is left is free.
+            return
+        stored.spend(256)
+        yield number, heap[at + before : at + before + length]
+        at += before + length + -length % 8
+
+
+class _Header:
+    """The header of an object, which begins at a place in a file."""
+
+    def __init__(self, stored: _Stored, place: int):
+        self._stored = stored
+        start = stored.bytes(place, 34)
         self._is_new = start.startswith(b"OHDR")
         self._ordered = False
         if not self._is_new:
@@ -110,7 +174,7 @@ class _Header:
         for kind, _, data in messages:
             if kind == _ATTRIBUTES_ELSEWHERE:
                 at = 2 + 2 * (data[1] & 1)
-                if data[at : at + self._widths[0]] != b"\xff" * self._widths[0]:
+                if data[at : at + self._stored.widths[0]] != b"\xff" * self._stored.widths[0]:
                     return
         for kind, flags, data in messages:
             if kind == _ATTRIBUTE and not flags & 2:  # Else it is shared, and stands elsewhere.
@@ -121,7 +185,7 @@ class _Header:
         form = ("<BHB2x" if self._ordered else "<BHB") if self._is_new else "<HHB3x"
         prefix = struct.calcsize(form)
         for place, size in self._chunks:  # It grows meanwhile.
-            chunk, at = self._bytes(place, size), 0
+            chunk, at = self._stored.bytes(place, size), 0
             while at + prefix <= len(chunk):
                 kind, length, flags = struct.unpack_from(form, chunk, at)
                 data = chunk[at + prefix : at + prefix + length]
@@ -131,18 +195,11 @@ class _Header:
                 yield kind, flags, data
 
     def _follow(self, data):
-        address, size = self._widths
+        address, size = self._stored.widths
         place = int.from_bytes(data[:address], "little")
         length = int.from_bytes(data[address : address + size], "little")
         # Newer ones begin with "OCHK", and end with a checksum, as the first does.
         self._chunks.append((place + 4, length - 8) if self._is_new else (place, length))
-
-    def _bytes(self, place, size) -> bytes:
-        self._left -= max(size, 4096)  # So that they are not too many, either.
-        if self._left < 0:
-            raise ValueError("it has a header that is larger than any model needs.")
-        self._file.seek(self._base + place)
-        return self._file.read(max(size, 0))
 
 
 def _attribute(data: bytes) -> tuple[bytes, bytes]:

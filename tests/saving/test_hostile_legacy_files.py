@@ -127,6 +127,17 @@ def test_texts_that_claim_to_be_long(tmp_path, monkeypatch, size, measured):
     measured("m.h5", "lists more model_config than any model has")
 
 
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 63) - 8, (1 << 64) - 16, (1 << 64) - 1])
+def test_heaps_of_texts_that_never_end(tmp_path, monkeypatch, size, measured):
+    """HDF5 itself goes round and round in some of these."""
+    monkeypatch.chdir(tmp_path)
+    sequential().save("m.h5")
+    data = bytearray(Path("m.h5").read_bytes())
+    struct.pack_into("<Q", data, data.index(b'{"class_name"') - 8, size)
+    Path("m.h5").write_bytes(data)
+    measured("m.h5", "a text in the attribute model_config of / is not there")
+
+
 @pytest.mark.parametrize("count", [100, 4000])
 def test_lists_of_one_long_text(tmp_path, monkeypatch, count, measured):
     """Each element of a list refers to the same text of a megabyte."""

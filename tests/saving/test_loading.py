@@ -51,10 +51,17 @@ def test_places_are_those_that_hdf5_gives():
 
 @pytest.mark.parametrize(
     "options",
-    [{"dtype": "f4", "compression": "gzip"}, {"dtype": "f4", "chunks": (1,)}, {"dtype": ">f4"}, {"dtype": "complex64"},
-     {"dtype": "bool"}, {"dtype": h5py.string_dtype()}, {"dtype": h5py.ref_dtype}],
+    [
+        {"dtype": "f4", "compression": "gzip"},
+        {"dtype": "f4", "chunks": (1,)},
+        {"dtype": ">f4"},
+        {"dtype": "complex64"},
+        {"dtype": "bool"},
+        {"dtype": h5py.string_dtype()},
+        {"dtype": h5py.ref_dtype},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_arrays_of_other_forms_are_left_to_hdf5(options):
     places = hdf5_plain.places(file_of(lambda file: file.create_dataset("a/0", (3,), **options)))
     assert places == {"": {"a": None}, "a": {"0": None}}
