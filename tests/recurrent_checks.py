@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from kernel_checks import check_version
 
+from gpulayers.arrays import Tape
 from gpulayers.ops.recurrent import gru, lstm, simple_rnn
 
 # Name: the operation, how many states and gates it has, options.
@@ -61,3 +62,18 @@ def check_bad_sequence(cupy, cell):
     for f, w in zip(*((a,) if op is not lstm else a for a in (found, wanted)), strict=True):
         np.testing.assert_allclose(f.get()[1:], w[1:], rtol=1e-5, atol=1e-5)
         assert np.isnan(f.get()[0, 1:]).all()
+
+
+def check_bad_masked_steps(cupy, cell):
+    """What masked steps have seen is in no gradient."""
+    op, _, _, options = CELLS[cell]
+    x, *rest, mask = arrays_for(cell, 3, 4, 2, 5, masked=True)
+    found = []
+    for value in (0.0, np.nan):
+        given = [np.where(mask[:, :, None], x, value), *rest]
+        with Tape() as tape:
+            watched = [tape.watch(cupy.asarray(a.astype("f4"))) for a in given]
+            out = op(*watched, cupy.asarray(mask), **options)
+        found.append(tape.gradient(list(out) if isinstance(out, tuple) else [out], watched))
+    for clean, bad in zip(*found, strict=True):
+        np.testing.assert_array_equal(clean.get(), bad.get())

@@ -10,7 +10,7 @@ import numpy as np
 from ..ops.recurrent import gru
 from .activation import ONE
 from .recurrent import Run
-from .steps import each, product_gradients, sigmoid, time_first, usual, where_masked
+from .steps import each, sigmoid, usual, where_masked
 
 N_FIRST = (2, 0, 1)  # The order of n, z, r among the gates of the weights.
 
@@ -26,16 +26,14 @@ def _(x, h, kernel, recurrent_kernel, bias=None, mask=None, *, needs=None, **opt
     if needs is None:
         run.outputs(x, [states])
         return out
-    seen, gates = time_first(x, run.masked), run.gates(x.shape[1])
-    run.forward(seen, gates, [states])
+    last = run.pieces(x.shape[1])[-1]
+    gates = run.gates(last.stop - last.start)
+    run.record(x, gates, [states])
 
     def pullback(g):
-        g = g.swapaxes(0, 1)
-        dh, both = np.array(g[-1]), bias is not None and needs[4]
-        d = run.backward(gates, [states], [dh], run.order, g)
+        dh, both = np.zeros(h.shape, h.dtype), bias is not None and needs[4]
         wanted = needs[0], needs[2], needs[3], both, both
-        factors = np.ascontiguousarray(seen), states[:-1], run.gates_of(kernel, N_FIRST)
-        found = product_gradients(wanted, *factors, (d[:3], N_FIRST), (d[1:4], run.order))
+        found = run.gradients(x, gates, [states], [dh], [g.swapaxes(0, 1)], wanted)
         return found[0], dh, *found[1:3], np.stack(found[3:]) if both else None, None
 
     return out, pullback
@@ -82,6 +80,10 @@ class Gru(Run):
                 if kept is not None:
                     np.copyto(new, h, where=kept)
                 h = new
+
+    def factors_back(self, arrays, d):
+        kernels = self.gates_of(self.kernel, N_FIRST)
+        return arrays[0][:-1], kernels, (d[:3], N_FIRST), (d[1:4], self.order)
 
     def factors_of(self, gates, arrays, d, masked):
         """By what the gradient of a state goes into n and z, that of n into r and what r is

@@ -5,6 +5,8 @@ Inside, gates stand in the order o, i, f, n, so that sigmoids are neighbours.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ..ops.recurrent import lstm, lstm_step
@@ -13,11 +15,9 @@ from .recurrent import Run
 from .steps import (
     each,
     is_usual,
-    product_gradients,
     sigmoid_factor,
     sigmoids_and_tanh,
     temporary,
-    time_first,
     usual,
     where_masked,
 )
@@ -27,26 +27,25 @@ from .steps import (
 def _(x, h, c, kernel, recurrent_kernel, bias=None, mask=None, *, needs=None, **options):
     if not usual((h, c, kernel, recurrent_kernel, bias), x, options):
         return NotImplemented
-    one = x.shape[0] == 1 and mask is None
-    run = (One if one else Lstm)(h, kernel, recurrent_kernel, bias, where_masked(mask))
+    given = h, kernel, recurrent_kernel, bias, where_masked(mask)
+    run = Lstm(*given)
+    if x.shape[0] == 1 and mask is None and run.all_at_once(x.shape[1]):
+        run = One(*given)
     gates, carries, states = run.memory(x.shape[1], needs is not None)
     states[0], carries[0] = h, c
     out = states[1:].swapaxes(0, 1), carries[1:].swapaxes(0, 1)
     if needs is None:
         run.outputs(x, [carries, states])
         return out
-    seen = time_first(x, run.masked)
-    run.forward(seen, gates, [carries, states])
+    run.record(x, gates, [carries, states])
 
     def pullback(grads):
         g_h, g_c = (g.swapaxes(0, 1) for g in grads)
         g_c = g_c if g_c.any() else None
-        dh, dc = np.array(g_h[-1]), np.zeros_like(h) if g_c is None else np.array(g_c[-1])
-        d = run.backward(gates, [carries, states], [dh, dc], run.order, g_h, g_c)
+        firsts = np.zeros(h.shape, h.dtype), np.zeros(h.shape, h.dtype)
         wanted = needs[0], needs[3], needs[4], bias is not None and needs[5], False
-        factors = np.ascontiguousarray(seen), states[:-1], run.gates_of(kernel)
-        found = product_gradients(wanted, *factors, (d[1:5], run.order), (d[1:5], run.order))
-        return found[0], dh, dc, *found[1:4], None
+        found = run.gradients(x, gates, [carries, states], firsts, [g_h, g_c], wanted)
+        return found[0], *firsts, *found[1:4], None
 
     return out, pullback
 
@@ -59,7 +58,8 @@ class Lstm(Run):
     def memory(self, steps, record):
         """Gates, if there is a `record`, and carries and states with those before the steps."""
         carries, states = (np.empty((steps + 1, self.count, self.units), self.dtype) for _ in "cs")
-        return self.gates(steps) if record else None, carries, states
+        last = self.pieces(steps)[-1]
+        return self.gates(last.stop - last.start) if record else None, carries, states
 
     def through(self, gates, arrays, masked):
         carries, states = arrays
@@ -86,6 +86,10 @@ class Lstm(Run):
                     np.copyto(new, h, where=kept)
                     np.copyto(carry, c, where=kept)
                 h, c = new, carry
+
+    def factors_back(self, arrays, d):
+        gates = d[1:5], self.order
+        return arrays[1][:-1], self.gates_of(self.kernel), gates, gates
 
     def factors_of(self, gates, arrays, d, masked):
         carries = arrays[0]
@@ -189,51 +193,110 @@ def _back(g):
 class One(Lstm):
     """The steps of one sequence, of so few units perhaps that every call of NumPy's counts.
 
-    Rows [x, 1, 2 h] bring all products of a step into one; 1 + tanh(z / 2) is twice a gate, and
-    halves are taken at the end.  The carry before each step stands behind its gates, so that one
-    product takes i and f to n and the carry.
+    With t = tanh(z / 2) a gate is (1 + t) / 2, so that the new carry is half the sum of n, the
+    carry before, t_i n and t_f carry: neighbours in memory, of which one product takes the sum.
+    The state is half the sum of a = tanh(carry) and t_o a: rows [x, 1, a, t_o a] bring all products
+    of a step into one.
     """
 
+    room, back = 7, 7
+
     def memory(self, steps, record):
-        block = self.steps_of(5, steps + 1)
-        return block[:4, :-1], block[4], np.empty((steps + 1, 1, self.units), self.dtype)
+        self.block = self.steps_of(self.room, steps + 1)  # o, i, f, n, the carry before, two terms.
+        states = np.empty((steps + 1, 1, self.units), self.dtype)
+        return self.block[:, :-1], self.block[4], states
+
+    def record(self, x, gates, arrays):
+        self.outputs(x, arrays)
+        sigmoids = gates.swapaxes(0, 1)[:, :3]
+        sigmoids *= HALF
+        sigmoids += HALF
 
     def outputs(self, x, arrays):
-        self.forward(time_first(x), arrays[0].base[:-1, :4].swapaxes(0, 1), arrays)
-
-    def forward(self, x, gates, arrays, start=0):
-        carries, states = arrays
-        block, steps, units = carries.base[:, :, 0], len(x), self.units
-        size = x.shape[-1] + 1
-        rows = np.empty((steps + 1, size + units), self.dtype)
-        rows[:steps, : size - 1], rows[:, size - 1], twice = x[:, 0], 1, rows[:, size:]
-        np.multiply(states[0, 0], TWO, out=twice[0])
-        weights = self.weights(size)
-        terms, activated = np.empty((2, units), self.dtype), np.empty(units, self.dtype)
-        dot, add, times, tanh = np.dot, np.add, np.multiply, np.tanh
-        halves, every = np.full(2, 0.5, self.dtype), block.reshape(steps + 1, -1)
-        views = every[:, : 4 * units], every[:, : 3 * units], block[:, 1:3], block[:, 3:]
-        further = block[:, 0], block[1:, 4], twice[1:]
-        for row, z, sigmoids, i_f, n_c, o, carry, new in zip(rows, *views, *further):
+        states, units, size, steps = arrays[1], self.units, x.shape[-1] + 1, x.shape[1]
+        rows = np.empty((steps + 1, size + 2 * units), self.dtype)
+        rows[:steps, : size - 1], rows[:, size - 1] = x[0], 1
+        halves = rows[:, size : size + units], rows[:, size + units :]
+        np.multiply(states[0], TWO, out=halves[0][:1])
+        halves[1][0] = 0
+        block, weights = self.block.swapaxes(0, 1)[:, :, 0], self.weights(size)
+        every = block.reshape(steps + 1, -1)
+        dot, times, tanh, quarters = np.dot, np.multiply, np.tanh, np.full(4, 0.5, self.dtype)
+        places = (0, 4), (1, 3), (3, 5), (5, 7), (0, 1)
+        views = (every[:, a * units : b * units] for a, b in places)
+        further = block[:, 3:], block[1:, 4], halves[0][1:], halves[1][1:]
+        for row, z, i_f, n_c, terms, o, four, carry, a, o_a in zip(rows, *views, *further):
             dot(row, weights, z)
             tanh(z, z)
-            add(sigmoids, ONE, sigmoids)
             times(i_f, n_c, terms)
-            dot(halves, terms, carry)
-            tanh(carry, activated)
-            times(o, activated, new)
-        np.multiply(twice[1:], HALF, out=states[1:, 0])
-        block[:steps, :3] *= HALF
+            dot(quarters, four, carry)
+            tanh(carry, a)
+            times(o, a, o_a)
+        np.add(halves[0][1:], halves[1][1:], out=states[1:, 0])
+        states[1:] *= HALF
 
     def weights(self, size):
-        """Of x, 1 and 2 h: (size + U, 4 U)."""
-        found = np.zeros((size + self.units, 4, self.units), self.dtype)
+        """Of x, 1, a and t_o a: (size + 2 U, 4 U)."""
+        found = np.zeros((size + 2 * self.units, 4, self.units), self.dtype)
+        state = found[size:].reshape(2, self.units, 4, self.units)
         for i, (kernel, recurrent) in enumerate(
             zip(self.gates_of(self.kernel), self.gates_of(self.recurrent_kernel), strict=True)
         ):
             factor = ONE if i == self.tangent else HALF
             np.multiply(kernel, factor, out=found[: size - 1, i])
-            np.multiply(recurrent, factor * HALF, out=found[size:, i])
+            np.multiply(recurrent, factor * HALF, out=state[:, :, i])
             if self.bias is not None:
                 np.multiply(self.gates_of(self.bias)[i], factor, out=found[size - 1, i])
         return found.reshape(len(found), -1)
+
+    def factors_back(self, arrays, d):
+        gates = d[1:5], (0, 1, 2, 3)
+        return arrays[1][:-1], self.gates_of(self.kernel, gates[1]), gates, gates
+
+    def backward(self, gates, arrays, firsts, further, start):
+        """As of several sequences, but for the order of the parts: the carry before, i, f, n, o,
+        the carry, and the gradient of the state before, which one product takes with the others."""
+        (g_h, g_c), (dh, dc), units = further, firsts, self.units
+        d = self.steps_of(self.back, gates.shape[1], partial(temporary, "gradients"))
+        self.factors_of(gates, arrays, d, None)
+        rows = d.swapaxes(0, 1)[:, :, 0]
+        rows[0, 6], rows[1:, 6] = 0, g_h[:-1, 0]
+        weights, twice, carry = self.weights_back(), np.concatenate([dh[0], dh[0]]), dc[0]
+        copies = np.empty((4, units), self.dtype)
+        add, times, dot, flat = np.add, np.multiply, np.dot, copies.reshape(-1)
+        back, every = rows[::-1], rows.reshape(len(rows), -1)[::-1]
+        places = (4, 6), (0, 4), (1, 7)
+        views = (every[:, a * units : b * units] for a, b in places)
+        g_carries = [None] * len(rows) if g_c is None else _back(g_c[:, 0])
+        for into_c, before, both, of_c, six, g in zip(back[:, 5], back[:, 0], *views, g_carries):
+            times(both, twice, both)
+            add(carry, into_c, copies)
+            times(of_c, flat, of_c)
+            dot(six, weights, twice)
+            carry = before
+            if g is not None:
+                add(carry, g, carry)
+        dh[0], dc[0] = twice[:units], carry
+        return d
+
+    def factors_of(self, gates, arrays, d, masked):
+        carries = arrays[0]
+        o, i, f, n = gates[:4]
+        activated = np.tanh(carries[1:])
+        np.subtract(ONE, gates[:3], out=d[4:1:-1])
+        for to, gate, other in ((d[4], o, activated), (d[3], i, n), (d[2], f, carries[:-1])):
+            to *= gate
+            to *= other
+        d[1], d[0] = d[3], f
+        for to, gate, other in ((d[3], n, i), (d[5], activated, o)):
+            np.multiply(gate, gate, out=to)
+            np.subtract(ONE, to, out=to)
+            to *= other
+
+    def weights_back(self):
+        """Of the parts 1 to 6 of the way back, to the gradient of the state before, twice."""
+        units = self.units
+        found = np.zeros((6, units, 2, units), self.dtype)
+        found[:4] = self.recurrent_kernel.T.reshape(4, units, 1, units)
+        found[5, :, 0] = found[5, :, 1] = np.eye(units, dtype=self.dtype)
+        return found.reshape(6 * units, 2 * units)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..ops import bidirectional as ops
-from .recurrent import direction, fits, gradients, run_forward, wanted
+from .recurrent import direction, fits, run_backward, run_forward, wanted
+from .recurrent_gradients import gradients
 from .recurrent_sequences import GRU, GRU_BEFORE, LSTM, SIMPLE, Sequences, stacked
 
 CELLS = {"simple_rnn": SIMPLE, "lstm": LSTM, "gru": GRU}
@@ -17,8 +18,8 @@ def _(*arrays, cell, needs=None, **options):
     alike = {tuple(None if a is None else a.shape for a in one) for one in given}
     if len(alike) > 1 or not fits(*arrays[:-1]):
         return NotImplemented
-    run = Sequences(cell, options, [direction(cell, one) for one in given], mask)
-    run_forward(run, needs is not None)
+    run = Sequences(cell, options, [direction(cell, one, mask) for one in given], mask)
+    last = run_forward(run, needs is not None)
     states = run.states[0], run.states[1]
     if cell is LSTM:
         states = states[0], run.carries[0], states[1], run.carries[1]
@@ -28,9 +29,8 @@ def _(*arrays, cell, needs=None, **options):
 
     def pullback(grads):
         each = len(grads) // 2
-        g = stacked(grads[::each])
-        g_carry = stacked(grads[1::2]) if cell is LSTM else None
-        one, other = gradients(run, g, g_carry, needed)
+        grads = [stacked(grads[i::each]) for i in range(each)]
+        one, other = gradients(run, last, run_backward, grads, needed)
         return *one, *other, None
 
     return states, pullback

@@ -43,6 +43,30 @@ extern "C" __global__ void __launch_bounds__(THREADS) recurrent_backward(
   step_back(b, direction, n, step, unit, got, second);
 }
 
+// The gates of all steps whose states are known: `gates` has all products that they are computed from, of GRU_BEFORE only the first one
+// unless it is the second time.  before: the states before each step.
+extern "C" __global__ void __launch_bounds__(THREADS) recurrent_again(
+    T* gates, const T* bias, const T* before, T* reset, Sizes sizes, int directions, bool second) {
+  const long long i = (long long)blockIdx.x * THREADS + threadIdx.x, each = sizes.count * sizes.steps * sizes.units;
+  if (i >= directions * each) return;
+  long long unit, rest;
+  const long long direction = gl::divided(i, each, &rest);
+  gl::divided(rest, sizes.units, &unit);
+  A s[SLOTS], carry = 0;
+  read_slots(s, gates + i * SLOTS);
+#pragma unroll
+  for (int e = 0; e < SLOTS; e++)
+    if (bias && (!RESETS_FIRST || second == (e == 2))) s[e] += gl::to<A>(bias[(direction * sizes.units + unit) * SLOTS + e]);
+  if (RESETS_FIRST && !second) {
+    s[0] = activated<GATE>(s[0]);
+    s[1] = activated<GATE>(s[1]);
+    reset[i] = gl::from<T>(s[1] * gl::to<A>(before[i]));
+  } else {
+    advanced(s, carry);
+  }
+  write_slots(gates + i * SLOTS, s);
+}
+
 // The gradients of the first states, from their two parts (back: NULL if there is one), and of the first carries.
 extern "C" __global__ void __launch_bounds__(THREADS) recurrent_finish(
     const T* back, const A* direct, const A* d_carry, T* d_first, T* d_first_carry, long long count) {

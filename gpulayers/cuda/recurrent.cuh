@@ -64,14 +64,13 @@ GL_DEVICE A went_back(A own, const A* s, A y, A before, A c, A& dc, A* d) {
 struct Sizes { long long count, steps, units; };
 // A unit of a sequence at the step-th step of its direction: where its numbers lie.
 struct Unit {
-  long long sequence, time, single, state;  // Indices: of time among all sequences', of arrays without and with steps.
+  long long time, single, state;  // Indices: of time among all sequences', of arrays without and with steps.
   bool first;
   long long before;  // How far off the state of the step before is; without it for the first one.
   GL_DEVICE Unit(const Sizes& sizes, long long direction, long long n, long long step, long long unit) {
     const long long t = direction ? sizes.steps - 1 - step : step;
-    sequence = n, time = n * sizes.steps + t;
-    single = (direction * sizes.count + n) * sizes.units + unit;
-    state = (direction * sizes.count * sizes.steps + time) * sizes.units + unit;
+    const long long sequence = direction * sizes.count + n;
+    time = sequence * sizes.steps + t, single = sequence * sizes.units + unit, state = time * sizes.units + unit;
     first = step == 0, before = direction ? sizes.units : -sizes.units;
   }
 };
@@ -92,7 +91,7 @@ GL_DEVICE void write_slots(T* x, const A* s) {
 
 // One unit at one step, for kernels that do a step of all sequences.
 // gates: the products of inputs, then, if `save`, the gates; carry: (directions, count, units), what goes from step to step in A;
-// carries: an LSTM's, of all steps; reset: r times the state before, of GRU_BEFORE; mask: (count, steps) or NULL.
+// carries: an LSTM's, of all steps; reset: r times the state before, of GRU_BEFORE; mask: (directions, count, steps) or NULL.
 struct Forward {
   const T *bias, *first;
   T *gates, *states, *carries, *reset;

@@ -14,9 +14,7 @@ are rearranged first, and their gradients last.  In between one step follows the
 the place of the host, which needs longer for a launch than a GPU for a step.  `recurrent_scan.MOST`
 and `PRODUCTS_FROM` say which way is taken.
 
-For the gradient the gates of all steps are kept, in the place of the products of the inputs: to
-compute them again would take a product as large as all of the forward pass.  Where that is too
-much memory, `config.set_recurrent_segment` computes long sequences in segments.
+For the gradient the states stay, not the gates: recurrent_gradients.py.
 """
 
 from __future__ import annotations
@@ -25,10 +23,10 @@ from math import prod
 
 from ..ops import recurrent as ops
 from . import gemm, recurrent_scan, recurrent_step
-from .activation import bias_activation_backward
 from .dense import NAMES
 from .module import blocks, contiguous, empty, empty_like, is_float
 from .partial_sums import accumulator
+from .recurrent_gradients import gradients
 from .recurrent_sequences import (
     GRU,
     GRU_BEFORE,
@@ -110,22 +108,31 @@ def way(run: Sequences) -> str:
     return "products" if many and not gemm.capturing() else "steps"
 
 
-# There and back.
+def run_forward(run: Sequences, save: bool) -> Sequences:
+    """Compute the states.  Gives the last part of the steps, which has its gates if `save`.
 
-
-def run_forward(run: Sequences, save: bool) -> None:
-    """Compute the states, and keep the gates if they are to be saved."""
+    Those of other parts are gone.
+    """
     run.make()
-    for one, weights, gates in zip(run.given, run.packed_kernel, run.gates, strict=True):
-        gemm.matmul(one.x, weights, out=gates)
     run.way = way(run)
-    if run.states.size:
-        WAYS[run.way][0](run, save)
+    for start, stop in run.parts():
+        part = run.part(start, stop)
+        part.allocate()
+        part.project()
+        if part.states.size:
+            WAYS[run.way][0](part, save and stop == run.steps)
+        part.put(run.states, part.states)
+        part.put(run.carries, part.carries)
+    return part
 
 
-def run_backward(run: Sequences, g, g_carry):
-    """The gradients of what gates were computed from, of the first states and carries."""
-    d, wide = empty_like(run.gates), accumulator(run.dtype)
+def run_backward(run: Sequences, g, g_carry=None):
+    """The gradients of what gates were computed from, of the first states and carries.
+
+    g, g_carry: of the states and of an LSTM's carries, (directions, N, steps, U).
+    """
+    wide = accumulator(run.dtype)
+    d = empty(run.shape(run.units * run.cell.slots), run.dtype)
     d_first, direct = empty_like(run.first), empty(run.first.shape, wide)
     d_first_carry = d_carry = None
     if run.cell is LSTM:
@@ -137,16 +144,26 @@ def run_backward(run: Sequences, g, g_carry):
             back, turned = empty_like(run.first), run.weights(run.packed[0], turned=True)
             gemm.multiply(run.at(d, 0), turned, run.all_at_once(back), run.directions)
         run.launch("recurrent_finish", back, direct, d_carry, d_first, d_first_carry, d_first.size)
-    return d, d_first, d_first_carry
+    return (d, d_first) if d_first_carry is None else (d, d_first, d_first_carry)
 
 
 # The operations.
 
 
-def direction(cell: Cell, arrays) -> Weights:
-    """What an operation was given, without its mask; C-contiguous inputs."""
-    x, rest, n = arrays[0], arrays[1:], cell.states
-    return Weights(contiguous(x), tuple(rest[:n]), *rest[n : n + 3])
+def direction(cell: Cell, arrays, mask) -> Weights:
+    """What an operation was given, without its mask; C-contiguous inputs, zeros where masked."""
+    x, rest, n = contiguous(arrays[0]), arrays[1:], cell.states
+    return Weights(_seen(x, mask), tuple(rest[:n]), *rest[n : n + 3])
+
+
+def _seen(x, mask):
+    """Inputs with zeros where the mask is False: not even NaN is to be in gradients of weights."""
+    if mask is None:
+        return x
+    import cupy
+
+    bits = x.view(f"u{x.itemsize}")  # CuPy does not choose among bfloat16 numbers.
+    return cupy.where(mask[:, :, None], bits, bits.dtype.type(0)).view(x.dtype)
 
 
 def fits(*arrays) -> bool:
@@ -154,76 +171,20 @@ def fits(*arrays) -> bool:
     return is_float(*arrays) and arrays[0].shape[1] > 0
 
 
-def gradients(run: Sequences, g, g_carry, needs):
-    """For each direction the gradients of its inputs, first states and weights.
-
-    needs: for each direction whether those of (x, kernel, recurrent kernel, bias) are wanted.
-    """
-    d, *firsts = run_backward(run, g, g_carry)
-    found = []
-    for i, (one, wanted) in enumerate(zip(run.given, needs, strict=True)):
-        first = tuple(f[i] for f in firsts if f is not None)
-        flat = d[i].reshape(-1, d.shape[-1])
-        dx = None
-        if wanted[0]:
-            dx = gemm.matmul(flat, run.packed_kernel[i].T).reshape(one.x.shape)
-        found.append((dx, *first, *_weight_gradients(run, i, flat, wanted[1:])))
-    return found
-
-
-def _weight_gradients(run: Sequences, i: int, d, wanted):
-    """Those of the kernel, the recurrent kernel and the bias of a direction."""
-    cell, one = run.cell, run.given[i]
-    d_kernel = d_recurrent = d_bias = None
-    if wanted[0]:
-        rows = one.x.reshape(-1, one.x.shape[-1])
-        d_kernel = run.unpacked(gemm.matmul(rows.T, d), one.kernel, cell.of_inputs)
-    if wanted[1]:
-        factors = [_before(run, i)] + ([run.reset[i]] if cell is GRU_BEFORE else [])
-        for factor, order in zip(factors, cell.of_states, strict=True):
-            product = gemm.matmul(factor.reshape(-1, run.units).T, d)
-            d_recurrent = run.unpacked(product, one.recurrent, order, d_recurrent)
-    if one.bias is not None and wanted[2]:
-        d_bias = _bias_gradient(run, one.bias, d)
-    return d_kernel, d_recurrent, d_bias
-
-
-def _before(run: Sequences, i: int):
-    """The states of a direction before each step."""
-    y = empty(run.states.shape[1:], run.dtype)
-    if i == 0:
-        y[:, 0], y[:, 1:] = run.first[i], run.states[i][:, :-1]
-    else:
-        y[:, -1], y[:, :-1] = run.first[i], run.states[i][:, 1:]
-    return y
-
-
-def _bias_gradient(run: Sequences, bias, d):
-    like = empty((d.shape[-1],), run.dtype)
-    sums = bias_activation_backward(d, d, like, needs=(False, True))[1]
-    y = empty(bias.shape, run.dtype)
-    if bias.ndim == 1:
-        return run.unpacked(sums, bias, run.cell.of_inputs, y)
-    run.unpacked(sums, bias[0], run.cell.of_inputs, y[0])
-    run.unpacked(sums, bias[1], run.cell.of_states[0], y[1])
-    return y
-
-
 def _sequence(cell: Cell, arrays, activations: dict, needs):
     """The states of one direction, and their pullback if something needs it."""
     arrays = (*arrays, *(None,) * (cell.states + 5 - len(arrays)))
     if not fits(*arrays[:-1]):
         return NotImplemented
-    run = Sequences(cell, activations, [direction(cell, arrays)], arrays[-1])
-    run_forward(run, needs is not None)
+    run = Sequences(cell, activations, [direction(cell, arrays, arrays[-1])], arrays[-1])
+    last = run_forward(run, needs is not None)
     out = (run.states[0], run.carries[0]) if cell is LSTM else run.states[0]
     if needs is None:
         return out
 
-    def pullback(g):
-        g, g_carry = g if cell is LSTM else (g, None)
-        g_carry = None if g_carry is None else contiguous(g_carry)
-        (found,) = gradients(run, contiguous(g), g_carry, [wanted(cell, needs)])
+    def pullback(grads):
+        grads = [contiguous(g)[None] for g in (grads if cell is LSTM else (grads,))]
+        (found,) = gradients(run, last, run_backward, grads, [wanted(cell, needs)])
         return (*found, None)[: len(needs)]
 
     return out, pullback

@@ -42,6 +42,8 @@ INSTANCES = [
         ("bfloat16", "GRU", 32, GRID, 8),
         ("float32", "GRU", 64, 1, 0),
         ("float32", "LSTM", 8, GRID, 0),
+        ("float16", "GRU_BEFORE", 128, 1, 4),
+        ("bfloat16", "GRU_BEFORE", 64, 8, 7),
     )
 ]  # fmt: skip
 
@@ -143,7 +145,7 @@ def plan(run) -> Plan | None:
     """How a sequence (`recurrent.Sequences`) is to be shared; None if that is not for it."""
     size, has = run.dtype.itemsize, capability()
     tensor = products.path(run.dtype) == products.TENSOR
-    if len(run.cell.of_states) > 1 or run.dtype.itemsize > 4 or (size == 2 and not tensor):
+    if size > 4 or (size == 2 and not tensor):
         return None
     for kind, most in MOST.items():
         old = {"block": False, "cluster": has < 90, "grid": has < 80}[kind]
@@ -180,8 +182,8 @@ def _launch(name, run, shared, *args) -> None:
 def forward(run, save: bool) -> None:
     """All steps, from `run.gates` to `run.states`."""
     _launch(
-        "recurrent_scan_forward", run, run.plan.shared, run.gates, run.bias, run.packed[0],
-        run.first, run.first_carry, run.states, run.carries, (save,),
+        "recurrent_scan_forward", run, run.plan.shared, run.gates, run.bias, run.together,
+        run.first, run.first_carry, run.states, run.carries, run.reset, (save,),
     )  # fmt: skip
 
 
@@ -193,6 +195,6 @@ def backward(run, g, g_carry, d, direct, d_carry) -> None:
         groups = plan.groups * run.directions
         exchanged = empty((2 * groups * plan.row_tiles * plan.slices * sent,), direct.dtype)
     _launch(
-        "recurrent_scan_backward", run, plan.shared_back, g, g_carry, run.gates, run.packed[0],
+        "recurrent_scan_backward", run, plan.shared_back, g, g_carry, run.gates, run.together,
         run.first, run.first_carry, run.states, run.carries, d, direct, d_carry, exchanged, (),
     )  # fmt: skip

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
 
+from . import gemm
 from .dense import NAMES
 from .matrices import Matrices
 from .module import Module, blocks, contiguous, empty
@@ -14,6 +16,8 @@ from .partial_sums import accumulator
 source = Module("recurrent")
 
 THREADS = 256
+# Bytes of the gates that are in memory at a time, unless these are fewer steps.
+AT_ONCE, LEAST_STEPS = 1 << 26, 16
 SIZES = np.dtype([(name, "i8") for name in ("count", "steps", "units")])
 
 
@@ -53,26 +57,31 @@ class Weights(NamedTuple):
 
 
 class Sequences:
-    """Sequences in one direction, or in both, and what becomes of them.
+    """Sequences in one direction, or in both, or some steps of them, and what becomes of them.
 
     Arrays of all directions: `gates` (directions, N, steps, U * slots), `states`, `carries` and
-    `reset` (directions, N, steps, U), `first` and `carry` (directions, N, U); `packed` has the
-    recurrent weights of each product, (directions, U, U * slots).
+    `reset` (directions, N, steps, U), `first` and `first_carry` (directions, N, U), `mask`
+    (directions, N, steps).
     """
 
     def __init__(self, cell: Cell, activations: dict, directions: list[Weights], mask=None):
         one = directions[0]
         self.cell, self.given = cell, directions
-        self.mask = None if mask is None else contiguous(mask)
         self.directions, self.dtype = len(directions), one.x.dtype
         self.count, self.steps = one.x.shape[:2]
-        self.units = one.recurrent.shape[0]
+        self.units, self.places = one.recurrent.shape[0], None
+        self.x, self._packed = [one.x for one in directions], {}
+        self.mask = None if mask is None else stacked([mask] * self.directions)
         self.names = {
             "T": self.dtype, "CELL": cell.name,
             "ACTIVATION": NAMES[activations["activation"]],
             "GATE": NAMES[activations.get("recurrent_activation")],
         }  # fmt: skip
-        self.sizes = np.array([(self.count, self.steps, self.units)], SIZES)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """As the kernels take them."""
+        return np.array([(self.count, self.steps, self.units)], SIZES)
 
     def shape(self, *widths) -> tuple[int, ...]:
         """(directions, N, steps, *widths)."""
@@ -82,10 +91,76 @@ class Sequences:
         """One of the kernels of recurrent.cu."""
         return source.kernel(name, **self.names)
 
-    def launch(self, name, *args) -> None:
-        """A kernel with a thread for each unit of all sequences."""
-        grid = blocks(self.directions * self.count * self.units, THREADS)
+    def launch(self, name, *args, steps=1) -> None:
+        """A kernel with a thread for each unit of all sequences, at so many steps."""
+        grid = blocks(self.directions * self.count * self.units * steps, THREADS)
         self.kernel(name)(grid, THREADS, *args)
+
+    # Steps in parts.
+
+    def parts(self) -> list[tuple[int, int]]:
+        """From which step to which the parts go whose gates are in memory at a time."""
+        each = self.directions * self.count * self.units * self.cell.slots * self.dtype.itemsize
+        steps = max(AT_ONCE // max(each, 1), LEAST_STEPS)
+        return [(a, min(a + steps, self.steps)) for a in range(0, self.steps, steps)]
+
+    def part(self, start: int, stop: int) -> Sequences:
+        """Those steps of each direction as sequences of their own: all steps are these ones."""
+        if stop - start == self.steps:
+            return self
+        part = copy(self)
+        part.steps = stop - start
+        part.places = [slice(start, stop), slice(self.steps - stop, self.steps - start)]
+        part.x = [contiguous(x[:, place]) for x, place in zip(self.x, part.places, strict=False)]
+        part.mask, part.states, part.carries = part.cut(self.mask), None, None
+        if start:
+            part.first = self._after(start - 1, self.states)
+            part.first_carry = self._after(start - 1, self.carries)
+        return part
+
+    def _after(self, step: int, states):
+        """The states after a step, (directions, N, U)."""
+        if states is None:
+            return None
+        pairs = zip(states, (step, self.steps - 1 - step), strict=False)
+        return stacked([one[:, place] for one, place in pairs])
+
+    def cut(self, array):
+        """These steps of an array of all steps; a copy unless these are all."""
+        if array is None or self.places is None:
+            return array
+        found = empty((*array.shape[:2], self.steps, *array.shape[3:]), array.dtype)
+        for to, one, place in zip(found, array, self.places, strict=False):
+            to[...] = one[:, place]
+        return found
+
+    def put(self, array, found) -> None:
+        """Put these steps where they belong in an array of all steps, if they are not there."""
+        if array is not found:
+            for to, one, place in zip(array, found, self.places, strict=False):
+                to[:, place] = one
+
+    def allocate(self) -> None:
+        """Memory for what becomes of the steps, where there is none."""
+        units, dtype = self.units, self.dtype
+        self.gates = empty(self.shape(units * self.cell.slots), dtype)
+        self.reset = empty(self.shape(units), dtype) if self.cell is GRU_BEFORE else None
+        if self.states is None:
+            self.states = empty(self.shape(units), dtype)
+            self.carries = empty(self.shape(units), dtype) if self.cell is LSTM else None
+
+    def project(self) -> None:
+        """The products of the inputs, to `gates`."""
+        for x, weights, gates in zip(self.x, self.packed_kernel, self.gates, strict=True):
+            gemm.matmul(x, weights, out=gates)
+
+    def before(self):
+        """The states before each step, (directions, N, steps, U)."""
+        found = empty(self.shape(self.units), self.dtype)
+        found[0, :, 0], found[0, :, 1:] = self.first[0], self.states[0, :, :-1]
+        if self.directions > 1:
+            found[1, :, -1], found[1, :, :-1] = self.first[1], self.states[1, :, 1:]
+        return found
 
     # Weights, as kernels want them, and back.
 
@@ -98,12 +173,14 @@ class Sequences:
 
     def packed_weights(self, name: str, order: int):
         """Those of all directions, in the order of slots."""
-        all_of_them = [contiguous(getattr(one, name)) for one in self.given]
-        rows = all_of_them[0].shape[0]
-        packed = empty((self.directions, rows, self.units * self.cell.slots), self.dtype)
-        for weights, place in zip(all_of_them, packed, strict=True):
-            self._pack(weights, place, order)
-        return packed
+        if (name, order) not in self._packed:
+            all_of_them = [contiguous(getattr(one, name)) for one in self.given]
+            rows = all_of_them[0].shape[0]
+            packed = empty((self.directions, rows, self.units * self.cell.slots), self.dtype)
+            for weights, place in zip(all_of_them, packed, strict=True):
+                self._pack(weights, place, order)
+            self._packed[name, order] = packed
+        return self._packed[name, order]
 
     def _packed_biases(self):
         biases, cell = [one.bias for one in self.given], self.cell
@@ -147,17 +224,29 @@ class Sequences:
         return Matrices(packed, *shape, turned, columns, rows * columns)
 
     def make(self) -> None:
-        """Everything that is there before the first step, but for `gates`."""
-        cell, units = self.cell, self.units
-        self.packed_kernel = self.packed_weights("kernel", cell.of_inputs)
-        self.packed = [self.packed_weights("recurrent", order) for order in cell.of_states]
+        """Everything that is there before the first step."""
+        cell = self.cell
         self.bias = self._packed_biases()
         firsts = [stacked([one.first[i] for one in self.given]) for i in range(cell.states)]
         self.first, self.first_carry = firsts[0], firsts[1] if cell is LSTM else None
-        self.gates = empty(self.shape(units * cell.slots), self.dtype)
-        self.states = empty(self.shape(units), self.dtype)
-        self.carries = empty(self.shape(units), self.dtype) if cell is LSTM else None
-        self.reset = empty(self.shape(units), self.dtype) if cell is GRU_BEFORE else None
+        self.states = empty(self.shape(self.units), self.dtype)
+        self.carries = empty(self.shape(self.units), self.dtype) if cell is LSTM else None
+
+    @property
+    def packed_kernel(self):
+        """The weights of the inputs."""
+        return self.packed_weights("kernel", self.cell.of_inputs)
+
+    @property
+    def packed(self):
+        """The recurrent weights of each product."""
+        return [self.packed_weights("recurrent", order) for order in self.cell.of_states]
+
+    @property
+    def together(self):
+        """The recurrent weights in one, of all products."""
+        order, *others = self.cell.of_states
+        return self.packed_weights("recurrent", self.cell.of_inputs if others else order)
 
     def carried(self):
         """What goes from step to step: a copy of first carries or states; None if nothing does."""

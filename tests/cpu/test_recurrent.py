@@ -1,10 +1,13 @@
 """LSTM and GRU of NumPy arrays against their references."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from gpulayers.arrays import Tape, namespace, plain
 from gpulayers.cpu import recurrent, steps, threads
+from gpulayers.cpu.lstm import Lstm
 from gpulayers.ops.recurrent import gru, lstm, lstm_step
 
 RANDOM = np.random.default_rng(1)
@@ -27,7 +30,7 @@ def results_and_gradients(op, arrays, mask, weights):
     return [*map(plain, many if isinstance(out, tuple) else [out]), *found]
 
 
-def check_against_reference(op, arrays, mask=None):
+def check_against_reference(op, arrays, mask=None, exact=True):
     dtype = arrays[0].dtype
     for a in arrays:
         a.flags.writeable = False
@@ -43,7 +46,7 @@ def check_against_reference(op, arrays, mask=None):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max())
     alone = op(*arrays, mask)
     for a, b in zip(alone if isinstance(out, tuple) else [alone], found, strict=False):
-        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, b, rtol=0 if exact else tolerance, atol=0)
 
 
 @OPS
@@ -113,6 +116,54 @@ def test_a_pullback_can_be_used_twice(op, states, gates, n):
     one, two = (pullback([ones, ones] if op is lstm else ones) for _ in range(2))
     for a, b in zip(one, two, strict=True):
         assert (a is None and b is None) or np.array_equal(a, b)
+
+
+@pytest.fixture
+def seven_steps_kept(monkeypatch):
+    monkeypatch.setattr(recurrent, "KEPT", 0)
+    monkeypatch.setattr(recurrent, "LEAST_STEPS", 7)
+
+
+@OPS
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("count", [7, 8, 50])
+def test_gates_that_are_computed_again(op, states, gates, masked, n, count, seven_steps_kept):
+    arrays = arrays_for(op, states, gates, "float32", n, steps=count)
+    mask = RANDOM.random((n, count)) < 0.7 if masked else None
+    check_against_reference(op, arrays, mask, exact=False)
+
+
+@OPS
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("n", [1, 4])
+def test_memory_is_that_of_states(op, states, gates, masked, n, seven_steps_kept):
+    """What stays between the way there and back, and comes on top on the way back, in bytes."""
+    count, units = 4000, 32
+    arrays = arrays_for(op, states, gates, "float32", n, count, 2, units, scale=0.1)
+    mask = RANDOM.random((n, count)) < 0.7 if masked else None
+    needs = (True,) * len(arrays)
+    stored, room = states * n * count * units * 4, 400_000  # The thread's memory for some steps.
+    tracemalloc.start()
+    try:
+        _out, pullback = op.version("numpy")(*arrays, mask, needs=needs)
+        kept, most = tracemalloc.get_traced_memory()
+        assert stored <= kept <= most <= stored + room
+        g = np.ones((n, count, units), "float32")
+        found = pullback((g, g) if states > 1 else g)
+        kept, most = tracemalloc.get_traced_memory()
+        assert most <= stored + g.nbytes + sum(a.nbytes for a in found[:-1]) + room
+    finally:
+        tracemalloc.stop()
+
+
+def test_how_many_gates_are_kept():
+    def pieces(n, count, units):
+        return Lstm(np.zeros((n, units), "float32"), None, None, None, None).pieces(count)
+
+    assert pieces(32, 100, 512) == [slice(0, 100)]
+    assert {p.stop - p.start for p in pieces(32, 10_000, 512)[:-1]} == {256}
+    assert pieces(4096, 20, 1024) == [slice(0, 16), slice(16, 20)]
 
 
 @pytest.mark.parametrize("axis", [-1, 1])

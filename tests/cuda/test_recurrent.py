@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from kernel_checks import FLOATS, check_version, kind
-from recurrent_checks import CELLS, arrays_for, check, check_bad_sequence
+from recurrent_checks import (
+    CELLS,
+    arrays_for,
+    check,
+    check_bad_masked_steps,
+    check_bad_sequence,
+)
 
 from gpulayers.arrays import Tape
 from gpulayers.cuda import gemm, products, recurrent_scan
@@ -54,6 +60,11 @@ def test_no_sequences(cupy, way, cell):
 @EVERY
 def test_a_bad_sequence_harms_no_other(cupy, way, cell):
     check_bad_sequence(cupy, cell)
+
+
+@EVERY
+def test_what_is_bad_at_masked_steps_is_in_no_gradient(cupy, way, cell):
+    check_bad_masked_steps(cupy, cell)
 
 
 @EVERY
@@ -108,9 +119,9 @@ def test_which_way(cupy, monkeypatch):
     assert way(128, 256) == way(16, 512) == "cluster"
     assert way(16, 1024) == way(64, 768) == way(128, 1024) == "grid"
     assert way(200, 1030) == way(2, 2048) == "steps"  # Weights that blocks cannot hold.
-    assert way(512, 256, cell=kernels.GRU_BEFORE) == "steps"
     assert way(128, 2048) == "products"  # Much work a step: it is cuBLAS's.
-    assert way(128, 64, cell=kernels.GRU_BEFORE) == way(2, 64, dtype=kind("float64")) == "steps"
+    assert way(128, 64, cell=kernels.GRU_BEFORE) == "block"
+    assert way(2, 64, dtype=kind("float64")) == "steps"
     assert way(128, 128, dtype=kind("float32")) == "cluster"
     monkeypatch.setattr(recurrent_scan, "capability", lambda: 80)
     assert way(16, 256) == way(16, 512) == "grid"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 import rig
 from kernel_checks import SHORT
-from recurrent_checks import CELLS, check, check_bad_sequence
+from recurrent_checks import CELLS, check, check_bad_masked_steps, check_bad_sequence
 
 from gpulayers.cuda import recurrent as kernels
 from gpulayers.cuda import recurrent_scan
 
-SCANNED = [cell for cell in CELLS if cell != "gru, reset before"]  # It takes two products a step.
-EVERY = pytest.mark.parametrize("cell", SCANNED)
+EVERY = pytest.mark.parametrize("cell", CELLS)
 
 
 @pytest.fixture(params=["block", "cluster", "grid"])
@@ -39,7 +38,14 @@ def test_cells(cupy, shared, cell, masked, dtype):
 
 @pytest.mark.parametrize("units", [1, 31, 32, 33, 64, 65])
 @pytest.mark.parametrize(
-    ("cell", "dtype"), [("lstm", "float16"), ("gru", "float32"), ("simple_rnn", "float16")]
+    ("cell", "dtype"),
+    [
+        ("lstm", "float16"),
+        ("gru", "float32"),
+        ("simple_rnn", "float16"),
+        ("gru, reset before", "bfloat16"),
+        ("gru, reset before", "float32"),
+    ],
 )
 def test_units_around_tiles(cupy, shared, cell, dtype, units):
     if (shared, dtype, units) == ("block", "float32", 65):
@@ -47,13 +53,15 @@ def test_units_around_tiles(cupy, shared, cell, dtype, units):
     check(cupy, cell, 2, 3, 3, units, dtype=dtype)
 
 
-@pytest.mark.parametrize(("cell", "dtype"), [("lstm", "float32"), ("gru", "bfloat16")])
+@pytest.mark.parametrize(
+    ("cell", "dtype"), [("lstm", "float32"), ("gru", "bfloat16"), ("gru, reset before", "float16")]
+)
 @pytest.mark.parametrize("count", [1, 16, 33])
 def test_batches_around_tiles(cupy, shared, cell, dtype, count):
     check(cupy, cell, count, 2, 3, 9, masked=True, dtype=dtype)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru, reset before"])
 def test_several_tiles_of_sequences_in_a_group(cupy, order, monkeypatch, cell):
     """More sequences than the blocks that run at once can have tiles of."""
     monkeypatch.setattr(recurrent_scan, "MOST", {"grid": {2: 1024, 4: 1024}})
@@ -70,10 +78,10 @@ def test_any_order_of_threads(cupy, order, shared, cell):
     check(cupy, cell, 2, 3, 4, 40, dtype="float32")
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_no_races(cupy, shared, dtype):
+@pytest.mark.parametrize(("cell", "dtype"), [("lstm", "float16"), ("gru, reset before", "float32")])
+def test_no_races(cupy, shared, cell, dtype):
     with rig.schedule("random", sanitize="thread"):
-        check(cupy, "lstm", 2, 2, 3, 50, masked=True, dtype=dtype)
+        check(cupy, cell, 2, 2, 3, 50, masked=True, dtype=dtype)
 
 
 @EVERY
@@ -81,7 +89,12 @@ def test_a_bad_sequence_harms_no_other(cupy, shared, cell):
     check_bad_sequence(cupy, cell)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@EVERY
+def test_what_is_bad_at_masked_steps_is_in_no_gradient(cupy, shared, cell):
+    check_bad_masked_steps(cupy, cell)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru, reset before"])
 def test_the_same_bits_each_time(cupy, shared, cell):
     first, second = (check(cupy, cell, 5, 4, 3, 60, dtype="float16") for _ in range(2))
     for a, b in zip(first, second, strict=True):
@@ -116,6 +129,8 @@ def test_plans(shared_by, slots, itemsize):
         ("cluster", 8, "lstm", "float16", 300),
         ("cluster", 4, "gru", "float32", 150),
         ("grid", 4, "gru", "float32", 150),
+        ("cluster", 4, "gru, reset before", "float16", 200),
+        ("grid", 4, "gru, reset before", "float32", 150),
         ("grid", 4, "lstm", "bfloat16", 250),
     ],
 )

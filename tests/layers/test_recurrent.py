@@ -30,15 +30,17 @@ def test_all_steps_at_once_are_one_after_the_other(layer, cell, options, mask, f
 
 @EVERY_CELL
 @pytest.mark.parametrize("unroll", [False, True])
-def test_zeros_for_masked_steps(layer, cell, options, unroll):
-    settings = {"unroll": unroll, "return_sequences": True, **options}
+@pytest.mark.parametrize("back", [False, True])
+def test_zeros_for_masked_steps(layer, cell, options, unroll, back):
+    settings = {"unroll": unroll, "return_sequences": True, "go_backwards": back, **options}
     recurrent = layer(3, zero_output_for_mask=True, **settings)
     found = recurrent(X, mask=MASK)
-    assert not found[~MASK].any()
+    there = MASK[:, ::-1] if back else MASK  # Outputs come in the order of the steps taken.
+    assert not found[~there].any()
     repeating = layer(3, **settings)
     repeating(X)
     repeating.set_weights(recurrent.get_weights())
-    np.testing.assert_array_equal(found[MASK], repeating(X, mask=MASK)[MASK])
+    np.testing.assert_array_equal(found[there], repeating(X, mask=MASK)[there])
 
 
 def test_stacked_cells_are_layers_on_top_of_each_other():
