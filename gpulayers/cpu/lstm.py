@@ -193,110 +193,120 @@ def _back(g):
 class One(Lstm):
     """The steps of one sequence, of so few units perhaps that every call of NumPy's counts.
 
-    With t = tanh(z / 2) a gate is (1 + t) / 2, so that the new carry is half the sum of n, the
-    carry before, t_i n and t_f carry: neighbours in memory, of which one product takes the sum.
-    The state is half the sum of a = tanh(carry) and t_o a: rows [x, 1, a, t_o a] bring all products
-    of a step into one.
+    Rows [x, 1, 2 h] bring all products of a step into one; 1 + tanh(z / 2) is twice a gate, and
+    halves are taken at the end.  The carry before each step stands behind its gates, so that one
+    product takes i and f to n and the carry.
     """
 
-    room, back = 7, 7
+    room, back = 5, 7
 
     def memory(self, steps, record):
-        self.block = self.steps_of(self.room, steps + 1)  # o, i, f, n, the carry before, two terms.
+        self.block = self.steps_of(self.room, steps + 1)
         states = np.empty((steps + 1, 1, self.units), self.dtype)
         return self.block[:, :-1], self.block[4], states
 
     def record(self, x, gates, arrays):
         self.outputs(x, arrays)
-        sigmoids = gates.swapaxes(0, 1)[:, :3]
-        sigmoids *= HALF
-        sigmoids += HALF
+        gates[:3] *= HALF
 
     def outputs(self, x, arrays):
         states, units, size, steps = arrays[1], self.units, x.shape[-1] + 1, x.shape[1]
-        rows = np.empty((steps + 1, size + 2 * units), self.dtype)
-        rows[:steps, : size - 1], rows[:, size - 1] = x[0], 1
-        halves = rows[:, size : size + units], rows[:, size + units :]
-        np.multiply(states[0], TWO, out=halves[0][:1])
-        halves[1][0] = 0
+        rows = np.empty((steps + 1, size + units), self.dtype)
+        rows[:steps, : size - 1], rows[:, size - 1], twice = x[0], 1, rows[:, size:]
+        np.multiply(states[0], TWO, out=twice[:1])
         block, weights = self.block.swapaxes(0, 1)[:, :, 0], self.weights(size)
-        every = block.reshape(steps + 1, -1)
-        dot, times, tanh, quarters = np.dot, np.multiply, np.tanh, np.full(4, 0.5, self.dtype)
-        places = (0, 4), (1, 3), (3, 5), (5, 7), (0, 1)
+        terms, activated = np.empty((2, units), self.dtype), np.empty(units, self.dtype)
+        dot, add, times, tanh = np.dot, np.add, np.multiply, np.tanh
+        # An array is added faster than a number, zeros sooner than a view of the others is made.
+        ones, halves = np.ones(4 * units, self.dtype), np.full(2, 0.5, self.dtype)
+        ones[3 * units :] = 0
+        both, every = terms.reshape(-1), block.reshape(steps + 1, -1)
+        places = (0, 4), (1, 3), (3, 5), (0, 1)
         views = (every[:, a * units : b * units] for a, b in places)
-        further = block[:, 3:], block[1:, 4], halves[0][1:], halves[1][1:]
-        for row, z, i_f, n_c, terms, o, four, carry, a, o_a in zip(rows, *views, *further):
+        further = block[1:, 4], twice[1:]
+        for row, z, i_f, n_c, o, carry, new in zip(rows, *views, *further):
             dot(row, weights, z)
             tanh(z, z)
-            times(i_f, n_c, terms)
-            dot(quarters, four, carry)
-            tanh(carry, a)
-            times(o, a, o_a)
-        np.add(halves[0][1:], halves[1][1:], out=states[1:, 0])
-        states[1:] *= HALF
+            add(z, ones, z)
+            times(i_f, n_c, both)
+            dot(halves, terms, carry)
+            tanh(carry, activated)
+            times(o, activated, new)
+        np.multiply(twice[1:], HALF, out=states[1:, 0])
 
     def weights(self, size):
-        """Of x, 1, a and t_o a: (size + 2 U, 4 U)."""
-        found = np.zeros((size + 2 * self.units, 4, self.units), self.dtype)
-        state = found[size:].reshape(2, self.units, 4, self.units)
-        for i, (kernel, recurrent) in enumerate(
-            zip(self.gates_of(self.kernel), self.gates_of(self.recurrent_kernel), strict=True)
-        ):
-            factor = ONE if i == self.tangent else HALF
-            np.multiply(kernel, factor, out=found[: size - 1, i])
-            np.multiply(recurrent, factor * HALF, out=state[:, :, i])
-            if self.bias is not None:
-                np.multiply(self.gates_of(self.bias)[i], factor, out=found[size - 1, i])
+        """Of x, 1 and 2 h: (size + U, 4 U)."""
+        found = np.empty((size + self.units, 4, self.units), self.dtype)
+        factors = np.full((4, 1), 0.5, self.dtype)
+        factors[self.tangent] = 1
+        bias = np.zeros(4 * self.units, self.dtype) if self.bias is None else self.bias
+        places = slice(size - 1), slice(size - 1, size), slice(size, None)
+        for place, weights in zip(places, (self.kernel, bias, self.recurrent_kernel), strict=True):
+            parts = weights.reshape(-1, 4, self.units)
+            np.multiply(parts[:, 3], factors[0], out=found[place, 0])
+            np.multiply(parts[:, :3], factors[1:], out=found[place, 1:])
+        found[size:] *= HALF
         return found.reshape(len(found), -1)
 
-    def factors_back(self, arrays, d):
-        gates = d[1:5], (0, 1, 2, 3)
-        return arrays[1][:-1], self.gates_of(self.kernel, gates[1]), gates, gates
+    def gradients(self, x, gates, arrays, firsts, grads, needs):
+        """As of several sequences, but by one product for all weights."""
+        of_x, of_kernel, of_recurrent, of_bias, _ = needs
+        steps, width, units = x.shape[1], x.shape[-1], self.units
+        dz = self.through_all_back(gates, arrays, firsts, grads)
+        dx = d_kernel = d_recurrent = d_bias = None
+        if of_x:
+            dx = np.matmul(dz, self.kernel.T)[None]
+        if of_kernel or of_recurrent or of_bias:
+            rows = np.empty((steps, width + 1 + units), self.dtype)
+            rows[:, :width], rows[:, width], rows[:, width + 1 :] = x[0], 1, arrays[1][:-1, 0]
+            found = np.matmul(rows.T, dz)
+            d_kernel, d_bias, d_recurrent = found[:width], found[width], found[width + 1 :]
+        return dx, d_kernel, d_recurrent, d_bias, None
 
-    def backward(self, gates, arrays, firsts, further, start):
-        """As of several sequences, but for the order of the parts: the carry before, i, f, n, o,
-        the carry, and the gradient of the state before, which one product takes with the others."""
-        (g_h, g_c), (dh, dc), units = further, firsts, self.units
+    def through_all_back(self, gates, arrays, firsts, grads):
+        """The gradients of what gates are computed from, (steps, 4 U) in the order of the weights.
+
+        The parts of a step are those of the carry before, i, f, n, o, the gradient of the state
+        before, which one product takes with the others, and that by which o is passed.
+        """
+        (g_h, g_c), (dh, dc), units = grads, firsts, self.units
+        dh += g_h[-1]
+        if g_c is not None:
+            dc += g_c[-1]
         d = self.steps_of(self.back, gates.shape[1], partial(temporary, "gradients"))
         self.factors_of(gates, arrays, d, None)
         rows = d.swapaxes(0, 1)[:, :, 0]
-        rows[0, 6], rows[1:, 6] = 0, g_h[:-1, 0]
-        weights, twice, carry = self.weights_back(), np.concatenate([dh[0], dh[0]]), dc[0]
-        copies = np.empty((4, units), self.dtype)
-        add, times, dot, flat = np.add, np.multiply, np.dot, copies.reshape(-1)
-        back, every = rows[::-1], rows.reshape(len(rows), -1)[::-1]
-        places = (4, 6), (0, 4), (1, 7)
-        views = (every[:, a * units : b * units] for a, b in places)
+        rows[0, 5], rows[1:, 5] = 0, g_h[:-1, 0]
+        every, copies = rows.reshape(len(rows), -1), np.empty((4, units), self.dtype)
+        add, times, dot, copy, flat = np.add, np.multiply, np.dot, np.copyto, copies.reshape(-1)
+        weights = np.concatenate([self.recurrent_kernel, np.eye(units, dtype=self.dtype)], axis=1)
+        state, carry = dh[0], dc[0]
+        places = (6, 7), (4, 5), (0, 4), (1, 6), (0, 1)
+        views = (every[::-1, a * units : b * units] for a, b in places)
         g_carries = [None] * len(rows) if g_c is None else _back(g_c[:, 0])
-        for into_c, before, both, of_c, six, g in zip(back[:, 5], back[:, 0], *views, g_carries):
-            times(both, twice, both)
-            add(carry, into_c, copies)
+        for into_c, of_o, of_c, five, before, g in zip(*views, g_carries):
+            times(into_c, state, into_c)
+            times(of_o, state, of_o)
+            add(carry, into_c, carry)
+            copy(copies, carry)
             times(of_c, flat, of_c)
-            dot(six, weights, twice)
+            dot(weights, five, state)
             carry = before
             if g is not None:
                 add(carry, g, carry)
-        dh[0], dc[0] = twice[:units], carry
-        return d
+        dc[0] = carry
+        return every[:, units : 5 * units]
 
     def factors_of(self, gates, arrays, d, masked):
         carries = arrays[0]
         o, i, f, n = gates[:4]
         activated = np.tanh(carries[1:])
-        np.subtract(ONE, gates[:3], out=d[4:1:-1])
-        for to, gate, other in ((d[4], o, activated), (d[3], i, n), (d[2], f, carries[:-1])):
+        for to, gate, other in ((d[4], o, activated), (d[1], i, n), (d[2], f, carries[:-1])):
+            np.subtract(ONE, gate, out=to)
             to *= gate
             to *= other
-        d[1], d[0] = d[3], f
-        for to, gate, other in ((d[3], n, i), (d[5], activated, o)):
+        d[0] = f
+        for to, gate, other in ((d[3], n, i), (d[6], activated, o)):
             np.multiply(gate, gate, out=to)
             np.subtract(ONE, to, out=to)
             to *= other
-
-    def weights_back(self):
-        """Of the parts 1 to 6 of the way back, to the gradient of the state before, twice."""
-        units = self.units
-        found = np.zeros((6, units, 2, units), self.dtype)
-        found[:4] = self.recurrent_kernel.T.reshape(4, units, 1, units)
-        found[5, :, 0] = found[5, :, 1] = np.eye(units, dtype=self.dtype)
-        return found.reshape(6 * units, 2 * units)
