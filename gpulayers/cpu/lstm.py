@@ -6,6 +6,7 @@ Inside, gates stand in the order o, i, f, n, so that sigmoids are neighbours.
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ..ops.recurrent import lstm, lstm_step
 from .activation import HALF, ONE, TWO, fits
 from .recurrent import Run
 from .steps import (
+    do,
     each,
     is_usual,
     sigmoid_factor,
@@ -21,6 +23,7 @@ from .steps import (
     usual,
     where_masked,
 )
+from .threads import available
 
 
 @lstm.on("numpy")
@@ -149,33 +152,55 @@ def _(seen, weighed, carry, *, axis=-1, needs=None, **options):
     if not (fits(seen) and seen.dtype == weighed.dtype == carry.dtype and is_usual(options)):
         return NotImplemented
     gates = np.empty((4, *carry.shape), carry.dtype)
+    state, new = np.empty_like(carry), np.empty_like(carry)
+
+    def run(part):
+        _step(seen[part], weighed[part], carry[part], gates[:, part], state[part], new[part], axis)
+
+    _shared(run, carry)
+    if needs is None:
+        return state, new
+
+    def pullback(grads):
+        d = temporary("gradients", (6, *carry.shape), carry.dtype)
+        dz, before = np.empty_like(seen), np.empty_like(carry)
+
+        def back(part):
+            now, (g_state, g_carry) = d[:, part], (g[part] for g in grads)
+            _factors(gates[:, part], np.tanh(new[part]), carry[part], now)
+            now[:2] *= g_state
+            now[0] += g_carry
+            now[2:] *= now[0]
+            for to, one in zip(_gates(dz[part], axis), now[1:5], strict=True):
+                to[...] = one
+            before[part] = now[5]
+
+        _shared(back, carry)
+        return dz, dz, before
+
+    return (state, new), pullback
+
+
+def _shared(work, carry) -> None:
+    """work(some sequences) for all of them, by each thread for some."""
+    parts = max(min(available(), len(carry)), 1)
+    ends = [len(carry) * i // parts for i in range(parts + 1)]
+    do([partial(work, slice(*pair)) for pair in pairwise(ends)], 100.0 * carry.size)
+
+
+def _step(seen, weighed, carry, gates, state, new, axis) -> None:
+    """One step of some sequences: gates in the order here, the state and the carry."""
     for to, a, b in zip(gates, _gates(seen, axis), _gates(weighed, axis), strict=True):
         np.add(a, b, out=to)
     gates[:3] *= sigmoid_factor()
     with np.errstate(over="ignore"):
         sigmoids_and_tanh()(gates, gates[:3], gates[3])
     o, i, f, n = gates
-    new = f * carry
-    state = i * n
+    np.multiply(f, carry, out=new)
+    np.multiply(i, n, out=state)
     new += state
     np.tanh(new, out=state)
     state *= o
-    if needs is None:
-        return state, new
-
-    def pullback(grads):
-        g_state, g_carry = grads
-        d = temporary("gradients", (6, *carry.shape), carry.dtype)
-        _factors(gates, np.tanh(new), carry, d)
-        d[:2] *= g_state
-        d[0] += g_carry
-        d[2:] *= d[0]
-        dz = np.empty_like(seen)
-        for to, part in zip(_gates(dz, axis), d[1:5], strict=True):
-            to[...] = part
-        return dz, dz, d[5].copy()
-
-    return (state, new), pullback
 
 
 def _gates(z, axis):
