@@ -50,6 +50,9 @@ def operations(layers) -> list[Operation]:
     def gru(units, dtype):
         return layers.GRU(units, return_sequences=True, dtype=dtype)
 
+    def before(units, dtype):
+        return layers.GRU(units, return_sequences=True, reset_after=False, dtype=dtype)
+
     def both(units, dtype):
         return layers.Bidirectional(lstm(units, dtype), dtype=dtype)
 
@@ -61,6 +64,8 @@ def operations(layers) -> list[Operation]:
     return [
         _operation("LSTM", SHAPES, layer(lstm), 4, 1),
         _operation("GRU", SHAPES[:6], layer(gru), 3, 1),
+        # PyTorch's resets after the product: half as many in a row.
+        _operation("GRU, reset before", SHAPES[:4], layer(before), 3, 1),
         _operation("Bidirectional LSTM", SHAPES[:4], layer(both), 4, 2),
         Operation(
             "recurrent", "ConvLSTM2D, 3 x 3", FILMS, _films, _film_bytes, layer=layer(films),

@@ -199,7 +199,8 @@ def recurrent_segment() -> int | str | None:
 def set_recurrent_segment(steps: int | str | None) -> None:
     """Choose how much recurrent layers keep in memory for their gradients.
 
-    steps: None to keep what all steps computed. A number to keep only the states between segments
+    steps: None to keep what all steps computed: of SimpleRNN, LSTM and GRU the states alone, and
+        of gates no more than 64 MiB. A number to keep only the states between segments
         of so many steps, and to compute each segment again for its gradient, which takes about a
         third more time; "auto" for the square root of the number of steps, with which memory grows
         like that, too: of 10,000 steps it is that of 200. Cells must be pure functions for it:

@@ -15,6 +15,13 @@ class OneSequence(layer.LayerBenchmark):
         return LSTM(32, return_sequences=True), normal(1, 100, 32)
 
 
+class Long(layer.LayerBenchmark):
+    """Of ten thousand steps, a hundred times those of `OneSequence`."""
+
+    def make(self):
+        return LSTM(32), normal(1, 10_000, 32)
+
+
 class LstmOf128(layer.LayerBenchmark):
     def make(self):
         return LSTM(128, return_sequences=True), normal(32, 100, 128)

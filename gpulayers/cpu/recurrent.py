@@ -6,8 +6,8 @@ the sequences through all steps.
 
 For the gradient the states stay, and of the gates, which are four times as many numbers, those of
 the last steps (`KEPT` bytes): of short sequences, all.  Those of steps before are computed again
-as they were, so many at a time.  (Without any kept, a training step of (32, 100, 512) would take a
-quarter longer: the products of the way there are a quarter of all of its work.)
+as they were, so many at a time.  (Measured: were almost none kept, a training step of LSTMs of
+(32, 100, 512) would take 156 ms instead of 128, of (32, 100, 128) 18 to 22 instead of 17.)
 """
 
 from __future__ import annotations

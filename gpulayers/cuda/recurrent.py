@@ -10,9 +10,9 @@ are rearranged first, and their gradients last.  In between one step follows the
 | "steps" | one launch with the product in it: recurrent_step.cu |
 | "scan" | a part of the one launch for all steps: recurrent_scan.cu |
 
-"scan" is for weights that blocks can hold, and for products that come before the reset; it takes
-the place of the host, which needs longer for a launch than a GPU for a step.  `recurrent_scan.MOST`
-and `PRODUCTS_FROM` say which way is taken.
+"scan" is for weights that blocks can hold; it takes the place of the host, which needs longer for a
+launch than a GPU for a step.  `recurrent_scan.MOST` and `PRODUCTS_FROM` say which way is taken.
+Where a GRU's reset comes first, a step has two products.
 
 For the gradient the states stay, not the gates: recurrent_gradients.py.
 """

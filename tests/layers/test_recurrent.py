@@ -1,12 +1,14 @@
 """Recurrent layers: cells of users, masks, states between batches, dropout."""
 
+import time
+
 import numpy as np
 import pytest
 from recurrent_layers import EVERY_CELL, MASK, Leaky, X, masked, outputs_and_gradients
 
 import gpulayers as gl
 from gpulayers import Sequential, layers
-from gpulayers.arrays import get_mask
+from gpulayers.arrays import Tape, get_mask, plain
 
 RANDOM = np.random.default_rng(4)
 
@@ -215,3 +217,49 @@ def test_a_regularizer_for_each_weight():
     assert len(layer.losses) == 3
     assert [w.name for w in layer.weights] == ["kernel", "recurrent_kernel", "bias"]
     np.testing.assert_array_equal(layer.cell.bias.numpy(), [0, 0, 1, 1, 0, 0, 0, 0])
+
+
+FAMILIES = {
+    "SimpleRNN": (lambda: layers.SimpleRNN(3, return_sequences=True), X),
+    "LSTM": (lambda: layers.LSTM(3, return_sequences=True), X),
+    "GRU": (lambda: layers.GRU(3, return_sequences=True), X),
+    "GRU before": (lambda: layers.GRU(3, reset_after=False, return_sequences=True), X),
+    "listed": (lambda: layers.RNN([layers.GRUCell(3), layers.LSTMCell(2)]), X),
+    "own": (lambda: layers.RNN(Leaky(4), return_sequences=True), X),
+    "both ways": (lambda: layers.Bidirectional(layers.LSTM(3, return_sequences=True)), X),
+    "each step": (lambda: layers.TimeDistributed(layers.Dense(3)), X),
+    "films": (lambda: layers.ConvLSTM1D(2, 2, return_sequences=True), X[..., None]),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+def test_a_bad_sequence_harms_no_other(name, mask):
+    make, x = FAMILIES[name]
+    layer, bad = make(), x.copy()
+    bad[0, 1] = np.nan
+    found = []
+    for given in (x, bad):
+        with Tape() as tape:
+            watched = tape.watch(given)
+            out = layer(watched, mask=mask, training=True)
+        found.append((plain(out), tape.gradient(out, watched)))
+    assert np.isnan(found[1][0][0]).any()
+    for clean, harmed in zip(*found, strict=True):
+        np.testing.assert_array_equal(clean[1:], harmed[1:])
+
+
+@pytest.mark.parametrize("name", ["SimpleRNN", "LSTM", "GRU", "GRU before", "own", "both ways"])
+def test_ten_thousand_steps_in_ten_times_the_time_of_a_thousand(name):
+    layer = FAMILIES[name][0]()
+    took = []
+    for steps in (1000, 1000, 10_000):
+        x = RANDOM.normal(size=(1, steps, 4)).astype("float32")
+        start = time.process_time()
+        with Tape() as tape:
+            watched = tape.watch(x)
+            out = layer(watched, training=True)
+        gradients = tape.gradient(out, [watched, *layer.trainable_weights])
+        took.append(time.process_time() - start)
+        assert all(np.isfinite(g).all() for g in gradients)
+    assert took[2] < 10 * 3 * took[1]  # Three for what else the machine does.
