@@ -263,3 +263,16 @@ def test_ten_thousand_steps_in_ten_times_the_time_of_a_thousand(name):
         took.append(time.process_time() - start)
         assert all(np.isfinite(g).all() for g in gradients)
     assert took[2] < 10 * 3 * took[1]  # Three for what else the machine does.
+
+
+@EVERY_CELL
+def test_a_constraint_for_each_weight(layer, cell, options):
+    names = [f"{name}_constraint" for name in ("kernel", "recurrent", "bias")]
+    for name in names:
+        own = {name: gl.constraints.MaxNorm(0.01), "bias_initializer": "ones", **options}
+        recurrent = layer(3, **own)
+        model = Sequential([recurrent, layers.Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(X, np.ones((3, 1), "float32"), verbose=0)
+        short = [np.linalg.norm(w.numpy(), axis=0).max() <= 0.0101 for w in recurrent.weights]
+        assert short == [other == name for other in names]
