@@ -147,6 +147,7 @@ INFRASTRUCTURE = {
         "geometry": "windows that slide, as kernels are told of them",
         "depthwise": "convolutions with a group for each channel",
         "recurrent_sequences": "what all ways through recurrent layers share",
+        "recurrent_gradients": "gradients of recurrent layers by parts of their steps",
         "recurrent_step": "a launch for each step of recurrent layers",
         "recurrent_scan": "one launch for all steps of recurrent layers",
         "capture": "CUDA graphs",
