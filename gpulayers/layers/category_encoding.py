@@ -61,7 +61,7 @@ def encode(indices, mode: str, depth: int, dtype: str, weights=None):
 
 def _counted(indices, mode, depth, dtype, weights):
     """The same on the CPU, without a vector for each number in between."""
-    rows = indices.reshape(-1, indices.shape[-1]) if indices.ndim == 2 else indices[None]
+    rows = indices if indices.ndim == 2 else indices[None]
     inside = (rows >= 0) & (rows < depth)
     places = np.repeat(np.arange(len(rows)), inside.sum(axis=1)) * depth
     places += rows[inside].astype(np.int64)
@@ -110,6 +110,7 @@ class CategoryEncoding(Layer):
 
     def call(self, inputs, count_weights=None):
         dtype = self._working_dtype([inputs]) or self.compute_dtype
+        inputs = inputs if hasattr(inputs, "dtype") else as_array(inputs)  # A list of nothing.
         if count_weights is not None:
             if self.output_mode != "count":
                 raise ValueError(

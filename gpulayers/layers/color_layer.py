@@ -73,7 +73,9 @@ class MatrixLayer(ColorLayer):
     """A layer of colours that is a `Colour`: new ones are sums of old ones."""
 
     def augment_images(self, images, transformation):
+        return self._recoloured(images, transformation, self._output_dtype(images))
+
+    def _recoloured(self, images, transformation, dtype):
         axis = -3 if self.data_format == "channels_first" else -1
         colour = self.colour(transformation, images.shape[axis])
-        dtype = self._output_dtype(images)
         return warp(images, colours=[colour], dtype=dtype, data_format=self.data_format)

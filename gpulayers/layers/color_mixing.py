@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import devices, plain
+from ..arrays import devices, dtypes, plain
+from ..arrays.short_floats import cast
 from ..ops.colors import GREY
 from ..ops.warping import Colour
 from .color_layer import MatrixLayer
@@ -40,7 +41,9 @@ def towards_grey(part, channels: int, who: str) -> np.ndarray:
 class RandomBrightness(MatrixLayer):
     """Make images brighter or darker, each by a number of its own, only in training.
 
-    x + f (high - low), clipped to the range (low, high), with f drawn for each image.
+    x + f (high - low), clipped to the range (low, high), with f drawn for each image. Images of
+    integers stay such, as in Keras 3.15, and get a whole number (Keras 3.15 goes on from 0 where
+    bytes are full).
 
     Args:
         factor: a number f from -1 to 1, or two between which it is drawn; a single one stands for
@@ -52,6 +55,7 @@ class RandomBrightness(MatrixLayer):
     """
 
     factor_bounds = (-1, 1)
+    keeps_integers = True
 
     def __init__(self, factor, value_range=(0, 255), seed=None, **kwargs):
         super().__init__(factor=factor, value_range=value_range, seed=seed, **kwargs)
@@ -62,6 +66,11 @@ class RandomBrightness(MatrixLayer):
         low, high = self.value_range
         factor = self._uniform((self._count(data), 1, 1, 1), *self.factor, seed)
         return {"rgb_delta": factor * (high - low)}
+
+    def augment_images(self, images, transformation):
+        if dtypes.is_integer(images.dtype):
+            transformation = {"rgb_delta": np.trunc(numbers(transformation["rgb_delta"]))}
+        return super().augment_images(images, transformation)
 
     def colour(self, transformation, channels):
         delta = numbers(transformation["rgb_delta"])
@@ -152,8 +161,11 @@ class RandomGrayscale(MatrixLayer):
         seed: a whole number for a repeatable sequence of draws.
 
     Takes images of 3 channels, or a dict of them and what belongs to them: see `RandomFlip`. The
-    number of channels stays. Raises ValueError for a factor that is not from 0 to 1.
+    number of channels stays, and integers stay such, rounded down, as in Keras 3.15. Raises
+    ValueError for a factor that is not from 0 to 1.
     """
+
+    keeps_integers = True
 
     def __init__(self, factor=0.5, data_format=None, seed=None, **kwargs):
         super().__init__(data_format=data_format, seed=seed, **kwargs)
@@ -167,6 +179,12 @@ class RandomGrayscale(MatrixLayer):
         if not training:
             return None
         return self._uniform((self._count(data), 1, 1, 1), 0.0, 1.0, seed) < self.factor
+
+    def augment_images(self, images, transformation):
+        if not dtypes.is_integer(images.dtype):
+            return super().augment_images(images, transformation)
+        made = self._recoloured(images, transformation, "float32")
+        return cast(made, dtypes.name(images.dtype))
 
     def colour(self, transformation, channels):
         return Colour(towards_grey(numbers(transformation), channels, type(self).__name__))

@@ -42,6 +42,7 @@ class ImageLayer(Layer):
 
     factor_bounds: tuple[float, float] | None = None  # None: the class takes no factor.
     is_random = True
+    keeps_integers = False  # Whether images of integers are changed, and stay, as such.
 
     def __init__(
         self, factor=None, bounding_box_format=None, data_format=None, seed=None, **kwargs
@@ -201,6 +202,8 @@ class ImageLayer(Layer):
 
     def _output_dtype(self, images) -> str:
         """The dtype of the images that come out."""
+        if self.keeps_integers and dtypes.is_integer(images.dtype):
+            return dtypes.name(images.dtype)
         return self._working_dtype([images]) or self.compute_dtype
 
     def compute_output_shape(self, input_shape):

@@ -130,7 +130,9 @@ class _Passes:
             if key in self.parts:
                 self.parts[key] = layer._of_each(self.parts[key], key, False, drawn, training)
         geometry = colour = None
-        if training and drawn is not None:
+        dtype = self.dtype or self.parts["images"].dtype
+        rounds = layer.keeps_integers and dtypes.is_integer(dtype)
+        if training and drawn is not None and not rounds:
             geometry = layer.geometry(drawn, *self._size())
             colour = layer.colour(drawn, self._channels()) if geometry is None else None
         if geometry is not None:

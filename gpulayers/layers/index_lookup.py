@@ -312,10 +312,10 @@ class IndexLookup(HostLayer):
         """The number of each term; -1 for the mask if it has none."""
         places = self._vocabulary.places(values)
         unknown = places < 0
-        numbers = places + self._token_start()
+        numbers = np.asarray(places + self._token_start())
         if self.mask_token is not None:
             masked = values == self.mask_token
-            numbers = np.where(masked, 0 if self.output_mode == "int" else -1, numbers)
+            numbers = np.asarray(np.where(masked, 0 if self.output_mode == "int" else -1, numbers))
             unknown &= ~masked
         if self.num_oov_indices == 1:
             return np.where(unknown, self._mask_places(), numbers)

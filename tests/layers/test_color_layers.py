@@ -40,7 +40,9 @@ def test_a_seed_repeats_and_nothing_happens_in_inference(name):
         np.stack([layer(IMAGES) for _ in range(4)]) for layer in (first, again, other)
     )
     np.testing.assert_array_equal(y, same)
-    assert y.dtype == np.float32 and y.shape == (4, *IMAGES.shape)
+    keeps = name in ("RandomBrightness", "RandomGrayscale")
+    assert y.dtype == (IMAGES.dtype if keeps else np.float32) and y.shape == (4, *IMAGES.shape)
+    y, others = y.astype(np.float32), others.astype(np.float32)
     assert np.abs(y - IMAGES).max() > 1
     assert name in ("RandomGrayscale", "RandomInvert") or np.abs(y - others).max() > 0
     np.testing.assert_array_equal(first(IMAGES, training=False), IMAGES)
@@ -226,7 +228,7 @@ def test_layers_of_colours_stand_in_models():
 def test_other_dtypes(dtype):
     for name in ("RandomHue", "RandomSharpness", "RandomPosterization", "RandomBrightness"):
         made = [getattr(layers, name)(seed=2, dtype=d, **DRAWING[name]) for d in (dtype, "float32")]
-        y, expected = (layer(IMAGES) for layer in made)
+        y, expected = (layer(IMAGES.astype("float32")) for layer in made)
         assert y.dtype.name == dtype.removeprefix("mixed_")
         atol = 2.0 if dtype == "mixed_bfloat16" else 0.2
         np.testing.assert_allclose(y.astype("float64"), expected, atol=atol)
@@ -278,3 +280,21 @@ def test_grey_images_stay_grey():
     grey = ops.image.rgb_to_grayscale(photographs())
     y = layers.RandomColorDegeneration(0.5, seed=1).transform_images(grey, {"factor": np.ones(3)})
     np.testing.assert_array_equal(y, grey)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32"])
+def test_images_of_integers_stay_such(dtype):
+    """As in Keras: brightened by a whole number, where bytes end at 255; grey rounded down."""
+    x = np.arange(0, 240, 5).reshape(1, 4, 4, 3).astype(dtype)
+    layer = layers.RandomBrightness((0.3, 0.3))  # By 76.5.
+    bright = layer(x, training=True)
+    assert bright.dtype == x.dtype
+    np.testing.assert_array_equal(bright, np.minimum(x.astype(int) + 76, 255))
+    grey = layers.RandomGrayscale(1.0)(x, training=True)
+    assert grey.dtype == x.dtype
+    wide = (x.astype(np.float32) @ np.array([0.2989, 0.587, 0.114], np.float32))[..., None]
+    np.testing.assert_array_equal(grey, np.repeat(wide, 3, 3).astype(dtype))
+    one, other = layers.RandomBrightness((0.3, 0.3)), layers.RandomContrast((0.5, 0.5), seed=1)
+    both = layers.Pipeline([one, other])(x, training=True)
+    again = layers.RandomContrast((0.5, 0.5), seed=1)(bright, training=True)
+    np.testing.assert_allclose(both, again, rtol=1e-6)

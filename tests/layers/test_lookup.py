@@ -184,3 +184,14 @@ def test_a_saved_model_carries_its_vocabulary(tmp_path, adapted, zipped):
     for a, b in zip(model(x), same(x), strict=True):
         np.testing.assert_array_equal(a, b)
     assert same.layers[-1].get_vocabulary() == numbers.get_vocabulary()
+
+
+def test_single_terms_and_nothing_as_vectors():
+    layer = layers.StringLookup(vocabulary=["a", "b"], num_oov_indices=2, output_mode="multi_hot")
+    assert layer("b").tolist() == [0, 0, 0, 1]
+    assert layer("unseen").sum() == 1
+    assert layer([]).tolist() == [0, 0, 0, 0]
+    assert layers.CategoryEncoding(3, "count")([]).tolist() == [0, 0, 0]
+    texts = layers.TextVectorization(vocabulary=["a", "b"], output_mode="count")
+    assert texts("").tolist() == [0, 0, 0]
+    assert texts("b b a").tolist() == [0, 1, 2]
