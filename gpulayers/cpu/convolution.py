@@ -102,6 +102,7 @@ def chosen(geo: Geometry, kind: str, precision: str, kept: bool = False, looped:
     if depthwise.suits(geo):
         return depthwise
     for form in MINIMAL[precision] if kind == "f" else ():
+        form = winograd.LOOPED[form] if looped else form
         if form.suits(geo) and form.pays(geo, kept):
             return form
     if looped and direct.suits(geo):

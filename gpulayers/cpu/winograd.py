@@ -15,19 +15,27 @@ largest, against 1.3e-6 and 3.6e-6; for m = 2 they are 1.9e-7 and 2.1e-7).
 from __future__ import annotations
 
 import weakref
-from functools import cache
+from functools import cache, lru_cache
 from math import prod
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ..jit import tiles
+from ..jit import winograd as loops
+from ..jit.winograd import FORMS
+from . import direct
+from .direct import Plan, flat, full, packed, whole_channels
 from .sliding import Geometry, boxes, region
-from .threads import available, scratch, share
+from .threads import available, divided, scratch, share
 
 BLOCK = 1 << 19  # Elements of the tiles that are worked on together: a core's cache.
 WORK = 60 << 20  # Bytes that all threads together may use.
 KEPT = 64 << 20  # Bytes of transformed kernels that are kept.
 LARGEST = 1 << 18  # C times F beyond which transformed kernels take too much memory.
+TILES = 1 << 18  # Elements of transforms of tiles that loops work on together.
+FEWEST = {False: 64, True: 128}  # Tiles at least, of results and for the kernel's gradient.
+ONCE = 1 << 13  # C times F up to which loops transform kernels once, not for each block of tiles.
 COLUMNS = 1 << 14  # Elements of a kernel that a thread transforms at a time.
 
 
@@ -51,8 +59,12 @@ class Winograd:
 
     def suits(self, geo: Geometry) -> bool:
         """Whether it can do this, within its memory."""
-        flat = geo.windows == (1, self.r, self.r) and geo.sizes[0] == 1 == geo.counts[0]
-        return flat and geo.dense and geo.channels * geo.filters <= LARGEST
+        return self.flat(geo) and geo.channels * geo.filters <= LARGEST
+
+    def flat(self, geo: Geometry) -> bool:
+        """Whether windows are of its size, on two axes, and move by 1."""
+        two = geo.windows == (1, self.r, self.r) and geo.sizes[0] == 1 == geo.counts[0]
+        return two and geo.dense and geo.channels > 0
 
     def pays(self, geo: Geometry, kept: bool) -> bool:
         """Whether it is faster than other ways; `kept` if the kernel's transform stays.
@@ -184,9 +196,130 @@ class Winograd:
                 part[...] = y[i, j, :, : part.shape[1], : part.shape[2]]
 
 
-_SIX = (0, 2 / 3, -2 / 3, 4 / 3, -4 / 3)
+_SIX = loops.SIX
 FOUR, TWO = Winograd(4, 3, _SIX), Winograd(2, 3, (0, 1, -1))
 FIVE = Winograd(2, 5, _SIX)  # For windows of 5 x 5.
+
+
+class Tiled(Plan):
+    """What convolutions of a geometry by loops over tiles have in common."""
+
+    def __init__(self, form: Looped, geo: Geometry, itemsize: int, backwards: bool):
+        self.geo = geo
+        self.height, self.lanes = tiles.shape(itemsize)
+        self.strips = -(-geo.filters // self.lanes)
+        m, edge, lanes = form.m, form.edge, self.lanes
+        number = max(TILES // (edge**2 * geo.channels), FEWEST[backwards])
+        shape = (geo.batch, 1, *(-(-n // m) for n in geo.counts[1:]))
+        if self.units() < 2 * available():  # Else threads share what is transformed of a kernel.
+            number = min(number, -(-prod(shape) // available()))
+        todo = self.todo = boxes(shape, number)
+        self._sort(todo)
+        self.moves, self.lows = (1, m, m), tuple(low for low, _ in geo.padding)
+        rows, columns = ((n - 1) * m + edge for n in self.sizes[0][2:])
+        self.spans = (1, rows, columns, geo.channels, 1, 1)
+        self.room = self.sizes[0][0] * rows * columns * geo.channels + lanes
+        self.apart = -(-geo.channels // lanes) * lanes
+        self.part = edge**2 * (2 * loops.CHANNELS + 1) * lanes  # Of transforms of two strips.
+        self.parts_of_all = self.units() * -(-geo.channels // loops.CHANNELS)
+        self.columns = full(np.arange(geo.channels), 2 * self.height)
+        self.same = np.zeros(2 * self.height, np.intp)
+        self.spots = np.outer([2, 1], self.columns) * lanes
+        self.tables = []
+        for count in self.counts:
+            places = full(np.arange(count), 2 * self.height)
+            self.tables.append((places * self.apart, np.outer([2, 1], places) * lanes))
+        self.fresh = geo.channels * geo.filters > ONCE
+
+
+class Looped:
+    """The same by compiled loops, see `jit.winograd`."""
+
+    def __init__(self, form: Winograd):
+        self.form, self.number = form, FORMS.index((form.m, form.r, form.points))
+        self.m, self.edge, self.r = form.m, form.edge, form.r
+
+    def suits(self, geo: Geometry) -> bool:
+        """Whether it can do this."""
+        return self.form.flat(geo)
+
+    def pays(self, geo: Geometry, kept: bool) -> bool:
+        """Whether it is faster than other ways; kernels are transformed anew each time."""
+        return min(geo.channels, geo.filters) >= 16 and self.form.tiles(geo) >= 4
+
+    def convolve(self, x, kernel, geo: Geometry, out, finish) -> None:
+        """See `panels.convolve`."""
+        plan, dtype = planned(self, geo, x.itemsize), x.dtype
+        strips = packed(kernel, geo)
+        bias = np.concatenate([plan.bias(finish, dtype), np.zeros(4 * plan.lanes, dtype)])
+        memory, at, steps = flat(whole_channels(x))
+        target, out_at, out_steps = flat(out)
+        sizes, fresh, factor = plan.sizes[0], plan.fresh, None
+        if not fresh:
+            factor = np.empty(plan.parts_of_all * plan.part, dtype)
+            args = strips, factor, geo.channels, self.number, self.r, self.edge
+            divided(loops.factorize, plan.units(), 200.0 * strips.size / 9, *args)
+
+        def work(some):
+            room = scratch("seen", plan.room, dtype)
+            count, edge = prod(sizes), self.edge
+            seen = scratch("spectrum", edge**2 * (count * plan.apart + plan.lanes), dtype)
+            products = scratch("products", edge**2 * (2 * count + 1) * plan.lanes, dtype)
+            small = scratch("small", self.m**2 * 2 * plan.lanes, dtype)
+            own = scratch("factor", plan.part, dtype) if fresh else factor
+            for sort, first, last in some:
+                loops.convolve(
+                    memory, strips, bias, target, room, seen, own, products, small,
+                    *plan.tables[sort], plan.columns, plan.same, plan.boxes, at, steps[:4], out_at,
+                    out_steps[:4], geo.sizes, plan.moves, plan.lows, plan.spans, geo.counts,
+                    geo.filters, plan.counts[sort], self.number, edge, fresh, plan.apart,
+                    plan.height, *plan.bounds(finish), first, last,
+                )  # fmt: skip
+
+        share(work, plan.parts, geo.operations / 3)
+        plan.activate(finish, out)
+
+    def kernel_gradient(self, x, g, geo: Geometry):
+        """See `panels.kernel_gradient`."""
+        plan, dtype, edge = planned(self, geo, x.itemsize, True), x.dtype, self.edge
+        size, units = edge**2 * (2 * geo.channels + 1) * plan.lanes, plan.units()
+        whole = len(plan.todo) == 1
+        if not whole and units * size * x.itemsize * available() > WORK // 2:
+            return direct.kernel_gradient(x, g, geo)
+        strips = np.empty(plan.strips * geo.depth * plan.lanes, dtype)
+        memory, at, steps = flat(whole_channels(x))
+        given, g_at, g_steps = flat(whole_channels(g))
+        _, rows, columns, *_ = plan.spans
+        g_spans = (1, rows - self.r + 1, columns - self.r + 1, geo.filters, 1, 1)
+        most = plan.sizes[0][0] * rows * columns * max(geo.channels, geo.filters)
+
+        def work(some):
+            count = max(plan.counts)
+            room = scratch("seen", most + 2 * plan.lanes, dtype)
+            seen = scratch("spectrum", edge**2 * (count * plan.apart + plan.lanes), dtype)
+            own = scratch("products", edge**2 * (2 * count + 1) * plan.lanes, dtype)
+            total = scratch("total", size, dtype) if whole else np.zeros(units * size, dtype)
+            for sort, first, last in some:
+                loops.differentiate(
+                    memory, given, strips, total, room, seen, own, plan.tables[sort][0],
+                    plan.columns, plan.spots, plan.boxes, at, steps[:4], g_at, g_steps[:4],
+                    geo.sizes, geo.counts, plan.moves, plan.lows, plan.spans, g_spans, geo.filters,
+                    plan.counts[sort], self.number, edge, whole, plan.apart, plan.height,
+                    plan.lanes, first, last,
+                )  # fmt: skip
+            return total
+
+        found = share(work, plan.parts, geo.operations / 3, sums=True)
+        if not whole:
+            total = sum(found[1:], found[0])
+            args = total, strips, geo.channels, geo.filters, self.number, edge, self.r, plan.lanes
+            divided(loops.restore, units, 200.0 * strips.size / 9, *args)
+        return plan.unpacked(strips).reshape(*geo.windows, -1, geo.filters)
+
+
+@lru_cache(1024)
+def planned(form: Looped, geo: Geometry, itemsize: int, backwards: bool = False) -> Tiled:
+    return Tiled(form, geo, itemsize, backwards)
 
 
 class Rooms:
@@ -248,3 +381,4 @@ class Kept:
 
 
 _kept: dict[int, Kept] = {}
+LOOPED = {form: Looped(form) for form in (FOUR, TWO, FIVE)}

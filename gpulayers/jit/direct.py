@@ -11,43 +11,53 @@ from __future__ import annotations
 import numpy as np
 
 from . import kernel, part
-from .tiles import address, tile
+from .tiles import address, move, tile
 
 DEEP = 384  # Products that are added up one after the other, so that rounding errors stay small.
+
+
+@part
+def pack_pair(flat, memory, to, windows, filters, channels, at, steps, group, own, lanes):
+    """Write a strip of a group and the one that follows it to memory, as one that is twice as wide.
+
+    Behind a group's last filter are zeros.
+    """
+    wide = min(-(-filters // lanes) - own, 2) * lanes
+    start, there = at + group * steps[5] + own * lanes * steps[4], min(wide, filters - own * lanes)
+    whole = there // lanes * lanes if steps[4] == 1 else 0
+    x, y, none = address(flat), address(memory), flat.dtype.type(0)
+    for u in range(windows[0]):
+        for v in range(windows[1]):
+            for w in range(windows[2]):
+                place = start + u * steps[0] + v * steps[1] + w * steps[2]
+                for begin in range(0, wide, lanes):  # Few rows at a time, which stay in the cache.
+                    for c in range(channels):
+                        row, line = place + c * steps[3], to + c * wide
+                        if begin < whole:
+                            move(none, (x, row + begin), (y, line + begin))
+                            continue
+                        end = max(min(begin + lanes, there), begin)
+                        for lane in range(begin, end):
+                            memory[line + lane] = flat[row + lane * steps[4]]
+                        for lane in range(end, begin + lanes):
+                            memory[line + lane] = none
+                to += channels * wide
 
 
 @kernel("strips")
 def pack(flat, strips, windows, filters, at, steps, first, last):
     """Strips of a kernel (*windows, depth, filters): (groups * strips of a group, depth * lanes).
 
-    Two of a group that follow each other are as one that is twice as wide.  Steps are those of the
-    kernel's axes and of a group.  Behind a group's last filter are zeros.
+    Steps are those of the kernel's axes and of a group; see `pack_pair`.
     """
     depth, lanes = strips.shape[1], strips.shape[2]
     number = -(-filters // lanes)
-    pairs = (number + 1) // 2
+    pairs, memory = (number + 1) // 2, strips.reshape(-1)
     channels = depth // (windows[0] * windows[1] * windows[2])
-    memory = strips.reshape(-1)
     for index in range(first, last):
         group, own = index // pairs, index % pairs * 2
-        wide = min(number - own, 2) * lanes
         to = (group * number + own) * depth * lanes
-        start = at + group * steps[5] + own * lanes * steps[4]
-        there = min(wide, filters - own * lanes)
-        for u in range(windows[0]):
-            for v in range(windows[1]):
-                for w in range(windows[2]):
-                    place = start + u * steps[0] + v * steps[1] + w * steps[2]
-                    for c in range(channels):
-                        row, strip = flat[place + c * steps[3] :], memory[to : to + wide]
-                        if steps[4] == 1:
-                            for lane in range(there):
-                                strip[lane] = row[lane]
-                        else:
-                            for lane in range(there):
-                                strip[lane] = row[lane * steps[4]]
-                        strip[there:] = 0
-                        to += wide
+        pack_pair(flat, memory, to, windows, filters, channels, at, steps, group, own, lanes)
 
 
 @part

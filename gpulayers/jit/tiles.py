@@ -39,6 +39,20 @@ def _address(typing, array):
     return types.intp(array), generate
 
 
+def _move(typing, like, x, y):
+    """Copy a vector of numbers `like` one, from and to pairs of an address and where it begins."""
+    from numba import types
+
+    def generate(context, builder, signature, values):
+        size = like.bitwidth // 8
+        code = Code(builder, context.get_value_type(like), size, shape(size)[1])
+        x, y = (code.array(*(builder.extract_value(v, i) for i in range(2))) for v in values[1:])
+        builder.store(code.load(x), code.seen(y), align=size)
+        return context.get_dummy_value()
+
+    return types.void(like, x, y), generate
+
+
 def _tile(typing, rows, vectors, a, table, columns, b, start, out, bounds):
     """Add up products, for the rows of a tile and one or two vectors of columns.
 
@@ -72,15 +86,15 @@ def _tile(typing, rows, vectors, a, table, columns, b, start, out, bounds):
         ]
         parts[3][0] = context.make_array(b[0])(context, builder, parts[3][0]).data
         size = b[0].dtype.bitwidth // 8
-        code = _Code(builder, context.get_value_type(b[0].dtype), size, lanes)
+        code = Code(builder, context.get_value_type(b[0].dtype), size, lanes)
         code.tile(height, vectors.literal_value, *parts)
         return context.get_dummy_value()
 
     return types.void(*given), generate
 
 
-class _Code:
-    """What is written for one tile: numbers of a type, in vectors of so many lanes."""
+class Code:
+    """What instructions write: with numbers of a type, in vectors of so many lanes."""
 
     def __init__(self, builder, number, size: int, lanes: int):
         from llvmlite import ir
@@ -136,12 +150,51 @@ class _Code:
         results = []
         for (i, j), value in zip(tile, sums, strict=True):
             value = builder.fadd(value, self.load(self.at(starts[i], self.whole(j * self.lanes))))
-            # What is no number stays.
-            value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
-            results.append(builder.select(builder.fcmp_ordered(">", value, most), most, value))
+            results.append(self.bounded(value, least, most))
         for (i, j), value in zip(tile, results, strict=True):
             to = self.at(ends[i], self.whole(j * self.lanes))
             builder.store(value, self.seen(to), align=self.size)
+
+    def both(self, matrix, x, y, start, bounds) -> None:
+        """Vectors y[i, j] = start + sum over a, b: matrix[i, a] matrix[j, b] x[a, b]."""
+        builder, (outer, inner) = self.builder, matrix.shape
+
+        def place(which, i, j):
+            base, at, *steps = which
+            moved = [
+                builder.mul(step, self.whole(n)) for step, n in zip(steps, (i, j), strict=True)
+            ]
+            return self.at(self.array(base, at), builder.add(*moved))
+
+        seen = [[self.load(place(x, a, b)) for b in range(inner)] for a in range(inner)]
+        half = [
+            [self.combined(matrix[i], [line[b] for line in seen]) for b in range(inner)]
+            for i in range(outer)
+        ]
+        if start is not None:
+            begin, (least, most) = self.load(self.array(*start)), map(self.spread, bounds)
+        for i in range(outer):
+            for j in range(outer):
+                value = self.combined(matrix[j], half[i])
+                if start is not None:
+                    value = self.bounded(builder.fadd(value, begin), least, most)
+                builder.store(value, self.seen(place(y, i, j)), align=self.size)
+
+    def combined(self, factors, vectors):
+        """The sum of vectors times constants."""
+        builder, free, total = self.builder, {"flags": ("contract", "nsz")}, None
+        for factor, vector in zip(factors, vectors, strict=True):
+            if abs(factor) < 1e-12:
+                continue
+            if factor != 1:
+                vector = builder.fmul(self.vector([float(factor)] * self.lanes), vector, **free)
+            total = vector if total is None else builder.fadd(total, vector, **free)
+        return total
+
+    def bounded(self, value, least, most):
+        """A vector within bounds; what is no number stays."""
+        value = self.builder.select(self.builder.fcmp_ordered("<", value, least), least, value)
+        return self.builder.select(self.builder.fcmp_ordered(">", value, most), most, value)
 
     def array(self, address, at, kind=None):
         """A pointer to where an array begins."""
@@ -180,4 +233,4 @@ def as_it_is(module):
     return loop
 
 
-address, tile = Instruction(_address), Instruction(_tile)
+address, move, tile = map(Instruction, (_address, _move, _tile))

@@ -26,7 +26,11 @@ FORMS = {
     "tiles of 4 x 4": winograd.FOUR,
     "tiles of 2 x 2": winograd.TWO,
     "windows of 5 x 5": winograd.FIVE,
+    "loops over tiles of 4 x 4": winograd.LOOPED[winograd.FOUR],
+    "loops over tiles of 2 x 2": winograd.LOOPED[winograd.TWO],
+    "loops over windows of 5 x 5": winograd.LOOPED[winograd.FIVE],
 }
+MINIMAL = (winograd.Winograd, winograd.Looped)
 EACH_FORM = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 
@@ -45,7 +49,7 @@ def only(monkeypatch):
 
 def drawn(rng, form):
     """Arrays and options of a convolution that a formulation may do."""
-    rank = 2 if isinstance(form, winograd.Winograd) else int(rng.integers(1, 4))
+    rank = 2 if isinstance(form, MINIMAL) else int(rng.integers(1, 4))
     groups = int(rng.choice([1, 1, 2, 3])) if form in (panels, direct) else 1
     channels, filters = (int(groups * rng.integers(1, 4)) for _ in range(2))
     if form in (depthwise, depthwise.Looped):
@@ -59,7 +63,7 @@ def drawn(rng, form):
         "dilations": numbers(1, 3) if rng.random() < 0.5 else (1,) * rank,
         "groups": groups,
     }
-    if isinstance(form, winograd.Winograd):
+    if isinstance(form, MINIMAL):
         windows = (form.r, form.r)
         options |= {"strides": (1, 1), "dilations": (1, 1), "groups": 1}
     x = rng.normal(size=(int(rng.integers(1, 4)), *sizes, channels))
@@ -105,9 +109,13 @@ def test_against_the_references(form, only):
 @EACH_FORM
 def test_in_many_pieces_by_several_threads(form, only, monkeypatch):
     monkeypatch.setattr("gpulayers.cpu.threads.ENOUGH", 0)
-    for module in (panels, lowering, depthwise, winograd):
-        for name in ("BLOCK", "PANEL", "LARGEST", "PRODUCTS"):
-            if hasattr(module, name) and (module, name) != (winograd, "LARGEST"):
+    monkeypatch.setattr(winograd, "FEWEST", {False: 2, True: 2})
+    kept = (winograd, "LARGEST"), (direct, "LARGEST")
+    for planned in (direct.planned, depthwise.planned, winograd.planned):
+        monkeypatch.setattr(planned.__module__ + ".planned", planned.__wrapped__)
+    for module in (panels, lowering, depthwise, winograd, direct):
+        for name in ("BLOCK", "PANEL", "LARGEST", "PRODUCTS", "ROOM", "TILES", "ONCE"):
+            if hasattr(module, name) and (module, name) not in kept:
                 monkeypatch.setattr(module, name, 64)
     monkeypatch.setattr(panels, "ROWS", 2)
     monkeypatch.setattr(panels, "SUMS", 8)

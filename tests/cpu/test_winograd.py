@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 import pytest
 
+from gpulayers import config
 from gpulayers.cpu import winograd
 from gpulayers.ops.convolution import convolution
 
@@ -14,7 +15,12 @@ OPTIONS = {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilations": (1, 1)}
 
 @pytest.fixture(autouse=True)
 def _nothing_kept():
+    """Without loops, which keep nothing."""
+    before = config.jit()
+    config.set_jit(False)
     winograd._kept.clear()
+    yield
+    config.set_jit(before)
 
 
 def arrays():
