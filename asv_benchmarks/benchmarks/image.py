@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpulayers import layers
 
-from .libraries import LIBRARIES, finish, integers, namespace
+from .libraries import LIBRARIES, finish, integers, namespace, peak
 
 
 class Images:
@@ -24,6 +24,11 @@ class Images:
     def time_forward(self, layer, library):
         self.layer(self.images, training=True)
         finish(library)
+
+    def track_peak(self, layer, library):
+        return peak(library, lambda: self.layer(self.images, training=True))
+
+    track_peak.unit = "bytes"
 
 
 def made(name):

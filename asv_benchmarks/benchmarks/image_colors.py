@@ -8,7 +8,7 @@ import numpy as np
 
 from gpulayers import layers
 
-from .libraries import LIBRARIES, finish, to_library
+from .libraries import LIBRARIES, finish, peak, to_library
 
 
 @cache
@@ -30,6 +30,11 @@ class _Colors:
     def time_training(self, library, name):
         self.layer(self.images, training=True)
         finish(library)
+
+    def track_peak(self, library, name):
+        return peak(library, lambda: self.layer(self.images, training=True))
+
+    track_peak.unit = "bytes"
 
 
 class Matrices(_Colors):

@@ -1,4 +1,4 @@
-"""What a benchmark of a layer is: forward alone, and both directions as in training."""
+"""What a benchmark of a layer is: forward alone, both directions as in training, and memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from functools import cache
 from gpulayers import tree
 from gpulayers.arrays import Tape
 
-from .libraries import LIBRARIES, finish, namespace
+from .libraries import LIBRARIES, finish, namespace, peak
 
 
 class LayerBenchmark(ABC):
-    """Times one layer; a subclass says which, and on what."""
+    """Measures one layer; a subclass says which, and on what."""
 
     params = (LIBRARIES,)
     param_names = ("library",)
@@ -39,6 +39,12 @@ class LayerBenchmark(ABC):
         sources += [x for x in tree.flatten(self.inputs) if x.dtype.kind == "f"]
         tape.gradient(y, sources)
         finish(library)
+
+    def track_peak_of_both(self, library):
+        """Bytes, beyond the weights and the inputs."""
+        return peak(library, lambda: self.time_forward_and_backward(library))
+
+    track_peak_of_both.unit = "bytes"
 
 
 @cache

@@ -1,12 +1,21 @@
-"""The array libraries that benchmarks run over: their parameter `library`."""
+"""The array libraries that benchmarks run over: their parameter `library`.
+
+In CI, where QUICK_BENCHMARKS=1 is in the environment, CuPy is left out if it is not installed, and
+`networks` makes small ones.
+"""
 
 from __future__ import annotations
 
+import gc
+import os
+import tracemalloc
 from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 
-LIBRARIES = ("numpy", "cupy")
+QUICK = bool(os.environ.get("QUICK_BENCHMARKS"))
+LIBRARIES = ("numpy",) if QUICK and find_spec("cupy") is None else ("numpy", "cupy")
 
 
 @cache
@@ -53,3 +62,33 @@ def probabilities(*shape: int) -> np.ndarray:
     """Rows of positive numbers that add up to 1."""
     x = np.exp(normal(*shape))
     return x / x.sum(axis=-1, keepdims=True)
+
+
+def peak(library: str, action) -> int:
+    """The most bytes that an action holds on its way, beyond those before."""
+    action()  # From here on, all that it replaces has been counted.
+    gc.collect()
+    if library == "cupy":
+        pool = namespace(library).get_default_memory_pool()
+        pool.free_all_blocks()
+        before = pool.total_bytes()
+        action()
+        finish(library)
+        return pool.total_bytes() - before  # The pool keeps what is given back to it.
+    return held(action)[1]
+
+
+def held(action) -> tuple[int, int]:
+    """The bytes that Python and NumPy keep after an action, and the most that they hold in it."""
+    tracemalloc.start()
+    try:
+        action()
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        action()
+        highest = tracemalloc.get_traced_memory()[1]
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - before, highest - before
+    finally:
+        tracemalloc.stop()

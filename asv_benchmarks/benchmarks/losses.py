@@ -7,7 +7,7 @@ from functools import cache
 from gpulayers import losses
 from gpulayers.arrays import Tape
 
-from .libraries import LIBRARIES, finish, integers, probabilities, to_library
+from .libraries import LIBRARIES, finish, integers, peak, probabilities, to_library
 
 NAMES = (
     "MeanSquaredError",
@@ -49,3 +49,8 @@ class Losses:
             value = self.loss(self.target, tape.watch(self.predicted))
         tape.gradient(value, self.predicted)
         finish(library)
+
+    def track_peak(self, library, name):
+        return peak(library, lambda: self.time_value_and_gradient(library, name))
+
+    track_peak.unit = "bytes"

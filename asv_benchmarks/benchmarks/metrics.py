@@ -6,7 +6,7 @@ from functools import cache
 
 from gpulayers import metrics
 
-from .libraries import LIBRARIES, finish, integers, probabilities, to_library
+from .libraries import LIBRARIES, finish, integers, peak, probabilities, to_library
 
 MADE = {
     "MeanAbsoluteError": metrics.MeanAbsoluteError,
@@ -44,3 +44,8 @@ class Metrics:
     def time_result(self, library, name):
         self.metric.result()
         finish(library)
+
+    def track_peak(self, library, name):
+        return peak(library, lambda: self.time_update(library, name))
+
+    track_peak.unit = "bytes"

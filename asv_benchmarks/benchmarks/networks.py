@@ -1,12 +1,11 @@
 """Whole networks, compiled to be trained, and data for them: what `whole_models` measures.
 
-`asv_benchmarks/compare/` has the same in PyTorch, and Keras reads them from files.  With `small`
-they have all their layers, on small inputs: in the environment, SMALL_NETWORKS=1 asks for that.
+`asv_benchmarks/compare/` has the same in PyTorch, and Keras reads them from files.  Small ones have
+all their layers, on small inputs.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,10 +16,9 @@ from gpulayers import layers
 from gpulayers.examples import digits as digits_example
 from gpulayers.layers import Dense, Input
 
-SMALL = bool(os.environ.get("SMALL_NETWORKS"))
+from .libraries import QUICK
+
 CLASSES, WORDS = 10, 1000
-BY_CLASSES = ("sparse_categorical_crossentropy", True)
-BY_PIXELS = ("binary_crossentropy", True)
 
 
 def convolution(x, filters, size=1, strides=1, activation="relu", pads=0, **options):
@@ -155,7 +153,7 @@ class Network:
     small: dict = None  # options that make its inputs small
     pixels: bool = False  # Whether each pixel has a class of its own.
 
-    def make(self, small: bool = SMALL):
+    def make(self, small: bool = QUICK):
         """The compiled model, with weights and statistics that are as if it had been trained."""
         gl.utils.set_random_seed(0)
         model = self.build(**(self.small if small and self.small else {}))

@@ -6,7 +6,7 @@ from functools import cache
 
 from gpulayers import Variable, optimizers
 
-from .libraries import LIBRARIES, finish, normal, to_library
+from .libraries import LIBRARIES, finish, normal, peak, to_library
 
 NAMES = ("SGD", "RMSprop", "Adam", "AdamW", "Lion", "Adafactor", "Muon", "Lamb")
 SHAPES = {
@@ -36,3 +36,8 @@ class Optimizers:
     def time_step(self, library, name, network):
         self.optimizer.apply(self.gradients, self.variables)
         finish(library)
+
+    def track_peak(self, library, name, network):
+        return peak(library, lambda: self.time_step(library, name, network))
+
+    track_peak.unit = "bytes"

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import gpulayers as gl
 
 from . import classifier
+from .networks import NETWORKS
 
 
 @cache
@@ -41,3 +42,23 @@ class Saving:
         return saved().stat().st_size
 
     track_file_size.unit = "bytes"
+
+
+@cache
+def large() -> Path:
+    """The file of a network with 25 million weights."""
+    path = Path(folder().name, "large.keras")
+    NETWORKS["ResNet-50"].make().save(path)
+    return path
+
+
+class Large:
+    """ResNet-50."""
+
+    number, repeat, warmup_time = 1, (1, 5, 10.0), 0.0
+
+    def setup(self):
+        large()
+
+    def time_load(self):
+        gl.saving.load_model(large())

@@ -8,6 +8,8 @@ import numpy as np
 
 from gpulayers import layers
 
+from .libraries import peak
+
 
 @cache
 def texts(count=20_000):
@@ -33,6 +35,11 @@ class Vectorization:
 
     def time_adapt(self, mode):
         self.layer.adapt(texts())
+
+    def track_peak(self, mode):
+        return peak("numpy", lambda: self.layer(texts()))
+
+    track_peak.unit = "bytes"
 
 
 class Strings:
