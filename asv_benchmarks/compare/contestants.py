@@ -66,6 +66,7 @@ class Gpulayers(Contestant):
     """As its users write it, the same lines as for Keras."""
 
     exporting = True  # Whether ONNX files are left, too.
+    small = False  # Whether inputs are.
     plain = staticmethod(np.asarray)
 
     def __init__(self, folder: Path):
@@ -78,7 +79,7 @@ class Gpulayers(Contestant):
         from ..benchmarks.networks import NETWORKS, data
 
         network = NETWORKS[name]
-        model = self.model = network.make()
+        model = self.model = network.make(self.small)
         np.savez(self.folder / f"{name}.npz", **weights_of(model))
         many = max(8, network.batch * (STEPS if model.count_params() < EPOCHS_BELOW else 1))
         (x, y), (many_x, many_y) = data(model, network.batch), data(model, many)

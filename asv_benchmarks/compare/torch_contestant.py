@@ -21,7 +21,8 @@ class Torch(Contestant):
 
     def __init__(self, folder: Path):
         super().__init__(folder)
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+        if threads := os.environ.get("OMP_NUM_THREADS"):
+            torch.set_num_threads(int(threads))
 
     def load(self, name: str):
         model = self.model = NETWORKS[name]()

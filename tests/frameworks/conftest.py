@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import pytest
 
 NEEDS = {
+    "test_compare.py": "torch",
     "test_flax.py": "flax",
     "test_jax.py": "jax",
     "test_keras_applications.py": "keras",
