@@ -20,7 +20,8 @@ from .threads import available, divided, scratch, share
 
 ROOM = 1 << 16  # Elements that a box sees: they stay in a core's cache.
 COST = 8  # An element that is copied takes as long as so many operations.
-MOST = 64  # Channels of windows that see one place.
+FEW = 256  # Places of windows for which a kernel may be larger.
+FAR = 1 << 22  # Elements of x that are not in a cache.
 LARGEST = 1 << 19  # Elements of a group's kernel.
 BOUNDS = {"relu": (0.0, np.inf), "relu6": (0.0, 6.0)}  # Of activations that only bound sums.
 PARTS = 8  # Of boxes for each thread at most: whoever is free takes the next.
@@ -28,10 +29,11 @@ PART = 2e7  # Operations of a part: with fewer, threads wait more for Python's l
 
 
 def suits(geo: Geometry) -> bool:
-    """Whether it does this well: OpenBLAS is faster with what has to be packed for each call."""
-    if geo.places == 1 and geo.dense and geo.channels > MOST:
-        return False
-    return geo.depth > 0 and geo.depth * geo.filters // geo.groups <= LARGEST
+    """Whether it does this well: OpenBLAS is faster with large kernels and many places."""
+    if geo.outputs <= FEW:
+        return geo.depth > 0
+    one = geo.places == 1 and geo.dense
+    return 0 < geo.depth * geo.filters // geo.groups <= (LARGEST // 2 if one else LARGEST)
 
 
 def whole_channels(x):
@@ -135,6 +137,8 @@ class Plan:
         self.room = room_for(todo, geo) * self.repeat
         ends = extents([slice(0, n) for n in geo.counts], geo)
         self.roomy = any(start < 0 or stop > n for (start, stop), n in zip(ends, geo.sizes))
+        # What is not in a cache is read faster by one copy from its beginning to its end.
+        self.roomy = self.roomy or geo.batch * prod(geo.sizes) * geo.channels > FAR
         self._sort(todo)
 
     def _most(self, geo: Geometry) -> int:

@@ -104,6 +104,20 @@ def copied(x, at, steps, sizes, box, moves, lows, room, spans):
 
 
 @part
+def put(source, at, target, to, count, lanes):
+    """Copy numbers by vectors, of which the last may overlap the one before."""
+    if count < lanes:
+        for i in range(count):
+            target[to + i] = source[at + i]
+        return
+    x, y, none = address(source), address(target), source.dtype.type(0)
+    for i in range(0, count - lanes + 1, lanes):
+        move(none, (x, at + i), (y, to + i))
+    if count % lanes:
+        move(none, (x, at + count - lanes), (y, to + count - lanes))
+
+
+@part
 def start_of(box, at, steps):
     """Where the first place of a box lies."""
     return at + box[0] * steps[0] + box[2] * steps[1] + box[4] * steps[2] + box[6] * steps[3]
@@ -167,8 +181,11 @@ def convolve(
                     start = target
                 if not whole:
                     for j in range(min(height, count - i)):
-                        for f in range(min(left, 2 * lanes)):
-                            out[to + places[i + j] + f] = edge[edges[j] + f]
+                        if left > lanes:
+                            put(edge, edges[j], out, to + places[i + j], left, lanes)
+                        else:
+                            for f in range(left):
+                                out[to + places[i + j] + f] = edge[edges[j] + f]
 
 
 @kernel("total", "room", "given")

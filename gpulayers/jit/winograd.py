@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 
 from . import Instruction, kernel, part
-from .direct import copied
+from .direct import copied, put
 from .tiles import Code, address, shape, tile
 
 SIX = (0, 2 / 3, -2 / 3, 4 / 3, -4 / 3)
@@ -208,10 +208,8 @@ def returned(
                 place = to + n * steps[0] + row * m * steps[2] + column * m * steps[3]
                 for u in range(min(m, counts[1] - row * m)):
                     for v in range(min(m, counts[2] - column * m)):
-                        line = out[place + u * steps[2] + v * steps[3] :]
-                        result = small[(u * m + v) * width :]
-                        for f in range(min(left, width)):
-                            line[f] = result[f]
+                        own = place + u * steps[2] + v * steps[3]
+                        put(small, (u * m + v) * width, out, own, min(left, width), lanes)
 
 
 @kernel("out", "room", "seen", "factor", "products", "small")
