@@ -91,11 +91,11 @@ def _(x, g, *, windows, strides, padding, dilations, groups=1, needs=None):
 
 
 @lru_cache(4096)
-def chosen(geo: Geometry, kind: str, precision: str, kept: bool = False, looped: bool = False):
+def chosen(geo: Geometry, kind: str, precision: str, kept=False, looped=False, backwards=False):
     """The formulation for a geometry, a kind of floats and a precision (see `config`).
 
-    `kept` says that the kernel stays the same from call to call, as far as is known, and `looped`
-    that loops are compiled.
+    `kept` says that the kernel stays the same from call to call, as far as is known, `looped` that
+    loops are compiled, and `backwards` that it is for the gradient by the kernel.
     """
     if looped and depthwise.Looped.suits(geo):
         return depthwise.Looped
@@ -105,7 +105,7 @@ def chosen(geo: Geometry, kind: str, precision: str, kept: bool = False, looped:
         form = winograd.LOOPED[form] if looped else form
         if form.suits(geo) and form.pays(geo, kept):
             return form
-    if looped and direct.suits(geo):
+    if looped and direct.suits(geo, backwards):
         return direct
     return lowering if lowering.suits(geo) else panels
 
@@ -165,12 +165,13 @@ def kernel_gradient(x, g, geo: Geometry):
     """The gradient by the kernel, (*windows, channels / groups, filters)."""
     if not g.size or not x.size:
         return np.zeros((*geo.windows, geo.channels // geo.groups, geo.filters), g.dtype)
-    return chosen_now(geo, g).kernel_gradient(with_axes(x), with_axes(g), geo)
+    return chosen_now(geo, g, backwards=True).kernel_gradient(with_axes(x), with_axes(g), geo)
 
 
-def chosen_now(geo: Geometry, x, kept: bool = False):
+def chosen_now(geo: Geometry, x, kept: bool = False, backwards: bool = False):
     looped = jit.takes(x, least=0 if geo.operations >= LOOPED else x.size + 1)
-    return chosen(geo, x.dtype.char, config.float32_convolution_precision(), kept, looped)
+    precision = config.float32_convolution_precision()
+    return chosen(geo, x.dtype.char, precision, kept, looped, backwards)
 
 
 def matching(g, kernel, sizes, strides, padding, dilations, groups) -> Geometry:

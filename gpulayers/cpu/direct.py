@@ -21,6 +21,7 @@ from .threads import available, divided, scratch, share
 ROOM = 1 << 16  # Elements that a box sees: they stay in a core's cache.
 COST = 8  # An element that is copied takes as long as so many operations.
 FEW = 256  # Places of windows for which a kernel may be larger.
+WIDE = 64  # Channels up to which places alone are seen better by tiles, wherever x is.
 FAR = 1 << 22  # Elements of x that are not in a cache.
 LARGEST = 1 << 19  # Elements of a group's kernel.
 BOUNDS = {"relu": (0.0, np.inf), "relu6": (0.0, 6.0)}  # Of activations that only bound sums.
@@ -28,12 +29,22 @@ PARTS = 8  # Of boxes for each thread at most: whoever is free takes the next.
 PART = 2e7  # Operations of a part: with fewer, threads wait more for Python's lock.
 
 
-def suits(geo: Geometry) -> bool:
-    """Whether it does this well: OpenBLAS is faster with large kernels and many places."""
+def suits(geo: Geometry, backwards: bool = False) -> bool:
+    """Whether it does this well, or the gradient by the kernel.
+
+    OpenBLAS is faster with large kernels and many places.
+    """
     if geo.outputs <= FEW:
         return geo.depth > 0
     one = geo.places == 1 and geo.dense
+    if one and geo.channels > WIDE and far(geo) and not backwards:
+        return False
     return 0 < geo.depth * geo.filters // geo.groups <= (LARGEST // 2 if one else LARGEST)
+
+
+def far(geo: Geometry) -> bool:
+    """Whether x is not in a cache."""
+    return geo.batch * prod(geo.sizes) * geo.channels > FAR
 
 
 def whole_channels(x):
@@ -138,7 +149,7 @@ class Plan:
         ends = extents([slice(0, n) for n in geo.counts], geo)
         self.roomy = any(start < 0 or stop > n for (start, stop), n in zip(ends, geo.sizes))
         # What is not in a cache is read faster by one copy from its beginning to its end.
-        self.roomy = self.roomy or geo.batch * prod(geo.sizes) * geo.channels > FAR
+        self.roomy = self.roomy or far(geo)
         self._sort(todo)
 
     def _most(self, geo: Geometry) -> int:
