@@ -17,6 +17,9 @@ NEEDS = {
     "test_keras_applications.py": "keras",
     "test_keras_models.py": "keras",
     "test_onnx.py": "onnxruntime",
+    "test_onnx_layers.py": "onnxruntime",
+    "test_onnx_masks.py": "onnxruntime",
+    "test_onnx_models.py": "onnxruntime",
     "test_tensorflow.py": "tensorflow",
     "test_torch.py": "torch",
 }
@@ -43,3 +46,9 @@ def _forgetful(request):
 
         keras.backend.clear_session()
         gc.collect()
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where an ONNX file is to be written."""
+    return str(tmp_path / "model.onnx")

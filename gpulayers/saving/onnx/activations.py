@@ -164,11 +164,22 @@ def _ramp(writer, layer, x):
     return relu(writer, x, layer.negative_slope, layer.max_value, layer.threshold)
 
 
+def masked_softmax(writer, layer, x):
+    if x.mask is None:
+        return softmax(writer, x, layer.axis)
+    mask = x.mask
+    if mask.dtype != "bool":
+        mask = writer.each("Greater", mask, 0.5 if mask.dtype.startswith("float") else 0)
+    x = Value(x.shape, x.dtype, plain=writer.plain(x))
+    outputs = softmax(writer, writer.each("Where", mask, x, -1e9), layer.axis)
+    return writer.each("Where", mask, outputs, 0.0)
+
+
 LAYERS = {
     made.Activation: lambda writer, layer, x: activated(writer, x, layer.activation),
     made.ReLU: _ramp,
     made.LeakyReLU: lambda writer, layer, x: leaky_relu(writer, x, layer.negative_slope),
     made.ELU: lambda writer, layer, x: elu(writer, x, layer.alpha),
     made.PReLU: prelu,
-    made.Softmax: lambda writer, layer, x: softmax(writer, x, layer.axis),
+    made.Softmax: masked_softmax,
 }

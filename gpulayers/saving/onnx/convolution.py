@@ -9,6 +9,7 @@ from ...ops.convolution import transposed_margins
 from ...ops.resize import interpolation_weights, nearest_places
 from ...ops.sliding import margins, span
 from .activations import activated
+from .masks import with_axis
 from .writer import NotCovered, Value, Writer, numbers, turned_axis
 
 
@@ -131,6 +132,14 @@ def pooling(writer, layer, x):
 
 
 def global_pooling(writer, layer, x):
+    if x.mask is not None and isinstance(layer, made.GlobalAveragePooling1D):
+        kept = with_axis(writer, x.mask, 2 if layer.data_format == "channels_last" else 1)
+        kept_x = writer.each("Where", kept, x, 0.0)
+        total, count = (
+            writer.along("ReduceSum", one, layer._axes, keepdims=bool(layer.keepdims))
+            for one in (kept_x, writer.cast(kept, "float32"))
+        )
+        return writer.each("Div", total, count)
     operation = "ReduceMean" if layer.reduction == "mean" else "ReduceMax"
     return writer.along(operation, x, layer._axes, keepdims=bool(layer.keepdims))
 

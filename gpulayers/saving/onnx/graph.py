@@ -13,13 +13,16 @@ from ...models.operations import name_of
 from ...models.sequential import Sequential
 from . import activations, attention, convolution, normalization, products, recurrent, shaping
 from .functions import function
+from .masks import masks_of
 from .writer import NotCovered, Value, Writer
 
 PARTS = (activations, attention, convolution, normalization, products, recurrent, shaping)
 LAYERS = {cls: write for part in PARTS for cls, write in part.LAYERS.items()}
-# Layers that look at masks by themselves, without an argument for them.
-LOOKING = (made.Multiply, made.Maximum, made.Minimum)
-LOOKING += (made.MultiHeadAttention, made.GroupedQueryAttention)
+# Layers that do with masks what they do here, if their inputs carry some; others ignore them.
+MASKED = (made.LSTM, made.GRU, made.SimpleRNN, made.RNN, made.Bidirectional, made.Softmax)
+MASKED += (made.MultiHeadAttention, made.GroupQueryAttention, made.Attention)
+MASKED += (made.AdditiveAttention, made.GlobalAveragePooling1D)
+LOOKING = (made.Multiply, made.Maximum, made.Minimum)  # Without an argument for them.
 
 
 class GraphWriter(Writer):
@@ -37,22 +40,40 @@ class GraphWriter(Writer):
                 if len(found) != len(outputs):
                     raise NotCovered(f"gives {len(outputs)} outputs, which is not covered")
                 for tensor, x in zip(outputs, found, strict=True):
-                    values[id(tensor)] = _with_sizes(self.cast(x, tensor.dtype), tensor)
+                    found = _with_sizes(self.cast(x, tensor.dtype), tensor)
+                    values[id(tensor)] = found.masked(x.mask)
         return [values[id(t)] for t in graph.output_tensors]
 
     def _node(self, node, values):
         def given(x):
             return values[id(x)] if type(x) is KerasTensor else x
 
+        layer = node.operation
         args = tree.map_structure(given, list(node.args))
         kwargs = {key: tree.map_structure(given, x) for key, x in node.kwargs.items()}
-        if not isinstance(node.operation, Layer):
-            return function(self, node.operation, args, kwargs)
-        masks = [getattr(t, "_mask", None) for t in node.inputs]
-        if any(mask is not None for mask in masks) and _uses_masks(node.operation):
+        if not isinstance(layer, Layer):
+            return function(self, layer, args, kwargs)
+        kwargs.pop("training", None)
+        mask = kwargs.pop("mask", None)
+        if mask is not None:
+            args[0] = _masked(args[0], mask)
+        carried = any(x.mask is not None for x in tree.flatten(args) if isinstance(x, Value))
+        if carried and _uses_masks(layer):
             raise NotCovered("uses the mask that its inputs carry, which is not covered")
-        kwargs = {k: x for k, x in kwargs.items() if k not in ("training", "mask") or x is None}
-        return self.call(node.operation, *args, **{k: x for k, x in kwargs.items() if k != "mask"})
+        given = args
+        if mask is None and isinstance(layer, (made.RNN, made.Bidirectional)):
+            if len([x for x in [*args, *kwargs.values()] if x is not None]) > 1:
+                given = [args[0].masked(None), *args[1:]]  # As in Keras: beside first states too.
+        found = self.call(layer, *given, **kwargs)
+        if isinstance(layer, Model):
+            return found
+        return self._with_masks(layer, args, found)
+
+    def _with_masks(self, layer, args, found):
+        """Outputs carrying the masks that they have."""
+        found = found if isinstance(found, list) else [found]
+        masks = masks_of(self, layer, args[:1], len(found))
+        return [x.masked(mask) for x, mask in zip(found, masks, strict=True)]
 
     def call(self, layer, *args, **kwargs):
         """A layer, or an inner model, applied to Values: a Value, or a list of them."""
@@ -70,7 +91,7 @@ class GraphWriter(Writer):
     def _single_precision(self, x):
         """Floats as float32, in which all layers here compute."""
         floats = isinstance(x, Value) and x.dtype.startswith("float")
-        return self.cast(x, "float32") if floats else x
+        return self.cast(x, "float32").masked(x.mask) if floats else x
 
 
 class _Blaming:
@@ -121,14 +142,21 @@ def _arranged(model, inputs) -> list[Value]:
 
 
 def _uses_masks(layer) -> bool:
-    """Whether a mask that the inputs carry changes what a layer gives."""
-    if isinstance(layer, Model):
-        return any(map(_uses_masks, layer.layers))
-    if isinstance(layer, made.TimeDistributed):
-        return _uses_masks(layer.layer)
-    if isinstance(layer, made.BatchNormalization):
-        return False  # Only in training.
-    return isinstance(layer, LOOKING) or call_signature(type(layer)).takes_mask
+    """Whether a mask that the inputs carry changes what a layer gives, in a way not covered."""
+    if isinstance(layer, made.TimeDistributed):  # It hands each step's mask on.
+        inner = layer.layer
+        return isinstance(inner, (*MASKED, *LOOKING)) or _uses_masks(inner)
+    if isinstance(layer, (Model, made.BatchNormalization, *MASKED, *LOOKING)):
+        return False  # Normalization uses them only in training.
+    return call_signature(type(layer)).takes_mask
+
+
+def _masked(x, mask):
+    """The first argument of a layer, carrying what was given as its argument `mask`."""
+    if not isinstance(x, (list, tuple)):
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        return x.masked(mask)
+    return [one.masked(m) for one, m in zip(x, mask, strict=False)] + list(x[len(mask) :])
 
 
 def _why_not(layer) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ... import activations
 from ... import layers as made
+from .masks import Steps
 from .shaping import concatenated
 from .writer import NotCovered, Value, Writer, numbers
 
@@ -41,14 +42,26 @@ def _run(writer, layer, x, initial_state):
             raise NotCovered("has stacked cells with an initial_state, which is not covered")
         if not isinstance(initial_state, (list, tuple)):
             initial_state = [initial_state]
-    x = writer.cast(x, "float32")
+    steps = None
+    if x.mask is not None:
+        if layer.unroll and initial_state is not None:
+            raise NotCovered("is unrolled, with a mask and an initial_state")
+        steps = Steps(writer, x.mask)
+        x = steps.gathered(x)
     for cell in cells:
-        x, of_cell = _run_cell(writer, cell, x, layer.go_backwards, initial_state)
+        x, of_cell = _run_cell(writer, cell, x, layer.go_backwards, initial_state, steps)
         states += of_cell if len(cells) == 1 else [of_cell]
-    return x, of_cell[0], states
+    last = of_cell[0]
+    if steps is not None:
+        first = None if initial_state is None else initial_state[0]
+        x = steps.scattered(x, first, layer.zero_output_for_mask, layer.go_backwards)
+        if layer.zero_output_for_mask:
+            at = writer.constant(np.array(0 if layer.go_backwards else -1, np.int64))
+            last = writer.single("Gather", x, at, shape=last.shape, axis=1)
+    return x, last, states
 
 
-def _run_cell(writer, cell, x, backwards, initial_state):
+def _run_cell(writer, cell, x, backwards, initial_state, masked):
     if type(cell) not in GATES:
         raise NotCovered(f"has a cell {type(cell).__name__}, which ONNX does not have")
     batch, steps, _ = x.shape
@@ -59,7 +72,7 @@ def _run_cell(writer, cell, x, backwards, initial_state):
         OPERATIONS[type(cell)],
         writer.node("Transpose", x, perm=[1, 0, 2]),
         *weights,
-        None,
+        None if masked is None else masked.lengths,
         *first,
         count=count,
         hidden_size=cell.units,
@@ -73,6 +86,9 @@ def _run_cell(writer, cell, x, backwards, initial_state):
         writer.single("Squeeze", name, writer.integers(0), shape=(batch, cell.units))
         for name in outputs[1:]
     ]
+    if masked is not None:
+        given = initial_state or [None] * len(states)
+        states = [masked.last(*pair) for pair in zip(states, given, strict=True)]
     return writer.transposed(sequence, (1, 0, 2)), states
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import config
 from ... import layers as made
+from .masks import spread
 from .normalization import unit_length
 from .writer import NotCovered, Value, Writer
 
@@ -84,6 +85,38 @@ def _merging(operation):
         return reduce(lambda a, b: writer.each(operation, a, b), inputs)
 
     return merge
+
+
+def multiply(writer, layer, inputs):
+    """Masked inputs count as 1; where all are masked, the product is 0."""
+    masks = [x.mask for x in inputs]
+    inputs = of_one_rank(writer, inputs)
+    masks = [spread(writer, m, x.ndim) for m, x in zip(masks, inputs, strict=True)]
+    parts = [
+        x if m is None else writer.each("Where", m, x, 1.0)
+        for m, x in zip(masks, inputs, strict=True)
+    ]
+    product = reduce(lambda a, b: writer.each("Mul", a, b), parts)
+    if any(m is None for m in masks):
+        return product
+    some = reduce(lambda a, b: writer.each("Or", a, b), masks)
+    return writer.each("Where", some, product, 0.0)
+
+
+def _extreme(operation):
+    def extreme(writer, layer, inputs):
+        masks = [x.mask for x in inputs]
+        inputs = of_one_rank(writer, inputs)
+        masks = [spread(writer, m, x.ndim) for m, x in zip(masks, inputs, strict=True)]
+        result, mask = inputs[0], masks[0]
+        for x, own in zip(inputs[1:], masks[1:], strict=True):
+            x = x if own is None else writer.each("Where", own, x, result)
+            result = result if mask is None else writer.each("Where", mask, result, x)
+            mask = None if mask is None or own is None else writer.each("Or", mask, own)
+            result = writer.each(operation, result, x)
+        return result
+
+    return extreme
 
 
 def average(writer, layer, inputs):
@@ -175,9 +208,9 @@ LAYERS = {
     made.CustomScaleLayer: custom_scale,
     made.Add: _merging("Add"),
     made.Subtract: _merging("Sub"),
-    made.Multiply: _merging("Mul"),
-    made.Maximum: _merging("Max"),
-    made.Minimum: _merging("Min"),
+    made.Multiply: multiply,
+    made.Maximum: _extreme("Max"),
+    made.Minimum: _extreme("Min"),
     made.Average: average,
     made.Concatenate: concatenate,
     made.Dot: dot,

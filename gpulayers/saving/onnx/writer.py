@@ -38,12 +38,20 @@ class Value:
         dtype: a name.
         plain: its name with the axes as the layers have them; None if it is not there so.
         turned: its name with the last axis in second place, likewise.
+        mask: the Value of the mask that the array carries, None for none.
     """
 
-    __slots__ = ("dtype", "plain", "shape", "turned")
+    __slots__ = ("dtype", "mask", "plain", "shape", "turned")
 
-    def __init__(self, shape, dtype="float32", plain=None, turned=None):
+    def __init__(self, shape, dtype="float32", plain=None, turned=None, mask=None):
         self.shape, self.dtype, self.plain, self.turned = tuple(shape), dtype, plain, turned
+        self.mask = mask
+
+    def masked(self, mask: Value | None) -> Value:
+        """The same array, carrying a mask."""
+        if mask is None and self.mask is None:
+            return self
+        return Value(self.shape, self.dtype, self.plain, self.turned, mask)
 
     @property
     def ndim(self) -> int:
