@@ -104,14 +104,22 @@ def kernel(*written: str):
 
 
 class Part:
-    """A function that kernels of the same file call, compiled as a part of them."""
+    """A function that kernels call, compiled as a part of them."""
+
+    licence = frozenset(LICENCE)
 
     def __init__(self, function):
         self.function = function
 
     def made(self):
         """What Numba makes of it."""
-        return _dispatcher(self.function)
+        return _dispatcher(self.function, self.licence)
+
+
+class Exact(Part):
+    """One whose sums are made in the order in which they are written."""
+
+    licence = Part.licence - {"reassoc"}
 
 
 class Instruction(Part):
@@ -129,8 +137,13 @@ def part(function) -> Part:
     return Part(function)
 
 
+def exact(function) -> Part:
+    """The same for one whose sums must not be made in another order."""
+    return Exact(function)
+
+
 @cache
-def _dispatcher(function):
+def _dispatcher(function, licence=Part.licence):
     """Numba's own object for a function and those that it calls."""
     from numba import njit
 
@@ -138,7 +151,7 @@ def _dispatcher(function):
     for name in function.__code__.co_names:
         if isinstance(names.get(name), Part):
             names[name] = names[name].made()
-    options = {"nogil": True, "fastmath": LICENCE, "error_model": "numpy"}
+    options = {"nogil": True, "fastmath": set(licence), "error_model": "numpy"}
     try:
         return njit(function, cache=True, **options)
     except RuntimeError:  # There is no folder that it may write to.

@@ -10,6 +10,8 @@ from gpulayers.cpu import recurrent, steps, threads
 from gpulayers.cpu.lstm import Lstm
 from gpulayers.ops.recurrent import gru, lstm, lstm_step
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 RANDOM = np.random.default_rng(1)
 OPS = pytest.mark.parametrize(("op", "states", "gates"), [(lstm, 2, 4), (gru, 1, 3)])
 
