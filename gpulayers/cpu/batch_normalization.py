@@ -189,7 +189,7 @@ class LoopedChannels(Channels):
     def _sums(self, x, middle, g=None, after=None):
         """The sums that loops give, (2, channels) in float64."""
         kernel = loops.sum_columns if self.last else loops.sum_rows
-        args = (*self._rows(x), self.spread(middle) if self.last else middle, *self._rows(g, after))
+        args = (*self._rows(x), self._of_columns(middle), *self._rows(g, after))
         size = (len(args[1]),)
         found = divided(
             kernel, len(args[0]), PASS * x.size, *args, sums=(size, size), totals=np.float64
@@ -206,12 +206,15 @@ class LoopedChannels(Channels):
         out = memory.empty(self.view, x.dtype)
         x, g, after, y = self._rows(x, g, self.after, out)
         weights = mean, slope, offset, factor
-        if self.last:
-            weights = [None if w is None else self.spread(w) for w in weights]
+        weights = [None if w is None else self._of_columns(w) for w in weights]
         *first, factor = weights
         kernel = loops.combine_columns if self.last else loops.combine_rows
         divided(kernel, len(x), PASS * x.size, x, *first, g, factor, after, y, relu)
         return out.reshape(self.shape)
+
+    def _of_columns(self, values):
+        """Values (channels,) as loops take them."""
+        return np.ascontiguousarray(self.spread(values) if self.last else values)
 
     @staticmethod
     def _rows(*arrays):

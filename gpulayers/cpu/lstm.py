@@ -101,7 +101,7 @@ def looped(x, h, c, kernel, recurrent_kernel, bias, needs):
 def _ordered(weights, back=False):
     """Gates i, f, n, o of weights as o, i, f, n, or back; in a fresh array."""
     size = weights.shape[-1] // 4
-    return np.roll(weights, -size if back else size, axis=-1)
+    return np.roll(np.ascontiguousarray(weights), -size if back else size, axis=-1)
 
 
 class Lstm(Run):

@@ -85,7 +85,8 @@ class Weights:
     def __init__(self, times: int, gamma=None, beta=None):
         self.times = times
         self.gamma, self.beta = (
-            np.tile(w, times) if times > 1 and w is not None else w for w in (gamma, beta)
+            None if w is None else np.ascontiguousarray(np.tile(w, times) if times > 1 else w)
+            for w in (gamma, beta)
         )
 
     def of(self, rows):
@@ -218,7 +219,7 @@ def _(x, gamma=None, beta=None, *, axes, epsilon, kind=LAYER, needs=None):
     if not same_dtype(x, gamma, beta) or x.size == 0:
         return NotImplemented
     width = prod(x.shape[axes[0] :])
-    flat = [None if w is None else w.reshape(-1) for w in (gamma, beta)]
+    flat = [None if w is None else np.ascontiguousarray(w).reshape(-1) for w in (gamma, beta)]
     made = made_rows(x.reshape(-1, width), epsilon, kind)
     out = made.forward(*flat).reshape(x.shape)
     if needs is None:

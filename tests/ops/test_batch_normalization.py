@@ -68,6 +68,15 @@ def test_what_follows(activation, xp):
     check_gradient(lambda *a: normalized_by(*a, **options), x, beta, gamma, xp=xp)
 
 
+@pytest.mark.parametrize("axis", [1, -1])
+def test_weights_that_are_views(axis):
+    x, (mean, variance) = real(2, 4, 4), positive(16).reshape(8, 2).T
+    own = (mean[::2], variance[::2])
+    options = {"axis": axis, "epsilon": 0.1}
+    check_primitive(normalized_by, np.asfortranarray(x), *own, **options)
+    check_primitive(normalized_in_batch, np.asfortranarray(x), *own, **options)
+
+
 def test_masks(xp):
     x, mask = real(2, 4, 3), np.array([[True, True, False, True], [False] * 3 + [True]])
     own = (positive(3), real(3), mask)

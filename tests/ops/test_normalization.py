@@ -113,6 +113,14 @@ def test_groups(shape, axis, groups, xp):
     check_gradient(lambda *a: normalized_in_groups(*a, **options), *arrays, xp=xp)
 
 
+def test_views():
+    x, (gamma, beta) = np.asfortranarray(real(2, 3, 4)), positive(8).reshape(4, 2).T
+    check_primitive(normalized_along, x, gamma, beta, axes=(2,), epsilon=0.1)
+    for axis in (1, 2):
+        own = (gamma[: x.shape[axis]], beta[: x.shape[axis]])
+        check_primitive(normalized_in_groups, x, *own, groups=1, axis=axis, epsilon=0.1)
+
+
 def test_groups_before_axes_of_size_1():
     options = {"groups": 1, "axis": 2, "epsilon": 0.1}
     check_primitive(normalized_in_groups, real(1, 2, 2, 1), positive(2), real(2), **options)
