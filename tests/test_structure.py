@@ -126,6 +126,7 @@ INFRASTRUCTURE = {
         "winograd": "convolutions with fewer products",
     },
     "jit": {
+        "elementary": "exp, tanh and sigmoid for other loops",
         "__init__": "compiles loops",
         "tiles": "sums of products in registers",
     },
