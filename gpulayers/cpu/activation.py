@@ -1,23 +1,29 @@
 """Activation functions of NumPy arrays.
 
 They avoid temporaries and `where`, which costs ten times a product.  What they leave (other dtypes,
-arrays without axes, unusual options) the references do.
+arrays without axes, unusual options) the references do.  Large arrays of float32 go through loops
+where Numba is installed, once and with all threads.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from .. import jit
+from ..jit import activation as loops
 from ..ops import activation as smooth
 from ..ops import rectifier as ramps
 from ..ops.activation import GELU_CUBIC, GELU_SCALE, ROOT_TWO_PI, SELU_ALPHA, SELU_SCALE
+from . import memory
 from .bounds import at_least, at_most
 from .error_function import NORMAL, erf_float32, erf_float64
+from .threads import sliced
 
 # NumPy takes arrays without axes faster than Python's numbers, and these leave float64 as it is.
 ZERO, ONE, TWO, HALF = (np.array(n, np.float32) for n in (0, 1, 2, 0.5))
 THREE, MINUS_THREE, SIX = (np.array(n, np.float32) for n in (3, -3, 6))
 LARGEST = {"f": np.array(87, np.float32), "d": np.array(700, np.float64)}  # exp is finite there.
+COST = 16  # Operations of a product that an element takes as long as, in a loop.
 
 
 def fits(x) -> bool:
@@ -49,8 +55,34 @@ def chosen(condition, dtype):
     return condition.astype(dtype)
 
 
+def by_loops(x) -> bool:
+    """Whether loops are to be used that compute exp."""
+    return x.dtype.char == "f" and x.ndim > 0 and jit.takes(x)
+
+
+def looped(there, back, x, needs, *numbers, of_result=False, more=0):
+    """A function and its gradient by loops: back(x or the result, g, dx, *numbers).
+
+    more: how many further arguments have no gradient.
+    """
+    out = _made(there, (x,), numbers)
+    if needs is None:
+        return out
+    kept = out if of_result else x
+    return out, lambda g: (_made(back, (kept, g), numbers), *(None,) * more)
+
+
+def _made(kernel, arrays, numbers):
+    out = memory.empty_like(arrays[0])
+    flat = [np.ascontiguousarray(a).reshape(-1) for a in (*arrays, out)]
+    sliced(kernel, COST * out.size, *flat, numbers=numbers)
+    return out
+
+
 @smooth.sigmoid.on("numpy")
 def _(x, *, needs=None):
+    if by_loops(x):
+        return looped(loops.sigmoid, loops.sigmoid_back, x, needs, of_result=True)
     if not fits(x):
         return NotImplemented
     out = sigmoid_of(x)
@@ -101,6 +133,8 @@ def _(x, *, needs=None):
 
 @smooth.silu.on("numpy")
 def _(x, *, needs=None):
+    if by_loops(x):
+        return looped(loops.silu, loops.silu_back, x, needs)
     if not fits(x):
         return NotImplemented
     s = sigmoid_of(x)
@@ -153,6 +187,9 @@ def _(x, *, needs=None):
 
 def _elu(x, scale, alpha, needs):
     """scale x above 0, scale alpha (exp(x) - 1) below."""
+    if by_loops(x):
+        numbers = float(scale), float(scale * alpha)
+        return looped(loops.elu, loops.elu_back, x, needs, *numbers, more=1)
     if not fits(x):
         return NotImplemented
     depth = scale * alpha
@@ -182,6 +219,8 @@ def _elu(x, scale, alpha, needs):
 
 @smooth.gelu.on("numpy")
 def _(x, approximate=True, *, needs=None):
+    if approximate and by_loops(x):
+        return looped(loops.gelu, loops.gelu_back, x, needs, more=1)
     if not fits(x):
         return NotImplemented
     if approximate:

@@ -9,7 +9,6 @@ installed, whose work threads share.
 from __future__ import annotations
 
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from ..jit import optimizer as loops
 from ..ops import optimizer
 from ..ops.optimizer import power
 from . import memory
-from .threads import PARTS, share
+from .threads import sliced
 
 PIECE = 1 << 15  # Elements. 128 KiB of float32: with slots and temporaries, what an L2 cache holds.
 COST = 20  # Operations of a product that a weight takes as long as, in a loop.
@@ -64,14 +63,7 @@ def _looped(loop, weight, gradient, slots, numbers):
         arrays = (weight,)
     flat = [None if a is None else np.ascontiguousarray(a).reshape(-1) for a in (*arrays, new)]
     numbers = [n if type(n) is bool else float(n) for n in numbers]
-    ends = [new.size * i // PARTS for i in range(PARTS + 1)]
-    ready = kernel.ready(*flat, *numbers)
-
-    def work(pieces):
-        for piece in pieces:
-            ready(*(None if a is None else a[piece] for a in flat), *numbers)
-
-    share(work, [slice(*pair) for pair in pairwise(ends)], COST * new.size)
+    sliced(kernel, COST * new.size, *flat, numbers=numbers)
     return new, *slots
 
 

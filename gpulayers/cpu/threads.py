@@ -15,6 +15,7 @@ import os
 import threading
 from collections import deque
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +265,19 @@ def divided(kernel, count: int, operations: float, *args, sums=(), totals=None) 
 
     share(work, range(parts), operations)
     return [None if total is None else total.sum(0, dtype=totals) for total in found]
+
+
+def sliced(kernel, operations: float, *arrays, numbers=()) -> None:
+    """Call kernel(*slices, *numbers) for parts of flat arrays of one size, or None, by threads."""
+    size = arrays[0].size
+    ends = [size * i // PARTS for i in range(PARTS + 1)] if operations >= ENOUGH else (0, size)
+    ready = kernel.ready(*arrays, *numbers)
+
+    def work(some):
+        for part in some:
+            ready(*(None if a is None else a[part] for a in arrays), *numbers)
+
+    share(work, [slice(*pair) for pair in pairwise(ends)], operations)
 
 
 class Taken:

@@ -12,6 +12,8 @@ from gpulayers.ops import activation, rectifier
 from gpulayers.ops.activation import elu, gelu, glu, sigmoid
 from gpulayers.ops.rectifier import leaky_relu, prelu, relu
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 
 def at(x):
     return 1 / (1 + math.exp(-x))

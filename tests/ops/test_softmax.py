@@ -7,6 +7,8 @@ from checks import check_gradient, check_primitive
 from gpulayers.arrays import Tape, plain
 from gpulayers.ops.softmax import log_softmax, softmax, sparsemax
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 AXES = [-1, 0, 1, -3, (0, 2), [1, 2], (0, 1, 2), None]
 
 

@@ -1,0 +1,69 @@
+"""Activation functions and their gradients, each element read once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import kernel
+from .elementary import HALF, ONE, TWO, exp, tanh
+from .elementary import sigmoid as of
+
+SCALE, CUBIC = np.float32((2 / np.pi) ** 0.5), np.float32(0.044715)  # Of gelu by tanh.
+THREE = np.float32(3)
+
+
+@kernel("y")
+def sigmoid(x, y):
+    for i in range(len(y)):
+        y[i] = of(x[i])
+
+
+@kernel("dx")
+def sigmoid_back(y, g, dx):
+    for i in range(len(dx)):
+        dx[i] = g[i] * y[i] * (ONE - y[i])
+
+
+@kernel("y")
+def silu(x, y):
+    for i in range(len(y)):
+        y[i] = x[i] * of(x[i])
+
+
+@kernel("dx")
+def silu_back(x, g, dx):
+    for i in range(len(dx)):
+        s = of(x[i])
+        dx[i] = g[i] * s * (ONE + x[i] * (ONE - s))
+
+
+@kernel("y")
+def gelu(x, y):
+    """x (1 + tanh(SCALE (x + CUBIC x^3))) / 2."""
+    for i in range(len(y)):
+        v = x[i]
+        y[i] = v * HALF * (ONE + tanh(SCALE * v * (ONE + CUBIC * v * v)))
+
+
+@kernel("dx")
+def gelu_back(x, g, dx):
+    for i in range(len(dx)):
+        v = x[i]
+        t = tanh(SCALE * v * (ONE + CUBIC * v * v))
+        slope = SCALE * (ONE + THREE * CUBIC * v * v)
+        dx[i] = g[i] * HALF * (ONE + t) * (ONE + v * (ONE - t) * slope)
+
+
+@kernel("y")
+def elu(x, y, scale, depth):
+    """scale x above 0, depth (exp(x) - 1) below."""
+    for i in range(len(y)):
+        v = x[i]
+        half = tanh(v * HALF)  # exp(v) - 1 is 2 t / (1 - t), without what cancels near 0.
+        y[i] = scale * v if v > 0 else depth * TWO * half / (ONE - half)
+
+
+@kernel("dx")
+def elu_back(x, g, dx, scale, depth):
+    for i in range(len(dx)):
+        dx[i] = g[i] * (scale if x[i] > 0 else depth * exp(x[i]))
