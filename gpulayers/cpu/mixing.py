@@ -10,10 +10,9 @@ from . import threads
 
 @mixed.on("numpy")
 def _(x, order, weight, *, needs=None):
-    if needs is not None or not x.ndim or x.dtype != weight.dtype:
+    if needs is not None or not x.size or x.dtype != weight.dtype:
         return NotImplemented
     out = np.empty_like(x)
-
     rest = 1 - weight
 
     def some(indices):

@@ -157,6 +157,8 @@ class Normalization(Layer):
                 f"Normalization {self.name!r}: adapt() takes arrays that fit the shape "
                 f"{self._build_shapes['input_shape']} it was built with, got {sizes}."
             )
+        if not math.prod(sizes):
+            return 0, 0.0, 0.0
         xp = namespace(batch)
         wide = xp.astype(batch, dtypes.of(xp, "float64"))
         mean = xp.mean(wide, axis=self._reduce_axis, keepdims=True)

@@ -26,6 +26,7 @@ from ..arrays.symbolic import Node, abstract, connect, finish, symbolic
 from ..arrays.tape import TapeArray
 from ..arrays.variable import SCOPE, Scope
 from . import calling
+from .adapting import is_table
 from .added_losses import AddedLosses, Noted, inferring
 from .arguments import checked_bool, older_input_shape
 from .building import ONE_BUILDS, Building, undone_if_it_raises
@@ -286,6 +287,7 @@ class Layer(Building, AddedLosses, Weights):
         def convert(x):
             if type(x) is Variable:
                 x = x.value
+            x = x.to_numpy() if is_table(x) else x
             if not is_array(x) or isinstance(x, KerasTensor):
                 return x
             if type(x) is not np.ndarray and isinstance(x, np.ndarray):

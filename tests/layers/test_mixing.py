@@ -89,3 +89,8 @@ def test_single_images_and_boxes():
     boxes = {"boxes": np.zeros((3, 1, 4)), "labels": np.zeros((3, 1))}
     with pytest.raises(NotImplementedError, match="cannot say what becomes of bounding boxes"):
         layer({"images": IMAGES, "bounding_boxes": boxes})
+
+
+@pytest.mark.parametrize("name", ["MixUp", "CutMix", "AugMix", "RandAugment"])
+def test_no_images(name):
+    assert getattr(layers, name)()(np.zeros((0, 6, 6, 3), "float32")).shape == (0, 6, 6, 3)

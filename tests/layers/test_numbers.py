@@ -161,3 +161,36 @@ def test_rescaling_of_channels_that_stand_first():
     finally:
         gl.config.set_image_data_format(before)
     assert y[0, :, 0, 0].tolist() == [1, 10]
+
+
+class Table:
+    """As pandas has them: columns of numbers that become an array."""
+
+    def __init__(self, numbers):
+        self.numbers = np.array(numbers)
+
+    def to_numpy(self):
+        return self.numbers
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Normalization(mean=1.0, variance=4.0),
+        layers.Discretization([1.5]),
+        layers.CategoryEncoding(4),
+        layers.Rescaling(0.5),
+        layers.Dense(3),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_tables_are_taken_as_arrays(layer):
+    numbers = [[1, 2], [3, 0]]
+    np.testing.assert_array_equal(layer(Table(numbers)), layer(np.array(numbers)))
+
+
+def test_normalization_learns_from_batches_of_which_some_are_empty():
+    layer = layers.Normalization()
+    layer.adapt(iter([np.zeros((0, 2)), np.array([[1.0, 4.0]]), np.array([[3.0, 4.0]])]))
+    np.testing.assert_allclose(layer.mean, [[2, 4]])
+    np.testing.assert_allclose(layer.variance, [[1, 0]])
