@@ -314,8 +314,11 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
 
         Inputs and outputs have the model's names, and any batch size.  Raises ValueError for other
         formats and options, and, naming the layer, its place and why, for what is not covered:
-        functions and layers of one's own, masks that a layer uses, stateful layers.  ImportError
-        without onnx.
+        functions and layers of one's own, stateful layers.  ImportError without onnx.
+
+        Masks (Masking, Embedding(mask_zero=True), `mask=`) are kept: recurrent layers skip the
+        steps of each sample that do not count, wherever these are; attention, pooling and layers
+        that merge leave them out.
         """
         if format != "onnx":
             raise ValueError(f"export: format must be 'onnx', got {format!r}.")

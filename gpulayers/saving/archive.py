@@ -214,6 +214,11 @@ class Folder:
             raise ValueError(f"{os.path.basename(name)} is a link that leads out of the folder.")
         if os.path.exists(path) and not os.path.isfile(path):
             raise ValueError(f"{os.path.basename(name)} is no file.")
+        if name == CONFIG and os.path.isfile(os.path.join(self._path, "saved_model.pb")):
+            raise ValueError(
+                "it is a SavedModel of TensorFlow, no model of Keras 3: gpulayers.layers.TFSMLayer "
+                "is a layer that runs one."
+            )
         return self._opened.enter_context(open(path, "rb"))
 
 
