@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import h5py
 
 import gpulayers as gl
 
@@ -62,3 +66,32 @@ class Large:
 
     def time_load(self):
         gl.saving.load_model(large())
+
+
+@cache
+def deep() -> Path:
+    """The file of a graph of some two hundred layers, as many as a ResNet-50 has."""
+    x = inputs = gl.Input((None, None, 8))
+    for _ in range(50):
+        y = gl.layers.Conv2D(8, 3, padding="same")(x)
+        y = gl.layers.Activation("relu")(gl.layers.BatchNormalization()(y))
+        x = gl.layers.Add()([x, y])
+    path = Path(folder().name, "deep.keras")
+    gl.Model(inputs, x).save(path)
+    return path
+
+
+class Loading:
+    """A graph of two hundred layers, and its three hundred arrays by h5py alone."""
+
+    def setup(self):
+        deep()
+
+    def time_load(self):
+        gl.saving.load_model(deep())
+
+    def time_arrays(self):
+        with zipfile.ZipFile(deep()) as archive:
+            data = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(data) as file:
+            file.visititems(lambda _, part: part[()] if isinstance(part, h5py.Dataset) else None)

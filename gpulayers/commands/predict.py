@@ -51,7 +51,7 @@ def _inputs(path, names):
     except (ValueError, EOFError) as error:
         raise ValueError(
             f"{'stdin' if path == STREAM else path}: expected arrays as numpy.save or numpy.savez "
-            f"write them ({error})."
+            "write them."
         ) from error
     if isinstance(found, np.ndarray):
         return found
