@@ -27,30 +27,51 @@ def dropout_masks(cell, drops) -> dict:
     return {key: masks if several else masks[0] for key, masks in pairs if masks}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.key.replace(", ", "-"))
-def test_outputs_states_and_gradients(case):
-    recorded, layer = RECORDED.cases[case.key], case.make(layers)
-    layer(np.zeros(case.shape, "float32"))
+def built(case):
+    """The layer with the weights of the case, and the other arrays of it, read-only."""
+    layer = case.make(layers)
+    first = (case.shape[0], case.pieces()[0].stop, *case.shape[2:])
+    layer(np.zeros(first, "float32"))
     x, mask, states, drops, weights = case.arrays([w.shape for w in layer.trainable_weights])
     for variable, weight in zip(layer.trainable_weights, weights, strict=True):
         variable.assign(weight)
-    for array in (x, *states):
+    for array in (x, *tree.flatten(states)):
         array.flags.writeable = False
-    given = {"mask": mask} if mask is not None else {}
+    if case.calls > 1:
+        layer.reset_state()
+    return layer, x, mask, states, drops
+
+
+def outputs_of(layer, case, x, mask, states, drops):
+    """The outputs and states of all calls, in one list."""
+    given = {"initial_state": states} if states else {}
     if drops:
         given["training"] = True
         layer.cell.exchange_masks(dropout_masks(layer.cell, drops))
+    found = []
+    for call, piece in enumerate(case.pieces()):
+        if call and call == case.calls - 1:
+            layer.reset_state()
+        if mask is not None:
+            given["mask"] = mask[:, piece]
+        found += tree.flatten(layer(x[:, piece], **given))
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.key.replace(", ", "-"))
+def test_outputs_states_and_gradients(case):
+    recorded = RECORDED.cases[case.key]
+    layer, x, mask, states, drops = built(case)
     with Tape() as tape:
-        watched = [tape.watch(a) for a in (x, *states)]
-        if states:
-            given["initial_state"] = watched[1:]
-        found = tree.flatten(layer(watched[0], **given))
+        x, states = tree.map_structure(tape.watch, [x, states])
+        found = outputs_of(layer, case, x, mask, states, drops)
         total = [
             namespace(y).sum(y * recurrent_cases.cotangent(y.shape, i)) for i, y in enumerate(found)
         ]
     assert len(found) == len(recorded["outputs"])
     for y, expected in zip(found, recorded["outputs"], strict=True):
         check_close(y.value, RECORDED.array(expected))
-    gradients = tape.gradient(total, [*watched, *layer.trainable_weights])
+    watched = [x, *tree.flatten(states), *layer.trainable_weights]
+    gradients = tape.gradient(total, watched)
     for gradient, expected in zip(gradients, recorded["gradients"], strict=True):
         check_close(gradient, RECORDED.array(expected))

@@ -1,10 +1,11 @@
 """Records what recurrent layers give in Keras 3.15, into tests/parity/golden.
 
-    pip install keras==3.15.1 jax
+    pip install keras==3.15.1 tensorflow
     PYTHONPATH=tests python -m parity.make_recurrent
 
 Each of `recurrent_cases` keeps its outputs and states, and the gradients of the sum of them, times
-cosines, for the inputs, the initial states and the weights.
+cosines, for the inputs, the initial states and the weights.  Keras runs on TensorFlow: it fails on
+JAX for masks of films, on PyTorch for those of unrolled layers that go backwards.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import jax
 import keras
 import numpy as np
+import tensorflow as tf
+from keras import ops, tree
 from parity.packing import Pack
 from parity.recurrent_cases import cotangent, recurrent_cases
 
@@ -28,43 +30,61 @@ def give_masks(cell, drops) -> None:
     for name, masks in zip(("_dropout_mask", "_recurrent_dropout_mask"), drops, strict=True):
         if masks:
             several = len(masks) > 1 or getattr(cell, "dropout_mask_count", None)
-            value = masks if several else masks[0]
-            object.__setattr__(cell, name, value)
+            masks = [ops.convert_to_tensor(mask) for mask in masks]
+            object.__setattr__(cell, name, masks if several else masks[0])
 
 
 def outputs_of(layer, case, x, mask, states, drops, weights):
-    """The outputs and states of a call, in one list."""
-    given = {"mask": mask} if mask is not None else {}
-    if states:
-        given["initial_state"] = list(states)
-    if drops:
-        give_masks(layer.cell, drops)
-    fixed = [v.value for v in layer.non_trainable_variables]
-    out, _ = layer.stateless_call(weights, fixed, x, training=bool(drops), **given)
-    return jax.tree_util.tree_leaves(out)
+    """The outputs and states of all calls, in one list."""
+    given = {"initial_state": states} if states else {}
+    kept = tree.flatten(getattr(layer, "states", None) or []) if case.calls > 1 else []
+    values, found = [ops.zeros(v.shape) for v in kept], []
+    for call, piece in enumerate(case.pieces()):
+        if mask is not None:
+            given["mask"] = ops.convert_to_tensor(mask[:, piece])
+        if drops:
+            give_masks(layer.cell, drops)
+        if call == case.calls - 1:
+            values = [ops.zeros(v.shape) for v in kept]
+        pairs = [*zip(layer.trainable_variables, weights, strict=True), *zip(kept, values)]
+        with keras.StatelessScope(pairs) as scope:
+            found += tree.flatten(layer(x[:, piece], training=bool(drops), **given))
+            values = [ops.stop_gradient(scope.get_current_value(v)) for v in kept]
+    return found
+
+
+def recorded(case):
+    """The outputs and states of a case, and the gradients."""
+    layer = case.make(keras.layers)
+    layer(np.zeros((case.shape[0], case.pieces()[0].stop, *case.shape[2:]), "float32"))
+    shapes = [weight.shape for weight in layer.trainable_weights]
+    x, mask, states, drops, weights = case.arrays(shapes)
+
+    def total(x, states, weights):
+        found = outputs_of(layer, case, x, mask, states, drops, weights)
+        return sum(ops.sum(y * cotangent(y.shape, i)) for i, y in enumerate(found)), found
+
+    gradients, found = slope(total, [x, states, weights])
+    return [np.asarray(y) for y in found], [np.asarray(g) for g in tree.flatten(gradients)]
+
+
+def slope(function, arrays):
+    """The gradients of a function that gives (a number, something more), and what it gives more."""
+    arrays = tree.map_structure(tf.constant, arrays)
+    with tf.GradientTape() as tape:
+        tape.watch(tree.flatten(arrays))
+        total, found = function(*arrays)
+    return tape.gradient(total, tree.flatten(arrays)), found
 
 
 def record() -> None:
     pack, cases = Pack(), {}
     for case in recurrent_cases():
-        layer = case.make(keras.layers)
-        layer(np.zeros(case.shape, "float32"))
-        shapes = [weight.shape for weight in layer.trainable_weights]
-        x, mask, states, drops, weights = case.arrays(shapes)
-
-        def total(x, states, weights, case=case, layer=layer, mask=mask, drops=drops):
-            found = outputs_of(layer, case, x, mask, states, drops, weights)
-            sums = ((y * cotangent(y.shape, i)).sum() for i, y in enumerate(found))
-            return sum(sums), found
-
-        slope = jax.grad(total, (0, 1, 2), has_aux=True)
-        (dx, dstates, gradients), found = slope(x, states, weights)
-        cases[case.key] = {
-            "outputs": [pack.encode(np.asarray(y)) for y in found],
-            "gradients": [pack.encode(np.asarray(g)) for g in (dx, *dstates, *gradients)],
-        }
+        outputs, gradients = recorded(case)
+        assert case.key not in cases
+        cases[case.key] = {"outputs": pack.encode(outputs), "gradients": pack.encode(gradients)}
     pack.write(GOLDEN, "recurrent", {"keras": keras.__version__, "cases": cases})
-    size = sum(path.stat().st_size for path in GOLDEN.glob("recurrent*"))
+    size = sum(path.stat().st_size for path in GOLDEN.glob("recurrent.*"))
     print(f"{len(cases)} cases, {size / 1024:.0f} KiB in {GOLDEN}")
 
 
