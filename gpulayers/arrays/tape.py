@@ -283,6 +283,7 @@ class Tape:
         """Run the record backwards, adding up gradients by index."""
         specs, nodes = self._specs, self._nodes
         pending = list(nodes) if self.persistent else nodes
+        sums = set()  # Places whose gradients are sums made here, to which more may be added.
         while pending:
             first, count, parents, pullbacks = pending.pop()
             if count:
@@ -308,7 +309,14 @@ class Tape:
                 if part.shape != shape or part.dtype != dtype:
                     part = _fit(part, shape, dtype)
                 before = grads.get(index)
-                grads[index] = part if before is None else before + part
+                if before is None:
+                    grads[index] = part
+                elif index in sums:
+                    grads[index] = add_to(before, part)
+                else:
+                    grads[index] = before + part
+                    sums.add(index)
+            together = part = before = pullbacks = None  # What they held is free for the next.
 
     def _collect(self, grads, first, count, keep):
         """Gradients of several outputs, zeros where there is none; None if there is none at all."""
@@ -341,6 +349,14 @@ class Tape:
 
     def _lift_below(self, x):
         return x if self._outer is None else self._outer.constant(x)
+
+
+def add_to(total, part):
+    """total + part, where `total` may be overwritten."""
+    if type(total) is np.ndarray and total.ndim and total.dtype == part.dtype:
+        total += part
+        return total
+    return total + part
 
 
 def _fit(g, shape, dtype):

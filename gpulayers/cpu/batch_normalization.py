@@ -271,9 +271,10 @@ def _(x, mean, variance, offset=None, scale=None, *, axis, epsilon, activation=N
     out = form.finished(out, activation)
     if needs is None:
         return out
+    kept = out if activation else None  # Else it is let go when nobody else needs it.
 
     def pullback(g):
-        g, inverse = form.before(g, out, activation), np.reciprocal(np.sqrt(variance + epsilon))
+        g, inverse = form.before(g, kept, activation), np.reciprocal(np.sqrt(variance + epsilon))
         dx = form.affine(g, factor) if needs[0] else None
         if not any(needs[1:]):
             return dx, None, None, None, None
@@ -295,10 +296,11 @@ def _(x, gamma=None, beta=None, mask=None, *, axis, epsilon, activation=None, ne
     y = form.finished(form.centred(rows, mean, factor, beta), activation)
     if needs is None:
         return y, mean, variance
+    kept = y if activation else None
 
     def pullback(gs):
         g, d_mean, d_variance = gs
-        g, inverse = form.before(g, y, activation), np.reciprocal(np.sqrt(variance + epsilon))
+        g, inverse = form.before(g, kept, activation), np.reciprocal(np.sqrt(variance + epsilon))
         total, product = form.shared(g, rows, mean)
         product *= inverse
         dx = None

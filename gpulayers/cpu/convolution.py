@@ -57,10 +57,11 @@ def _(
     out = y.reshape(geo.batch, *geo.counts[AXES - len(windows) :], filters)
     if needs is None:
         return out
+    kept = None if activation is None else out  # Else it is let go when nobody else needs it.
 
     def pullback(g):
         if activation is not None:
-            g = through(g, out, activation)
+            g = through(g, kept, activation)
         with one_blas_thread:
             return (
                 input_gradient(g, kernel, geo).reshape(x.shape) if needs[0] else None,

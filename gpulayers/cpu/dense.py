@@ -30,11 +30,12 @@ def _(x, kernel, bias=None, *, activation=None, factor=None, needs=None):
     out = y if x.ndim == 2 else y.reshape(*lead, y.shape[1])
     if needs is None:
         return out
+    shape, kept = y.shape, None if activation is None else y
 
     def pullback(g):
-        g = g.reshape(y.shape)
+        g = g.reshape(shape)
         if activation is not None:
-            g = through(g, y, activation)
+            g = through(g, kept, activation)
         return (
             g.dot(kernel.T).reshape(x.shape) if needs[0] else None,
             rows.T.dot(g) if needs[1] else None,

@@ -8,6 +8,7 @@ other threads like any array: its memory is free only when the last view of it i
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections import defaultdict, deque
 from math import prod
@@ -17,12 +18,14 @@ import numpy as np
 LEAST = 1 << 18  # Bytes. NumPy and the C library keep smaller pieces themselves.
 KEPT = 256 << 20  # Bytes that are kept while nobody uses them.
 ALIGNED = 64  # Bytes: a cache line, and the widest vector.
-STEPS = 8  # Sizes between two powers of two.
-LARGER = 3  # Of these, how many a piece may be larger than what is asked for.
+STEPS = 64  # Sizes between two powers of two.
+LARGER = 2  # Of these, how many a piece may be larger than what is asked for.
 
 _free: defaultdict[int, deque] = defaultdict(deque)  # Pieces by their sizes.
 _used: dict[int, tuple] = {}  # By the identity of the array that stands for all views.
-_kept = [0]  # Bytes in `_free`, about: threads may count at the same time.
+_lock = threading.RLock()  # Arrays may go, and pieces come back, while it is held.
+_kept = [0]  # Bytes in `_free`.
+_live = [0, 0]  # Bytes in use: now, and at most until now.
 
 
 def empty(shape, dtype) -> np.ndarray:
@@ -32,7 +35,12 @@ def empty(shape, dtype) -> np.ndarray:
     if count * dtype.itemsize < LEAST or dtype.hasobject:
         return np.empty(shape, dtype)
     size = _rounded(count * dtype.itemsize)
-    piece = _taken(size)
+    with _lock:
+        piece = _taken(size)
+        if piece is None:
+            _make_room(size)
+        _live[0] += size if piece is None else len(piece)
+        _live[1] = max(_live)
     if piece is None:
         piece = _new(size)
     whole = np.frombuffer(piece, dtype, count)  # Views of it refer to this array.
@@ -62,26 +70,32 @@ def _rounded(size: int) -> int:
 def _taken(size: int):
     """A piece that is free of that size or somewhat larger, or None."""
     for _ in range(1 + LARGER):
-        found = _free.get(size)
-        if found:
-            try:
-                piece = found.pop()
-            except IndexError:  # Another thread was faster.
-                continue
-            _kept[0] -= len(piece)
-            return piece
+        if _free.get(size):
+            _kept[0] -= size
+            return _free[size].pop()
         size = _rounded(size + 1)
     return None
 
 
+def _make_room(size: int) -> None:
+    """Let go of what is kept where, with a new piece, there would be more than ever was in use."""
+    most = max(_live[1], KEPT) - _live[0] - size
+    for pieces in list(_free.values()):
+        while pieces and _kept[0] > max(most, 0):
+            _kept[0] -= len(pieces.popleft())
+
+
 def _give_back(key: int) -> None:
-    _, piece = _used.pop(key)
-    if _kept[0] + len(piece) <= KEPT:
-        _kept[0] += len(piece)
-        _free[len(piece)].append(piece)
+    with _lock:
+        _, piece = _used.pop(key)
+        _live[0] -= len(piece)
+        if _kept[0] + len(piece) <= KEPT:
+            _kept[0] += len(piece)
+            _free[len(piece)].append(piece)
 
 
 def release() -> None:
     """Give what is kept back to the system."""
-    _free.clear()
-    _kept[0] = 0
+    with _lock:
+        _free.clear()
+        _kept[0], _live[1] = 0, _live[0]

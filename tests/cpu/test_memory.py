@@ -75,6 +75,19 @@ def test_no_more_is_kept_than_allowed(monkeypatch):
     assert memory._kept[0] == 0 and not memory._free
 
 
+def test_there_is_never_more_than_was_in_use_at_the_same_time(monkeypatch):
+    monkeypatch.setattr(memory, "KEPT", 9 * 4 * SIZE)
+    before = memory._live[0]
+    some = [memory.empty((2 * SIZE,), "float32") for _ in range(8)]
+    most = memory._live[1]
+    assert most >= before + 8 * 2 * 4 * SIZE
+    del some
+    others = [memory.empty((3 * SIZE,), "float32") for _ in range(5)]
+    assert memory._live[0] + memory._kept[0] <= most
+    del others
+    assert memory._live[0] == before
+
+
 def test_threads_get_memory_of_their_own():
     wrong = []
 
@@ -91,4 +104,3 @@ def test_threads_get_memory_of_their_own():
     for thread in threads:
         thread.join()
     assert not wrong
-    assert len(memory._used) == 0
