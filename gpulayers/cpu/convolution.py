@@ -32,6 +32,7 @@ from .threads import one_blas_thread, share
 COST = 8  # An element of what is only added up takes as long as so many operations in a product.
 MINIMAL = {"medium": (winograd.FOUR, winograd.FIVE), "high": (winograd.TWO,), "highest": ()}
 LOOPED = 2e6  # Operations from which on Numba is worth loading.
+LOOPS = (direct, depthwise.Looped, *winograd.LOOPED.values())  # Compiled forms.
 SUMMED = 4096  # Rows that are added up at a time, so that rounding errors stay small.
 
 
@@ -47,7 +48,7 @@ def _(
     y = memory.empty((geo.batch, *geo.counts, filters), x.dtype)
     if y.size:
         form = chosen_now(geo, x, kept=needs is None)
-        if form is direct and factor is not None:  # It copies kernels in any case.
+        if form in LOOPS and factor is not None:  # They copy kernels in any case.
             kernel, factor = kernel * factor, None
         end = None
         if bias is not None or activation is not None or factor is not None:
