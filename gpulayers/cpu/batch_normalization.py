@@ -73,14 +73,7 @@ class Channels:
         Sums are taken around 0 where means seem to be near, else around a value near the mean;
         where it turns out to be far, around the mean.
         """
-        if self.last:
-            sample, axes = x.reshape(-1, self.channels), 0
-        else:
-            sample, axes = x[..., :: max(x.shape[2] // SAMPLED, 1)], (0, 2)
-        sample = sample[:: -(-len(sample) // SAMPLED)]
-        middle = sample.mean(axes, dtype=x.dtype)
-        if (middle**2 <= APART / 2 * sample.var(axes)).all():
-            middle = np.zeros_like(middle)
+        middle = self.near_mean(x)
         apart, variance = self._around(x, middle)
         if not (apart**2 <= APART * variance + (1e-6 * middle) ** 2).all():
             middle = (middle + apart).astype(x.dtype)
@@ -88,6 +81,22 @@ class Channels:
         mean, variance = middle + apart, np.maximum(variance, 0)
         self.near = (mean**2 <= APART * variance).all()
         return mean.astype(x.dtype), variance.astype(x.dtype)
+
+    def near_mean(self, x):
+        """A value for each channel that is probably near its mean; 0 if that is."""
+        sample, axes = self.sample(x)
+        middle = sample.mean(axes, dtype=x.dtype)
+        if (middle**2 <= APART / 2 * sample.var(axes)).all():
+            middle = np.zeros_like(middle)
+        return middle
+
+    def sample(self, x):
+        """Some rows, and the axes that are not of channels."""
+        if self.last:
+            rows, axes = x.reshape(-1, self.channels), 0
+        else:
+            rows, axes = x[..., :: max(x.shape[2] // SAMPLED, 1)], (0, 2)
+        return rows[:: -(-len(rows) // SAMPLED)], axes
 
     def _around(self, x, middle):
         """The mean less `middle`, and the variance, from sums around that."""
@@ -178,6 +187,10 @@ class LoopedChannels(Channels):
             return super().before(g, y, activation)
         self.after = self.of(y)
         return self.of(g)
+
+    def near_mean(self, x):
+        sample, axes = self.sample(x)
+        return sample.mean(axes, dtype=x.dtype)
 
     def _around(self, x, middle):
         apart, squares = self._sums(x, middle) / self.count

@@ -1,0 +1,73 @@
+"""Steps of optimizers beside PyTorch's, on the CPU.
+
+Weights and gradients of a ResNet's sizes, 25 million in all; PyTorch's fused kernels where it has
+them.  Ours makes new weights, so that whoever holds old ones keeps these; PyTorch's rewrites them.
+
+Two cores of an EPYC (Zen 5, AVX-512), PyTorch 2.13, NumPy 2.4, Numba 0.68, float32, both with 2
+threads, nothing else running; medians of 7 turns.  The last column is without Numba.
+
+| | PyTorch, ms | gpulayers, ms | times as fast | without Numba |
+| --- | ---: | ---: | ---: | ---: |
+| Adam | 11.69 | 14.80 | 0.78 | 0.29 |
+| AdamW | 11.44 | 20.24 | 0.56 | 0.24 |
+| SGD, momentum | 7.84 | 11.15 | 0.70 | 0.36 |
+| SGD | 5.23 | 8.06 | 0.65 | 0.36 |
+| RMSprop | 19.31 | 11.75 | 1.64 | 0.49 |
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from .beside_torch import table
+
+SHAPES = ((512, 512, 3, 3),) * 8 + ((2048, 1000),) + ((64,), (512,)) * 50 + ((1024, 1024),) * 4
+RATE = 1e-4
+# (name, our options, PyTorch's)
+OPTIMIZERS = (
+    ("Adam", {"epsilon": 1e-7}, {"eps": 1e-7, "fused": True}),
+    ("AdamW", {"epsilon": 1e-7, "weight_decay": 0.01}, {"eps": 1e-7, "fused": True}),
+    ("SGD", {"momentum": 0.9}, {"momentum": 0.9, "fused": True}),
+    ("SGD", {}, {"fused": True}),
+    ("RMSprop", {"rho": 0.9, "epsilon": 1e-7}, {"alpha": 0.9, "eps": 1e-7}),
+)
+
+
+def steps(name, options, others):
+    """A step of PyTorch's optimizer and of ours, as functions that give the first weights."""
+    import numpy as np
+    import torch
+
+    from gpulayers import Variable, optimizers
+
+    rng = np.random.default_rng(0)
+    weights, gradients = (
+        [rng.normal(size=shape).astype("float32") for shape in SHAPES] for _ in range(2)
+    )
+    there = [torch.nn.Parameter(torch.from_numpy(w.copy())) for w in weights]
+    for parameter, g in zip(there, gradients, strict=True):
+        parameter.grad = torch.from_numpy(g)
+    theirs = getattr(torch.optim, name)(there, RATE, **others)
+    here = [Variable(w) for w in weights]
+    ours = getattr(optimizers, name)(RATE, **options)
+
+    def step_there():
+        theirs.step()
+        return [there[0].detach().numpy()]
+
+    def step():
+        ours.apply(gradients, here)
+        return [here[0].numpy()]
+
+    return step_there, step
+
+
+def cases():
+    """What is compared: a name, and what makes both functions."""
+    for name, options, others in OPTIMIZERS:
+        momentum = ", momentum" if "momentum" in options else ""
+        yield f"{name}{momentum}", partial(steps, name, options, others)
+
+
+if __name__ == "__main__":
+    table(__doc__, cases)
