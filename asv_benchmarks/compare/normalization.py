@@ -4,14 +4,14 @@ See `beside_torch` for how it is measured, and `convolution` for where: in one r
 gave ratios up to a fifth apart, and PyTorch's root mean square anything from 1 to 24 ms.  The
 last column is from an earlier run, without Numba.
 
-Without Numba: an operation of NumPy is a pass over the array; a kernel of PyTorch's does several in one.  What a
-pass over 2^19 elements takes on one core, microseconds: sums of rows or columns by BLAS 24, of
-products of rows (`vecdot`) 26 and of columns (`einsum`) 60; an array times a long row 37 in place
-and 55 into another array; times a column, in rows of 1024, 73 and 91.  So layer normalization,
-with three sums and four passes that write, two of these by columns, takes 310 for each 2^19: two
-threads 1.3 ms for (4096, 1024) if none ever waited, when PyTorch needs 0.5.  The same passes by
-themselves, written for this one shape, take 1.7 to 1.85 ms, as measured beside ours with 1.7 to
-1.9; the gradient's 3.75 and ours 3.85.
+Without Numba, each operation is a pass over the array, and PyTorch's kernels do several in one.
+What a pass over 2^19 elements takes on one core, microseconds: sums of rows or columns by BLAS 24,
+of products of rows (`vecdot`) 26 and of columns (`einsum`) 60; an array times a long row 37 in
+place and 55 into another array; times a column, in rows of 1024, 73 and 91.  So layer
+normalization, with three sums and four passes that write, two of these by columns, takes 310 for
+each 2^19: two threads 1.3 ms for (4096, 1024) if none ever waited, when PyTorch needs 0.5.  The
+same passes by themselves, written for this one shape, take 1.7 to 1.85 ms, as measured beside ours
+with 1.7 to 1.9; the gradient's 3.75 and ours 3.85.
 
 | | PyTorch, ms | gpulayers, ms | times as fast | without Numba |
 | --- | ---: | ---: | ---: | ---: |
