@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..jit import depthwise as loops
 from ..jit import tiles
-from .direct import Plan, flat, full, tables, whole_channels
+from .direct import Plan, flat, full, scaled, tables, whole_channels
 from .sliding import Geometry, boxes, extents, region, room_for
 from .threads import available, scratch, share
 
@@ -91,7 +91,7 @@ class Looped:
     def convolve(x, kernel, geo: Geometry, out, finish) -> None:
         """See `panels.convolve`."""
         plan, dtype = planned(geo, x.itemsize), x.dtype
-        strips = plan.strips_of(kernel.reshape(geo.depth, geo.filters))
+        strips = plan.strips_of(scaled(kernel, finish).reshape(geo.depth, geo.filters))
         bias = np.zeros((1, geo.filters), dtype)
         if finish is not None and finish.bias is not None:
             bias[0] = finish.bias

@@ -68,7 +68,7 @@ def flat(view):
 def convolve(x, kernel, geo: Geometry, out, finish) -> None:
     """See `panels.convolve`."""
     plan, dtype = planned(geo, x.itemsize), x.dtype
-    strips, bias = packed(kernel, geo), plan.bias(finish, dtype)
+    strips, bias = packed(scaled(kernel, finish), geo), plan.bias(finish, dtype)
     source, at, steps, row_steps, columns = plan.reading(x)
     target, out_at, out_steps = flat(out)
     out_steps = out_steps[:4]
@@ -113,6 +113,11 @@ def kernel_gradient(x, g, geo: Geometry):
     for one in others:
         total += one
     return plan.unpacked(total).reshape(*geo.windows, -1, geo.filters)
+
+
+def scaled(kernel, finish):
+    """The kernel times the factors that a plan of inference has for its filters."""
+    return kernel if finish is None or finish.factor is None else kernel * finish.factor
 
 
 def packed(kernel, geo: Geometry):

@@ -132,14 +132,19 @@ class _Worker:
 _workers: list[_Worker] = []
 
 
-def _free_workers(number: int) -> list[_Worker]:
-    """So many threads that have nothing to do, or as many as there are."""
+def _free_workers(number: int, more: bool) -> list[_Worker]:
+    """So many threads that have nothing to do; without `more`, as many as there are."""
     with _lock:
         _workers.extend(_Worker() for _ in range(number - len(_workers)))
         found = []
         for worker in _workers:
             if len(found) < number and worker.free.acquire(blocking=False):
                 found.append(worker)
+        while more and len(found) < number:
+            worker = _Worker()
+            worker.free.acquire()
+            _workers.append(worker)
+            found.append(worker)
         return found
 
 
@@ -215,23 +220,22 @@ def share(work, items, operations: float, most: int | None = None, sums: bool = 
         parts = [items[n * i // threads : n * (i + 1) // threads] for i in range(threads)]
 
     with one_blas_thread:
-        others = _free_workers(threads - 1)
+        others = _free_workers(threads - 1, sums)
         for worker, part, cores in zip(others, parts[1:], _other_cores(threads - 1)):
             worker.begin(work, part, cores)
         try:
             found = [work(parts[0])]
         finally:
             waiting.clear()  # Only after an error are there any.
-            answers = [None if worker.cancel() else worker.end() for worker in others]
-        answers += [None] * (threads - 1 - len(others))
-        for part, answer in zip(parts[1:], answers, strict=True):
-            if answer is None:  # A thread that has not woken up finds nothing left to do.
-                found += [work(part)] if sums else []
-            elif answer[1] is not None:
-                raise answer[1]
-            else:
-                found.append(answer[0])
-        return found
+            # A thread that has not woken up finds nothing left to do.  But sums may be in a
+            # thread's own memory: then each has to do its part.
+            if not sums:
+                others = [worker for worker in others if not worker.cancel()]
+            answers = [worker.end() for worker in others]
+        for _, error in answers:
+            if error is not None:
+                raise error
+        return found + [result for result, _ in answers]
 
 
 def divided(kernel, count: int, operations: float, *args, sums=(), totals=None) -> list:

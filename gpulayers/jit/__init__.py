@@ -2,7 +2,7 @@
 
 Most of what `cpu/` does by several passes of NumPy's, one loop does with each element read once.
 `cpu/` decides which of the two is used and shares rows among threads; here stand the loops alone,
-under the same file names.  They are compiled when first needed, in about half a second each, and
+under the same file names.  They are compiled when first needed, in half a second to three, and
 kept on disk by Numba for the next process.
 """
 

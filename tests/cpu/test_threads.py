@@ -35,6 +35,23 @@ def test_sums_do_not_depend_on_who_is_faster(three):
     assert found == [[0, 1, 2], [3, 4, 5], [6, 7, 8, 9]]
 
 
+def test_sums_stay_in_memory_of_threads(three):
+    """Each part of sums has a thread for itself, also when others hold the pool's."""
+
+    def work(some):
+        total = threads.scratch("sums", 1, np.dtype("i8"))
+        total[0] = sum(some)
+        return total
+
+    held = threads._free_workers(2, more=True)
+    try:
+        found = threads.share(work, range(10), 1, sums=True)
+    finally:
+        for worker in held:
+            worker.free.release()
+    assert [int(one[0]) for one in found] == [3, 12, 30]
+
+
 def test_little_work_is_done_at_once(three, monkeypatch):
     monkeypatch.setattr(threads, "ENOUGH", 100)
     assert threads.share(list, [1, 2], 99) == [[1, 2]]
