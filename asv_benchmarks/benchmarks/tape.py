@@ -33,10 +33,3 @@ class Record:
 
     def time_ninety_operations(self):
         return self.run()
-
-    def track_microseconds_an_operation(self):
-        import timeit
-
-        return min(timeit.repeat(self.run, number=20, repeat=20)) / 20 / OPERATIONS * 1e6
-
-    track_microseconds_an_operation.unit = "us"
