@@ -6,6 +6,7 @@ Nothing is imported, run or written by any of them.  `ci/fuzz_files.py` looks fo
 from __future__ import annotations
 
 import copy
+import encodings.cp437  # noqa: F401 - Of names in zip files: Python imports it once.
 import json
 import random
 import sys
