@@ -7,7 +7,7 @@ memories, which PyTorch has not, are compared with those of Keras on PyTorch.
 
 Two cores of an EPYC (Zen 5, AVX-512), OpenBLAS 0.3.31, PyTorch 2.13 with oneDNN 3.12, Keras 3.15.1,
 float32, both with 2 threads, nothing else running; medians of 7 turns.  The LSTM of one sequence
-had a later run, with Numba 0.68; without it, 0.50 and 0.49.
+had a later run, with Numba 0.68; without it, 0.55 and 0.60.
 
 | | PyTorch, ms | gpulayers, ms | times as fast |
 | --- | ---: | ---: | ---: |
@@ -24,7 +24,7 @@ had a later run, with Numba 0.68; without it, 0.50 and 0.49.
 | LSTM, training step: (1, 100, 32) to 32 | 0.43 | 0.28 | 1.55 |
 | GRU, training step: (32, 100, 128) to 128 | 22.43 | 9.36 | 2.34 |
 | GRU, training step: (32, 100, 512) to 512 | 191.53 | 81.00 | 2.37 |
-| ConvLSTM2D, training step: (8, 10, 32, 32, 3) to 16 | 57.88 | 70.47 | 0.88 |
+| ConvLSTM2D, training step: (8, 10, 32, 32, 3) to 16 | 63.92 | 55.47 | 1.18 |
 | ConvLSTM2D, training step: (4, 10, 40, 40, 16) to 32 | 102.37 | 85.11 | 1.22 |
 """
 
