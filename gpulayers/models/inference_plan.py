@@ -117,6 +117,9 @@ class Ready:
             self.run = chain([function for function, *_ in moves])
         else:
             self.run = network(moves, plan)
+        from ..cpu import memory
+
+        self.run = memory.served(self.run)
 
     def holds(self) -> bool:
         """Whether the variables' values are what they were."""

@@ -12,7 +12,9 @@ SIZE = memory.LEAST // 2  # Elements of float32: twice what is least.
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept():
+def nothing_kept(monkeypatch):
+    monkeypatch.setattr(memory._here, "serving", True)  # Of this thread,
+    monkeypatch.setattr(memory._Here, "serving", True)  # and of others.
     memory.release()
     yield
     memory.release()
@@ -104,3 +106,11 @@ def test_threads_get_memory_of_their_own():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_only_plans_are_served(monkeypatch):
+    monkeypatch.setattr(memory._here, "serving", False)
+    assert memory.empty((SIZE,), "float32").base is None
+    made = memory.served(lambda shape: memory.empty(shape, "float32"))((SIZE,))
+    assert made.base is not None
+    assert memory.empty((SIZE,), "float32").base is None

@@ -6,6 +6,8 @@ from checks import check_gradient, check_primitive, check_shape
 
 from gpulayers.ops.warping import Colour, Geometry, warp, warped
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 random = np.random.default_rng(4)
 MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
 
