@@ -71,7 +71,13 @@ def _(x, *, windows, strides, padding, needs=None):
     if not x.size or not geo.outputs or x.dtype.char not in "fd":
         return NotImplemented
     wide, y = with_axes(x), memory.empty((geo.batch, *geo.counts, geo.channels), x.dtype)
-    if looped := jit.takes(x):
+    looped = jit.takes(x)
+    if looped and _tiled(geo):
+        _, high, across = geo.windows
+        rows = wide.reshape(-1, high, geo.counts[2], across, geo.channels)
+        args = rows, y.reshape(len(rows), *y.shape[3:]), 1 / (high * across)
+        divided(loops.tiled_means(high, across), len(rows), _operations(geo), *args)
+    elif looped:
         _by_rows(loops.means(_known(geo)), geo, y, wide, y, *_shares_along(geo, x.dtype))
     else:
         shares, todo = _shares(geo, x.dtype), _plans(geo, x.itemsize, _threads(geo))
@@ -90,6 +96,13 @@ def _(x, *, windows, strides, padding, needs=None):
         return (dx.reshape(sizes),)
 
     return y, pullback
+
+
+def _tiled(geo: Geometry) -> bool:
+    """Whether windows of a size that kernels know lie side by side and cover all of each plane."""
+    covered = tuple(n * k for n, k in zip(geo.counts, geo.windows))
+    flat = geo.windows[0] == 1 and geo.windows in KNOWN and geo.strides == geo.windows
+    return flat and covered == geo.sizes and all(low == 0 for low, _ in geo.padding)
 
 
 def _known(geo: Geometry):

@@ -125,6 +125,27 @@ def means(windows: tuple[int, int, int] | None):
     return found
 
 
+@cache
+def tiled_means(high: int, across: int):
+    """The kernel for windows that lie side by side and cover all: twice as fast as that of any.
+
+    x is (rows of windows, high, windows in a row, across, C) there.
+    """
+
+    @kernel("y")
+    def found(x, y, share, first, last):
+        for row in range(first, last):
+            for j in range(y.shape[1]):
+                for c in range(y.shape[2]):
+                    total = x.dtype.type(0)
+                    for b in range(high):
+                        for e in range(across):
+                            total += x[row, b, j, e, c]
+                    y[row, j, c] = total * share
+
+    return found
+
+
 @kernel("dx")
 def to_positions(g, positions, dx, moves, first, last):
     """The gradient of `largest`: each g goes to where its window's largest stands."""

@@ -103,3 +103,13 @@ def test_infinite_and_undefined_values():
     np.testing.assert_array_equal(out.ravel(), [np.nan, -np.inf, np.inf])
     by_x = pullback(np.ones_like(out))[0].ravel()
     np.testing.assert_array_equal(by_x[2:], [1, 0, 1, 0])
+
+
+@pytest.mark.parametrize("window", [2, 3])
+def test_means_of_windows_side_by_side(window):
+    x = np.random.default_rng(1).normal(size=(2, 2 * window, 5 * window, 7))
+    options = {"windows": (window,) * 2, "strides": (window,) * 2, "padding": ((0, 0),) * 2}
+    out = average_pooling.version("numpy")(x, **options)
+    expected = x.reshape(2, 2, window, 5, window, 7).mean((2, 4))
+    np.testing.assert_allclose(out, expected, rtol=1e-14, atol=1e-15)
+    check_primitive(average_pooling, x, **options)

@@ -10,6 +10,8 @@ import gpulayers as gl
 from gpulayers import layers as L
 from gpulayers.models.inference_plan import InferencePlan, plan_of
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 RNG = np.random.default_rng(0)
 
 
