@@ -130,6 +130,21 @@ def test_large_arrays_and_kernels(size):
     check(functional(build, (size, size, 48)), images(2, size, 48), rtol=2e-5)
 
 
+@pytest.mark.parametrize(("size", "filters"), [(56, 64), (28, 128), (14, 256), (7, 512)])
+def test_blocks_of_a_residual_network(size, filters):
+    """Each way that convolutions are computed, with factors and activations in it."""
+
+    def build(x):
+        y = x
+        for window in (1, 3, 1):
+            y = L.Conv2D(filters, window, padding="same", use_bias=False)(y)
+            y = L.ReLU()(L.BatchNormalization()(y))
+        return L.ReLU()(L.Add()([x, L.BatchNormalization()(y)]))
+
+    for batch in (1, 2):
+        check(functional(build, (size, size, filters)), images(batch, size, filters), rtol=3e-5)
+
+
 def test_what_two_read_stays():
     def build(x):
         y = L.Conv2D(4, 1)(x)
