@@ -111,6 +111,8 @@ class Dense(QuantizedProduct, LowRankAdaptation, Layer):
         """What this layer is for plain NumPy arrays: see `plan.py`."""
         if self.lora_enabled or self.quantized or type(self).call is not Dense.call:
             return None
+        if x.dtype.name != self.compute_dtype:  # Of whole numbers NumPy's product would be float64.
+            return None
         kernel, bias, activation = self.kernel, self.bias, self.activation
         activate = numpy_version(activation)
 

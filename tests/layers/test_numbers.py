@@ -194,3 +194,9 @@ def test_normalization_learns_from_batches_of_which_some_are_empty():
     layer.adapt(iter([np.zeros((0, 2)), np.array([[1.0, 4.0]]), np.array([[3.0, 4.0]])]))
     np.testing.assert_allclose(layer.mean, [[2, 4]])
     np.testing.assert_allclose(layer.variance, [[1, 0]])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
+def test_whole_numbers_give_floats_each_time(dtype):
+    dense, x = layers.Dense(3), np.ones((2, 4), dtype)
+    assert [dense(x).dtype for _ in range(3)] == ["float32"] * 3
