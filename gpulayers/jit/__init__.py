@@ -104,7 +104,11 @@ def kernel(*written: str):
 
 
 class Part:
-    """A function that kernels call, compiled as a part of them."""
+    """A function that kernels call, compiled as a part of them.
+
+    Numba keeps a kernel on disk until its own file changes: whoever edits a part that kernels in
+    other files call removes the `__pycache__` folders beside them.
+    """
 
     licence = frozenset(LICENCE)
 
