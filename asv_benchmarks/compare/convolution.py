@@ -56,7 +56,7 @@ for each channel 1.2, in training 1.9 to 2.1.
 | depthwise, training step: (8, 112, 112, 32) to 32 | 2.42 | 3.98 | 0.61 | 0.35 |
 | max pooling 2x2, strides 2: (8, 112, 112, 64) | 0.84 | 0.56 | 1.52 | 0.92 |
 | max pooling 3x3, strides 2: (8, 112, 112, 64) | 1.24 | 0.88 | 1.43 | 0.86 |
-| average pooling 2x2, strides 2: (8, 112, 112, 64) | 0.51 | 0.68 | 0.76 | 0.62 |
+| average pooling 2x2, strides 2: (8, 112, 112, 64) | 0.53 | 0.46 | 1.15 | 0.62 |
 | max pooling 2x2, strides 2, training step: (8, 112, 112, 64) | 3.08 | 2.63 | 1.18 | 0.58 |
 | max pooling 3x3, strides 2, training step: (8, 112, 112, 64) | 3.36 | 3.19 | 1.05 | 0.38 |
 | average pooling 2x2, strides 2, training step: (8, 112, 112, 64) | 2.43 | 1.54 | 1.58 | 0.79 |
