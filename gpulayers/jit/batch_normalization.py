@@ -76,21 +76,27 @@ def sum_rows(x, middle, g, after, totals, products, first, last):
         products[channel] += product
 
 
+@part
+def combined(x, mean, slope, offset, g, factor, after, relu, i, j, channel):
+    """(x - mean) slope + offset + g factor at a place of a channel, all but x and slope perhaps
+    None; 0 if that is below and `relu`."""
+    y = through(x, after, i, j) if g is None else x[i, j]
+    if mean is not None:
+        y -= mean[channel]
+    y *= slope[channel]
+    if offset is not None:
+        y += offset[channel]
+    if g is not None:
+        y += through(g, after, i, j) * factor[channel]
+    return x.dtype.type(0) if relu and y < 0 else y
+
+
 @kernel("out")
 def combine_columns(x, mean, slope, offset, g, factor, after, out, relu, first, last):
-    """(x - mean) slope + offset + g factor, all but x and slope perhaps None, or 0 if below and
-    `relu`."""
+    """What `combined` gives, for columns of one channel."""
     for i in range(first, last):
         for j in range(x.shape[1]):
-            y = through(x, after, i, j) if g is None else x[i, j]
-            if mean is not None:
-                y -= mean[j]
-            y *= slope[j]
-            if offset is not None:
-                y += offset[j]
-            if g is not None:
-                y += through(g, after, i, j) * factor[j]
-            out[i, j] = x.dtype.type(0) if relu and y < 0 else y
+            out[i, j] = combined(x, mean, slope, offset, g, factor, after, relu, i, j, j)
 
 
 @kernel("out")
@@ -99,12 +105,4 @@ def combine_rows(x, mean, slope, offset, g, factor, after, out, relu, first, las
     for i in range(first, last):
         channel = i % len(slope)
         for j in range(x.shape[1]):
-            y = through(x, after, i, j) if g is None else x[i, j]
-            if mean is not None:
-                y -= mean[channel]
-            y *= slope[channel]
-            if offset is not None:
-                y += offset[channel]
-            if g is not None:
-                y += through(g, after, i, j) * factor[channel]
-            out[i, j] = x.dtype.type(0) if relu and y < 0 else y
+            out[i, j] = combined(x, mean, slope, offset, g, factor, after, relu, i, j, channel)

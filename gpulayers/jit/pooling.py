@@ -27,6 +27,16 @@ def givers(element, move, low, window, count):
     return max((element - window + move) // move, 0), min(element // move + 1, count)
 
 
+@part
+def next_givers(first, last, place, move, window, count):
+    """The same for an element at this place behind the margin, from those of the one before it."""
+    while last < count and last * move <= place:
+        last += 1
+    while first < last and first * move + window <= place:
+        first += 1
+    return first, last
+
+
 @cache
 def largest(windows: tuple[int, int, int] | None):
     """The kernel for windows of a size that it knows, which takes all of one at a time, or of any.
@@ -159,10 +169,7 @@ def to_positions(g, positions, dx, moves, first, last):
         u0, u1 = givers(h, moves[1, 1], moves[2, 1], moves[0, 1], counts)
         v0 = v1 = 0
         for j in range(columns):
-            while v1 < along and v1 * moves[1, 2] <= j + moves[2, 2]:
-                v1 += 1
-            while v0 < v1 and v0 * moves[1, 2] + moves[0, 2] <= j + moves[2, 2]:
-                v0 += 1
+            v0, v1 = next_givers(v0, v1, j + moves[2, 2], moves[1, 2], moves[0, 2], along)
             fresh = True
             for z in range(z0, z1):
                 a = d + moves[2, 0] - z * moves[1, 0]
@@ -193,10 +200,7 @@ def spread(g, dx, by_plane, by_row, by_column, moves, first, last):
         u0, u1 = givers(h, moves[1, 1], moves[2, 1], moves[0, 1], counts)
         v0 = v1 = 0
         for j in range(columns):
-            while v1 < along and v1 * moves[1, 2] <= j + moves[2, 2]:
-                v1 += 1
-            while v0 < v1 and v0 * moves[1, 2] + moves[0, 2] <= j + moves[2, 2]:
-                v0 += 1
+            v0, v1 = next_givers(v0, v1, j + moves[2, 2], moves[1, 2], moves[0, 2], along)
             fresh = True
             for z in range(z0, z1):
                 for u in range(u0, u1):
