@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import kernel
-from .direct import DEEP, copied, start_of
+from .direct import DEEP, seen_by, start_of
 from .tiles import address, tile
 
 
@@ -33,11 +33,7 @@ def convolve(
     weights = strips.reshape(-1)
     for index in range(first, last):
         box = boxes[index]
-        if room is None:
-            seen, origin = address(x), start_of(box, at, row_steps)
-        else:
-            copied(x, at, steps, sizes, box, moves, lows, room, spans)
-            seen, origin = address(room), 0
+        seen, origin = seen_by(box, x, at, row_steps, room, steps, sizes, moves, lows, spans)
         to = start_of(box, out_at, out_steps)
         for strip in range(box[8], box[9]):
             begin = begins[strip]
@@ -72,11 +68,7 @@ def differentiate(
     there, free = min(filters, lanes), x.dtype.type(np.inf)
     for index in range(first, last):
         box = boxes[index]
-        if room is None:
-            seen, origin = address(x), start_of(box, at, row_steps)
-        else:
-            copied(x, at, steps, sizes, box, moves, lows, room, spans)
-            seen, origin = address(room), 0
+        seen, origin = seen_by(box, x, at, row_steps, room, steps, sizes, moves, lows, spans)
         for strip in range(box[8], box[9]):
             begin = start_of(box, g_at, g_steps) + begins[strip]
             for i in range(count):

@@ -123,6 +123,15 @@ def start_of(box, at, steps):
     return at + box[0] * steps[0] + box[2] * steps[1] + box[4] * steps[2] + box[6] * steps[3]
 
 
+@part
+def seen_by(box, x, at, row_steps, room, steps, sizes, moves, lows, spans):
+    """What a box sees, and where it begins there: x, or a copy in the room."""
+    if room is None:
+        return address(x), start_of(box, at, row_steps)
+    copied(x, at, steps, sizes, box, moves, lows, room, spans)
+    return address(room), 0
+
+
 @kernel("out", "room", "edge")
 def convolve(
     x, strips, bias, out, room, edge, edges, same, rows, places, columns, boxes, at, steps,
@@ -151,11 +160,7 @@ def convolve(
     free = x.dtype.type(np.inf)
     for index in range(first, last):
         box = boxes[index]
-        if room is None:
-            seen, origin = address(x), start_of(box, at, row_steps)
-        else:
-            copied(x, at, steps, sizes, box, moves, lows, room, spans)
-            seen, origin = address(room), 0
+        seen, origin = seen_by(box, x, at, row_steps, room, steps, sizes, moves, lows, spans)
         begin = start_of(box, out_at, out_steps)
         for pair in range(box[8], box[9]):
             group, strip = pair // pairs, pair % pairs * 2
@@ -206,11 +211,7 @@ def differentiate(
     free = x.dtype.type(np.inf)
     for index in range(first, last):
         box = boxes[index]
-        if room is None:
-            seen, origin = address(x), start_of(box, at, row_steps)
-        else:
-            copied(x, at, steps, sizes, box, moves, lows, room, spans)
-            seen, origin = address(room), 0
+        seen, origin = seen_by(box, x, at, row_steps, room, steps, sizes, moves, lows, spans)
         for pair in range(box[8], box[9]):
             group, strip = pair // pairs, pair % pairs * 2
             own, left = group * number + strip, filters - strip * lanes
