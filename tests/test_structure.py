@@ -120,6 +120,7 @@ INFRASTRUCTURE = {
         "lstm": "`recurrent` for LSTM",
         "memory": "memory for results that serves again",
         "panels": "convolutions as matrix products",
+        "rows": "rows that are long enough, and sums of their columns",
         "recoloring": "`warped` where images only change their colours",
         "steps": "products and gates of single steps of `recurrent`",
         "threads": "shares work among threads",

@@ -17,7 +17,8 @@ from ..ops.activation import GELU_CUBIC, GELU_SCALE, ROOT_TWO_PI, SELU_ALPHA, SE
 from . import memory
 from .bounds import at_least, at_most
 from .error_function import NORMAL, erf_float32, erf_float64
-from .threads import sliced
+from .rows import SHORT, channel_sums, repeats
+from .threads import divided, sliced
 
 # NumPy takes arrays without axes faster than Python's numbers, and these leave float64 as it is.
 ZERO, ONE, TWO, HALF = (np.array(n, np.float32) for n in (0, 1, 2, 0.5))
@@ -264,7 +265,25 @@ def _(x, negative_slope=0.0, max_value=None, threshold=0.0, *, needs=None):
     out = at_least(x, ZERO if x.dtype.char in LARGEST else 0)
     if needs is None:
         return out
-    return out, lambda g: (g * (out > ZERO), None, None, None)
+    return out, lambda g: (relu_back(g, out)[0], None, None, None)
+
+
+def relu_back(g, y, most=None, summed: bool = False):
+    """The gradient of a ReLU, or of one that ends at `most`, whose result is `y`.
+
+    And its sums for each element of the last axis if they are wanted, else None.
+    """
+    if not y.ndim or not y.size or not jit.takes(g, y):
+        between = y > ZERO if most is None else (y > ZERO) & (y < most)
+        d = g * between
+        return d, channel_sums(d) if summed else None
+    d, width = np.empty(y.shape, y.dtype), y.shape[-1]
+    width *= repeats(d.size // width, width, SHORT)
+    rows = [np.ascontiguousarray(a).reshape(-1, width) for a in (g, y, d)]
+    most = None if most is None else float(most)
+    sums = ((width,) if summed else None,)
+    (sums,) = divided(loops.relu_back, len(rows[0]), COST * d.size, *rows, most, sums=sums)
+    return d, sums.reshape(-1, y.shape[-1]).sum(0) if summed else None
 
 
 @ramps.leaky_relu.on("numpy")
@@ -293,7 +312,7 @@ def _(x, *, needs=None):
     at_most(out, SIX, out=out)
     if needs is None:
         return out
-    return out, lambda g: (g * ((x > ZERO) & (x < SIX)),)
+    return out, lambda g: relu_back(g, out, SIX)[:1]
 
 
 @ramps.hard_sigmoid.on("numpy")

@@ -8,16 +8,15 @@ import numpy as np
 
 from .. import jit
 from ..jit import batch_normalization as loops
+from ..jit.batch_normalization import APART, SAMPLED
 from ..ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
 from ..ops.dense import FUSED, before_activation
 from . import memory
-from .normalization import LONG, blocks, in_blocks, of_products, repeats, room, same_dtype
-from .threads import divided
+from .normalization import blocks, in_blocks, of_products, room, same_dtype
+from .rows import LONG, SHORT, repeats
+from .threads import ENOUGH, SUMMED, divided
 
-SAMPLED = 32  # Rows whose mean sums of squares are first taken around, if it is not near 0.
-SHORT = 256  # Elements of a row that are enough for loops.
 PASS = 8  # Operations of a product that an element takes as long as, in a loop.
-APART = 16  # Variances that the square of the distance from there to the mean may have.
 
 
 class Channels:
@@ -229,6 +228,11 @@ class LoopedChannels(Channels):
         """Values (channels,) as loops take them."""
         return np.ascontiguousarray(self.spread(values) if self.last else values)
 
+    @property
+    def small(self) -> bool:
+        """Whether one thread does all of it at once."""
+        return self.last and self.view[0] <= SUMMED and PASS * self.size < ENOUGH
+
     @staticmethod
     def _rows(*arrays):
         """Arrays in two axes, or None."""
@@ -303,6 +307,8 @@ def _(x, gamma=None, beta=None, mask=None, *, axis, epsilon, activation=None, ne
     if mask is not None or not same_dtype(x, gamma, beta) or x.size == 0:
         return NotImplemented
     form = channels_of(x, axis, activation)
+    if type(form) is LoopedChannels and form.small:
+        return _at_once(form, x, gamma, beta, epsilon, activation, needs)
     rows = form.of(x)
     mean, variance = form.moments(rows)
     factor = factor_of(variance, gamma, epsilon)
@@ -322,5 +328,32 @@ def _(x, gamma=None, beta=None, mask=None, *, axis, epsilon, activation=None, ne
             slope = (2 * d_variance - inverse * factor * product) / form.count
             dx = form.centred(rows, mean, slope, offset, g, factor)
         return dx, product if gamma is not None else None, total, None
+
+    return (y, mean, variance), pullback
+
+
+def _at_once(form: LoopedChannels, x, gamma, beta, epsilon, activation, needs):
+    """`normalized_in_batch` by one loop each way: what small arrays wait for is Python."""
+    rows, y = form.of(x), memory.empty(form.view, x.dtype)
+    mean, variance, epsilon = *np.empty((2, form.channels), x.dtype), float(epsilon)
+    gamma = None if gamma is None else np.ascontiguousarray(gamma)
+    beta = None if beta is None else np.ascontiguousarray(beta)
+    loops.normalize(rows, gamma, beta, y, mean, variance, epsilon, form.relu)
+    y = form.finished(y.reshape(x.shape), activation)
+    if needs is None:
+        return y, mean, variance
+    kept = y if activation else None
+
+    def pullback(gs):
+        g, *others = gs
+        g, dx = (
+            form.before(g, kept, activation),
+            memory.empty(form.view, x.dtype) if needs[0] else None,
+        )
+        d_gamma, d_beta = np.empty((2, form.channels), x.dtype)
+        moments = mean, variance, gamma, *map(np.ascontiguousarray, others)
+        loops.differentiate(rows, g, form.after, *moments, dx, d_gamma, d_beta, epsilon)
+        dx = None if dx is None else dx.reshape(x.shape)
+        return dx, None if gamma is None else d_gamma, d_beta, None
 
     return (y, mean, variance), pullback

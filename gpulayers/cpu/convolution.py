@@ -24,16 +24,15 @@ from .. import config, jit
 from ..ops import convolution as ops
 from ..ops.sliding import span
 from . import depthwise, direct, lowering, memory, panels, winograd
-from .dense import finish, through
-from .normalization import repeats, same_dtype
+from .dense import before, finish
+from .normalization import same_dtype
+from .rows import repeats
 from .sliding import AXES, Geometry, geometry, with_axes
-from .threads import one_blas_thread, share
+from .threads import one_blas_thread
 
-COST = 8  # An element of what is only added up takes as long as so many operations in a product.
 MINIMAL = {"medium": (winograd.FOUR, winograd.FIVE), "high": (winograd.TWO,), "highest": ()}
 LOOPED = 2e6  # Operations from which on Numba is worth loading.
 LOOPS = (direct, depthwise.Looped, *winograd.LOOPED.values())  # Compiled forms.
-SUMMED = 4096  # Rows that are added up at a time, so that rounding errors stay small.
 
 
 @ops.convolution.on("numpy")
@@ -61,13 +60,12 @@ def _(
     kept = None if activation is None else out  # Else it is let go when nobody else needs it.
 
     def pullback(g):
-        if activation is not None:
-            g = through(g, kept, activation)
         with one_blas_thread:
+            g, sums = before(g, kept, activation, bias is not None and needs[2])
             return (
                 input_gradient(g, kernel, geo).reshape(x.shape) if needs[0] else None,
                 kernel_gradient(x, g, geo).reshape(kernel.shape) if needs[1] else None,
-                channel_sums(g) if bias is not None and needs[2] else None,
+                sums,
             )
 
     return out, pullback
@@ -187,18 +185,6 @@ def matching(g, kernel, sizes, strides, padding, dilations, groups) -> Geometry:
     )
     shape = (g.shape[0], *sizes, channels)
     return geometry(shape, windows, kernel.shape[-1], strides, around, dilations, groups)
-
-
-def channel_sums(g):
-    """The sums over all axes but the last."""
-    rows = g.reshape(-1, g.shape[-1])
-    parts = [rows[i : i + SUMMED] for i in range(0, len(rows), SUMMED)]
-    ones = np.ones(min(len(rows), SUMMED), g.dtype)
-
-    def work(some):
-        return sum((ones[: len(part)] @ part for part in some), np.zeros(g.shape[-1], g.dtype))
-
-    return sum(share(work, parts, COST * g.size, sums=True))
 
 
 class Finish:

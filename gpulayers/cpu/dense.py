@@ -6,8 +6,9 @@ import numpy as np
 
 from ..ops import dense as ops
 from ..ops.dense import require_sizes
-from .activation import LARGEST, ONE, SIX, ZERO, sigmoid_of
+from .activation import LARGEST, ONE, SIX, ZERO, relu_back, sigmoid_of
 from .bounds import at_least, at_most
+from .rows import channel_sums
 
 
 @ops.dense.on("numpy")
@@ -33,13 +34,11 @@ def _(x, kernel, bias=None, *, activation=None, factor=None, needs=None):
     shape, kept = y.shape, None if activation is None else y
 
     def pullback(g):
-        g = g.reshape(shape)
-        if activation is not None:
-            g = through(g, kept, activation)
+        g, sums = before(g.reshape(shape), kept, activation, bias is not None and needs[2])
         return (
             g.dot(kernel.T).reshape(x.shape) if needs[0] else None,
             rows.T.dot(g) if needs[1] else None,
-            np.add.reduce(g, 0) if bias is not None and needs[2] else None,
+            sums,
         )
 
     return out, pullback
@@ -63,14 +62,19 @@ def finish(y, name) -> None:
         y[...] = made
 
 
-def through(g, y, name):
-    """The gradient before the activation `name`, whose result is `y`."""
-    if name == "relu":
-        return g * (y > ZERO)
-    d = np.square(y) if name == "tanh" else np.subtract(ONE, y)
-    if name == "tanh":
-        np.subtract(ONE, d, d)
-    else:
-        d *= y
-    d *= g
-    return d
+def before(g, y, activation, summed: bool):
+    """The gradient before an activation, or None, whose result is `y`; and its sums for a bias.
+
+    These are for each element of the last axis, None if they are not wanted.
+    """
+    if activation == "relu":
+        return relu_back(g, y, summed=summed)
+    if activation is not None:
+        d = np.square(y) if activation == "tanh" else np.subtract(ONE, y)
+        if activation == "tanh":
+            np.subtract(ONE, d, d)
+        else:
+            d *= y
+        d *= g
+        g = d
+    return g, channel_sums(g) if summed else None

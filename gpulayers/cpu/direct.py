@@ -57,12 +57,20 @@ def flat(view):
 
     Steps are in elements.  The memory reaches from the view's first element to its last.
     """
+    if view.flags.c_contiguous:
+        return view.reshape(-1), 0, followed(view.shape)
     steps = [step // view.itemsize for step in view.strides]
     low = view[tuple([slice(None, None, -1 if step < 0 else 1) for step in steps])]
     ends = [(n - 1) * step for n, step in zip(view.shape, steps)]
     size = 1 + sum(map(abs, ends))
     memory = as_strided(low, (size,), (view.itemsize,))
     return memory, -sum(min(end, 0) for end in ends), tuple(steps)
+
+
+@lru_cache(4096)
+def followed(shape):
+    """The steps of a contiguous array."""
+    return tuple([prod(shape[i:]) for i in range(1, len(shape) + 1)])
 
 
 def convolve(x, kernel, geo: Geometry, out, finish) -> None:

@@ -20,7 +20,7 @@ from . import memory
 from .activation import LARGEST, ONE
 from .bounds import at_most
 from .dense import activate, finish
-from .normalization import repeats
+from .rows import repeats
 from .sliding import AXES, Geometry, geometry
 from .threads import scratch, share
 

@@ -22,14 +22,13 @@ from ..ops.normalization import (
 )
 from . import memory
 from .activation import fits
+from .rows import repeats
 from .threads import ENOUGH, available, divided, scratch, share
 
 BLOCK = 1 << 19  # Elements at most: with fewer, threads wait more for Python's lock than is saved
 # by what stays in a core's cache (1.6 million elements in blocks of 2^17 by two: 0.8, not 0.6 ms).
 PASS = 6  # Operations of a product that an element takes as long as, in each pass.
 PASSES = 6  # About, over all elements.
-LONG = 1 << 13  # From this length on, an inner loop costs little to begin (0.07 microseconds, as
-# long as 1000 elements take: of 2^19 in rows of 2^10 and of 2^13, 71 and 37 microseconds).
 EVEN = 512  # From this length on, `einsum` adds up products faster than they are written and added.
 
 
@@ -68,14 +67,6 @@ def in_blocks(work, slices, elements: int) -> None:
             work(i, slices[i])
 
     share(run, range(len(slices)), PASS * elements)
-
-
-def repeats(rows: int, width: int, long: int = LONG) -> int:
-    """How many rows may be seen as one, so that it is long: a divisor of their number."""
-    k = 1
-    while k * width < long and rows % (2 * k) == 0:
-        k *= 2
-    return k
 
 
 class Weights:

@@ -254,6 +254,10 @@ def divided(kernel, count: int, operations: float, *args, sums=(), totals=None) 
     """
     parts = max(PARTS if operations >= ENOUGH else 1, -(-count // SUMMED) if sums else 1)
     parts = max(min(parts, count), 1)
+    if parts == 1:
+        found = [None if shape is None else np.zeros(shape, args[0].dtype) for shape in sums]
+        kernel(*args, *found, 0, count)
+        return found if totals is None else [f if f is None else f.astype(totals) for f in found]
     bounds = [(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
     dtype = args[0].dtype
     found = [None if shape is None else np.zeros((parts, *shape), dtype) for shape in sums]
@@ -273,8 +277,11 @@ def divided(kernel, count: int, operations: float, *args, sums=(), totals=None) 
 
 def sliced(kernel, operations: float, *arrays, numbers=()) -> None:
     """Call kernel(*slices, *numbers) for parts of flat arrays of one size, or None, by threads."""
+    if operations < ENOUGH:
+        kernel(*arrays, *numbers)
+        return
     size = arrays[0].size
-    ends = [size * i // PARTS for i in range(PARTS + 1)] if operations >= ENOUGH else (0, size)
+    ends = [size * i // PARTS for i in range(PARTS + 1)]
     ready = kernel.ready(*arrays, *numbers)
 
     def work(some):

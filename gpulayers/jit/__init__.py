@@ -60,7 +60,14 @@ class Kernel:
 
     def ready(self, *args):
         """The compiled function for arguments like these."""
-        key = tuple([_kind(a) for a in args])
+        key = tuple(  # Here rather than in a function: calls of small kernels wait for it.
+            [
+                (a.dtype.char, a.ndim)
+                if (kind := type(a)) is np.ndarray
+                else (len(a) if kind is tuple else kind)
+                for a in args
+            ]
+        )
         return self._made.get(key) or self._compiled(key, args)
 
     def _compiled(self, key, args):
@@ -89,13 +96,6 @@ class Kernel:
             else:
                 found.append(types.none if a is None else plain[type(a)])
         return tuple(found)
-
-
-def _kind(a):
-    """What an argument is compiled for."""
-    if type(a) is np.ndarray:
-        return a.dtype.char, a.ndim
-    return len(a) if type(a) is tuple else type(a)
 
 
 def kernel(*written: str):

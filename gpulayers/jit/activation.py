@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import kernel
+from . import kernel, part
 from .elementary import HALF, ONE, TWO, exp, tanh
 from .elementary import sigmoid as of
 
@@ -67,3 +67,29 @@ def elu(x, y, scale, depth):
 def elu_back(x, g, dx, scale, depth):
     for i in range(len(dx)):
         dx[i] = g[i] * (scale if x[i] > 0 else depth * exp(x[i]))
+
+
+@part
+def let_through(g, y, most, i, j):
+    """An element of g where the result lies between 0 and `most`, if there is that; else 0."""
+    between = y[i, j] > 0 if most is None else (y[i, j] > 0 and y[i, j] < most)
+    return g[i, j] if between else g.dtype.type(0)
+
+
+@kernel("dx", "totals")
+def relu_back(g, y, dx, most, totals, first, last):
+    """The gradient of a ReLU with the result y, and the sums of its columns, or None."""
+    four = first + (last - first) // 4 * 4
+    for i in range(first, four, 4):
+        for j in range(g.shape[1]):
+            a, b = let_through(g, y, most, i, j), let_through(g, y, most, i + 1, j)
+            c, d = let_through(g, y, most, i + 2, j), let_through(g, y, most, i + 3, j)
+            dx[i, j], dx[i + 1, j], dx[i + 2, j], dx[i + 3, j] = a, b, c, d
+            if totals is not None:
+                totals[j] += (a + b) + (c + d)
+    for i in range(four, last):
+        for j in range(g.shape[1]):
+            a = let_through(g, y, most, i, j)
+            dx[i, j] = a
+            if totals is not None:
+                totals[j] += a

@@ -6,7 +6,7 @@ from checks import check_gradient, check_primitive
 from function_checks import real
 
 from gpulayers.arrays import Tape
-from gpulayers.cpu.batch_normalization import SAMPLED
+from gpulayers.cpu.batch_normalization import SAMPLED, LoopedChannels
 from gpulayers.ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
 
 pytestmark = pytest.mark.usefixtures("loops")
@@ -143,3 +143,22 @@ def test_a_sample_that_misleads(axis):
     wide = x.astype("f8")
     np.testing.assert_allclose(mean, wide.mean(others(x, axis)), rtol=1e-6)
     np.testing.assert_allclose(variance, wide.var(others(x, axis)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 7, 3), (64, 32), (1001, 1), (3, 300)])
+@pytest.mark.parametrize("options", [{}, {"activation": "relu"}, {"activation": "tanh"}])
+def test_small_arrays_at_once(shape, options, monkeypatch):
+    """What is done by one loop for small arrays is what several that threads share do."""
+    x, g = real(*shape), real(*shape)[::-1].copy()
+    x[..., 0] += 100  # Far from 0 beside its deviation.
+    weights, found = (positive(shape[-1]), real(shape[-1])), []
+    version = normalized_in_batch.version("numpy")
+    options = {**options, "axis": -1, "epsilon": 1e-3}
+    for small in (True, False):
+        monkeypatch.setattr(LoopedChannels, "small", small)
+        arrays = [a.astype("float32") for a in (x, *weights)]
+        results, back = version(*arrays, None, needs=(True, True, True, False), **options)
+        moments = [np.linspace(-1, 1, shape[-1], dtype="float32") for _ in range(2)]
+        found.append([*results, *back((g.astype("float32"), *moments))[:3]])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5 * np.abs(other).max())

@@ -7,12 +7,14 @@ from checks import check_gradient, check_primitive
 from gpulayers.arrays import Tape, Variable
 from gpulayers.ops.dense import FUSED, dense
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 RANDOM = np.random.default_rng(0)
 KERNEL, BIAS = RANDOM.normal(size=(4, 5)), RANDOM.normal(size=5)
 
 
 @pytest.mark.parametrize("activation", [None, *FUSED])
-@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4), (2, 1, 3, 4)])
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (13, 4), (2, 3, 4), (2, 1, 3, 4)])
 def test_values_and_gradients(shape, activation, xp):
     x = RANDOM.normal(size=shape)
     y = x @ KERNEL + BIAS
