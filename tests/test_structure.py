@@ -153,6 +153,7 @@ INFRASTRUCTURE = {
         "recurrent_step": "a launch for each step of recurrent layers",
         "recurrent_scan": "one launch for all steps of recurrent layers",
         "capture": "CUDA graphs",
+        "inference": "what plans of inference do between products",
     },
 }
 SOURCES = sorted(PACKAGE.glob("cuda/*.cu"))

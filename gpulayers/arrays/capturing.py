@@ -13,6 +13,7 @@ import numpy as np
 
 ACTIVE: list[Capture] = []  # One at most for each thread.
 GENERATORS = 120  # Random generators in a step.
+WRITTEN = [0]  # Grows whenever a graph has written into the arrays of Variables.
 
 
 class NotCapturable(RuntimeError):

@@ -53,6 +53,21 @@ def curve(function):
     return name or IN_PLACE.get(function) or function.version("numpy")
 
 
+def applied(function):
+    """Any other activation function of NumPy arrays."""
+    return (function.version("numpy") if hasattr(function, "version") else None) or function
+
+
+def wide(value):
+    """The value of a Variable, to compute constants from."""
+    return value
+
+
+def there(value, dtype=None):
+    """A constant, as kernels take it."""
+    return value
+
+
 def matrix_product(curve, options):
     """`ops.dense` with a curve: a function (x, kernel, bias, factor)."""
     version = dense.version("numpy")

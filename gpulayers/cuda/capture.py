@@ -21,7 +21,7 @@ from bisect import bisect_right
 
 import numpy as np
 
-from ..arrays.capturing import GENERATORS, Capture, NotCapturable
+from ..arrays.capturing import GENERATORS, WRITTEN, Capture, NotCapturable
 from ..arrays.seeds import is_replaced
 from .module import Module, blocks, contiguous, empty, empty_like
 
@@ -136,6 +136,8 @@ class Recording:
             variable._value, variable.changes_in_place = place, True
         self._set_words()
         self._graph.launch()
+        if assigned or self._capture.changed:
+            WRITTEN[0] += 1
         for generator, draws in zip(self._capture.generators, self._capture.draws, strict=True):
             generator.advance(draws)
         self.runs += 1

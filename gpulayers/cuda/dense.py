@@ -22,7 +22,8 @@ def _(x, kernel, bias=None, *, activation=None, needs=None):
     if not is_float(x, kernel, bias):
         return NotImplemented
     require_sizes(x, kernel)
-    name, units = NAMES[activation], kernel.shape[1]
+    name = NAMES.get(activation) or activation.upper()  # Any that has no parameters, in inference.
+    units = kernel.shape[1]
     rows = x.reshape(prod(x.shape[:-1]), x.shape[-1])
     y, _ = affine(rows, kernel, bias, name)
     out = y.reshape(*x.shape[:-1], units)

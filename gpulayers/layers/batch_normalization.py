@@ -242,7 +242,7 @@ class BatchNormalization(Affine):
         return [made, *curve_pieces(self.name, self.activation)]
 
     def _factor_and_offset(self, mean, variance, beta, gamma):
-        factor = 1 / np.sqrt(variance + np.asarray(self.epsilon, variance.dtype))
+        factor = 1 / namespace(variance).sqrt(variance + self.epsilon)
         factor = factor if gamma is None else factor * gamma
         offset = -mean * factor
         return factor, offset if beta is None else offset + beta

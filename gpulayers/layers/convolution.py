@@ -131,7 +131,7 @@ class BaseConv(LowRankAdaptation, SlidingLayer):
         if self.lora_enabled or not products_fit(x, self.kernel, self.bias):
             return None
         options = self._options(x, self.groups)
-        return [Product(self.name, convolution, self.kernel, self.bias, **options)]
+        return [Product(self.name, convolution, self.kernel, self.bias, x.dtype, **options)]
 
     def get_config(self):
         config = super().get_config()

@@ -130,7 +130,7 @@ class Dense(QuantizedProduct, LowRankAdaptation, Layer):
             return None
         if not products_fit(x, self.kernel, self.bias):
             return None
-        product = Product(self.name, dense, self.kernel, self.bias)
+        product = Product(self.name, dense, self.kernel, self.bias, x.dtype)
         return [product, *curve_pieces(self.name, self.activation)]
 
     def _training_links(self, x):

@@ -110,7 +110,7 @@ def by_channel_pieces(name, x, kernel, bias, options) -> list[Product] | None:
         return None
     *windows, channels, multiplier = kernel.shape
     shape = (*windows, 1, channels * multiplier)
-    return [Product(name, convolution, kernel, bias, shape, **options)]
+    return [Product(name, convolution, kernel, bias, x.dtype, shape, **options)]
 
 
 def by_channel_link(x, kernel, bias=None, **options) -> Link | None:

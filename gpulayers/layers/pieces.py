@@ -2,14 +2,18 @@
 
 A layer gives its pieces by `_inference_pieces(*arrays)`, for arrays like these (only shapes and
 dtypes count): each takes the arrays that the one before gives.  None is for cases that need more.
-Which pieces become one is said in `models/folding.py`.  `ready` makes the function of NumPy arrays
-that a piece is; what it computes from variables beforehand holds until one of `constants` changes.
+Which pieces become one is said in `models/folding.py`.  `ready` makes the function of arrays that a
+piece is, by the `floor` that computes with them: the module `cpu.inference` for those of NumPy,
+`cuda.inference` for those of CuPy.  What it computes from variables beforehand holds until one of
+`constants` changes.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from .. import activations
-from ..arrays import Variable, dtypes
+from ..arrays import Variable, devices, dtypes
 from ..ops import activation as smooth
 from ..ops import rectifier as ramps
 from ..ops.dense import dense
@@ -22,6 +26,11 @@ ELEMENTWISE = frozenset(
         smooth.selu,
     }
 )
+# Functions of `activations` by the primitives that they are.
+ALIASES = {
+    activations.gelu: partial(smooth.gelu, approximate=False),
+    activations.leaky_relu: partial(ramps.leaky_relu, negative_slope=0.2),
+}
 
 
 class Piece:
@@ -42,7 +51,7 @@ class Piece:
         """The variables from whose values `ready` computes something."""
         return []
 
-    def ready(self, own: tuple[bool, ...]):
+    def ready(self, own: tuple[bool, ...], floor):
         """The function; `own` says of each argument whether it may be overwritten."""
         raise NotImplementedError
 
@@ -59,7 +68,7 @@ class Call(Piece):
         super().__init__(name)
         self.function, self.fresh, self._what = function, fresh, what
 
-    def ready(self, own):
+    def ready(self, own, floor):
         return self.function
 
     @property
@@ -72,7 +81,7 @@ class Nothing(Piece):
 
     fresh, what = False, "nothing"
 
-    def ready(self, own):
+    def ready(self, own, floor):
         return lambda x: x
 
 
@@ -88,22 +97,29 @@ class ChannelMap(Piece):
 
     def __init__(self, name, values, variables=()):
         super().__init__(name)
-        self.values, self.variables, self.curve = values, variables, None
+        self.maps, self.curve = [(values, variables)], None
 
     @property
     def constants(self):
-        return [v for v in self.variables if v is not None]
+        return [v for _, variables in self.maps for v in variables if v is not None]
 
-    def now(self):
-        """Factor and offset as they are now."""
-        return self.values(*[None if v is None else v._value for v in self.variables])
+    def now(self, floor):
+        """Factor and offset of all maps, one after another, as they are now."""
+        factor = offset = None
+        for values, variables in self.maps:
+            given = [None if v is None else floor.wide(v._value) for v in variables]
+            scale, shift = map(floor.there, values(*given))
+            if scale is not None:
+                factor = scale if factor is None else factor * scale
+                offset = None if offset is None else offset * scale
+            if shift is not None:
+                offset = shift if offset is None else offset + shift
+        return factor, offset
 
-    def ready(self, own):
-        from ..cpu import inference as cpu
-
-        factor, offset = self.now()
-        curve = cpu.curve(self.curve)
-        return lambda x: cpu.mapped(x, factor, offset, curve, x if own[0] else None)
+    def ready(self, own, floor):
+        factor, offset = self.now(floor)
+        curve = floor.curve(self.curve)
+        return lambda x: floor.mapped(x, factor, offset, curve, x if own[0] else None)
 
     @property
     def what(self):
@@ -119,11 +135,29 @@ class Curve(Piece):
         super().__init__(name)
         self.function = function
 
-    def ready(self, own):
-        from ..cpu import inference as cpu
+    def ready(self, own, floor):
+        curve = floor.curve(self.function)
+        return lambda x: floor.curved(x, curve, own[0])
 
-        curve = cpu.curve(self.function)
-        return lambda x: cpu.curved(x, curve, own[0])
+    @property
+    def what(self):
+        return _name(self.function)
+
+
+class Activated(Piece):
+    """Another activation function, which on a GPU may end a product, too.
+
+    curve: how a GPU's kernels may know it.
+    """
+
+    fresh = False
+
+    def __init__(self, name, function):
+        super().__init__(name)
+        self.function, self.curve = function, ALIASES.get(function, function)
+
+    def ready(self, own, floor):
+        return floor.applied(self.function)
 
     @property
     def what(self):
@@ -135,12 +169,10 @@ class Sum(Piece):
 
     curve, overwrites = None, True
 
-    def ready(self, own):
-        from ..cpu import inference as cpu
-
-        curve = cpu.curve(self.curve)
+    def ready(self, own, floor):
+        curve = floor.curve(self.curve)
         place = next((i for i in (0, 1) if own[i]), None)  # What comes later is added to these.
-        return lambda *arrays: cpu.summed(arrays, curve, None if place is None else arrays[place])
+        return lambda *arrays: floor.summed(arrays, curve, None if place is None else arrays[place])
 
     @property
     def what(self):
@@ -154,7 +186,7 @@ class Margins(Piece):
         super().__init__(name)
         self.function, self.widths = function, widths
 
-    def ready(self, own):
+    def ready(self, own, floor):
         return self.function
 
     @property
@@ -169,10 +201,8 @@ class Pooling(Piece):
         super().__init__(name)
         self.operation, self.options = operation, options
 
-    def ready(self, own):
-        from ..cpu import inference as cpu
-
-        return cpu.pooled(self.operation, self.options)
+    def ready(self, own, floor):
+        return floor.pooled(self.operation, self.options)
 
     @property
     def what(self):
@@ -187,6 +217,7 @@ class Product(Piece):
         operation: a primitive (x, kernel, bias), whose version for NumPy arrays takes `factor` for
             each result and any `activation` too.
         kernel, bias: Variables; no bias if None.
+        dtype: that of the arrays; Variables of another one are cast to it, once.
         shape: that of the kernel as the operation takes it.
         options: of the operation.
     """
@@ -194,16 +225,16 @@ class Product(Piece):
     SMALL = 1 << 16  # Elements of kernels that are multiplied by what follows: more would take long
     # to compare with what they were, and memory.
 
-    def __init__(self, name, operation, kernel, bias, shape=None, activation=None, **options):
+    def __init__(self, name, operation, kernel, bias, dtype, shape=None, **options):
         super().__init__(name)
         self.operation, self.kernel, self.bias, self.options = operation, kernel, bias, options
-        self.shape = shape or kernel._value.shape
-        self.curve, self.before, self.maps = activation, None, []
+        self.dtype, self.shape = dtype, shape or kernel._value.shape
+        self.curve, self.before, self.maps = None, None, []
 
     @property
     def constants(self):
         maps = self.maps if self.before is None else [self.before, *self.maps]
-        if not maps:
+        if not maps and not self._is_cast:
             return []
         found = [v for one in maps for v in one.constants]
         kernel = [self.kernel] if self.before is not None or self.is_small else []
@@ -211,44 +242,56 @@ class Product(Piece):
 
     @property
     def is_small(self) -> bool:
-        return self.kernel._value.size <= self.SMALL
+        """Whether the kernel may be copied: any on a GPU, where only assignments are looked for."""
+        return self.kernel._value.size <= self.SMALL or self.is_on_gpu
 
-    def ready(self, own):
-        from ..cpu import inference as cpu
+    @property
+    def is_on_gpu(self) -> bool:
+        return devices.is_cupy(self.kernel._value)
 
-        form = cpu.matrix_product if self.operation is dense else cpu.convolved
-        run = form(cpu.curve(self.curve), self.options)
+    @property
+    def _is_cast(self) -> bool:
+        weights = [self.kernel, *([] if self.bias is None else [self.bias])]
+        return any(w._value.dtype != self.dtype for w in weights)
+
+    def ready(self, own, floor):
+        form = floor.matrix_product if self.operation is dense else floor.convolved
+        run = form(floor.curve(self.curve), self.options)
         variable, bias, shape = self.kernel, self.bias, self.shape
         if not self.constants:
             if bias is None:
                 return lambda x: run(x, variable._value.reshape(shape), None)
             return lambda x: run(x, variable._value.reshape(shape), bias._value)
-        kernel, factor, bias = self.folded()
+        kernel, factor, bias = self.folded(floor)
         if kernel is not None:
             return lambda x: run(x, kernel, bias, factor)
         return lambda x: run(x, variable._value.reshape(shape), bias, factor)
 
-    def folded(self):
+    def folded(self, floor):
         """Kernel (None for the variable's), factors (None for none) and bias with all maps."""
-        kernel, factor = self.kernel._value.reshape(self.shape), None
-        bias = None if self.bias is None else self.bias._value
+        kernel, factor = floor.wide(self.kernel._value.reshape(self.shape)), None
+        bias = None if self.bias is None else floor.wide(self.bias._value)
         if self.before is not None:
-            scale, offset = self.before.now()
+            scale, offset = self.before.now(floor)
             if offset is not None:
-                more = offset @ kernel.reshape(-1, *kernel.shape[-2:]).sum(0)
+                taps = kernel.reshape(-1, *kernel.shape[-2:]).sum(0)
+                more = (offset[:, None] * taps).sum(0)
                 bias = more if bias is None else bias + more
             if scale is not None:
                 kernel = kernel * scale[:, None]
         for one in self.maps:
-            scale, offset = one.now()
+            scale, offset = one.now(floor)
             if scale is not None:
                 factor = scale if factor is None else factor * scale
                 bias = None if bias is None else bias * scale
             if offset is not None:
                 bias = offset if bias is None else bias + offset
         if factor is not None and (self.is_small or self.before is not None):
-            return kernel * factor, None, bias
-        return (None if self.before is None else kernel), factor, bias
+            kernel, factor, changed = kernel * factor, None, True
+        else:
+            changed = self.before is not None or self._is_cast
+        bias = floor.there(bias, self.dtype)
+        return (floor.there(kernel, self.dtype) if changed else None), factor, bias
 
     @property
     def what(self):
@@ -265,9 +308,14 @@ def _name(function) -> str:
 
 
 def products_fit(x, *weights) -> bool:
-    """Whether arrays like `x` and weights (or None) are floats of one dtype, as products need."""
-    same = all(w is None or w._value.dtype == x.dtype for w in weights)
-    return same and dtypes.is_floating(x) and x.dtype.itemsize > 2
+    """Whether arrays like `x` and weights (or None) are floats of one dtype, as products need; on a
+    GPU weights of other dtypes are cast."""
+    values = [w._value for w in weights if w is not None]
+    if not all(map(dtypes.is_floating, [x, *values])):
+        return False
+    if any(map(devices.is_cupy, values)):
+        return True
+    return all(value.dtype == x.dtype for value in values) and x.dtype.itemsize > 2
 
 
 def curve_pieces(name: str, activation) -> list[Piece]:
@@ -276,5 +324,4 @@ def curve_pieces(name: str, activation) -> list[Piece]:
         return []
     if activation in ELEMENTWISE:
         return [Curve(name, activation)]
-    version = activation.version("numpy") if hasattr(activation, "version") else None
-    return [Call(name, version or activation, getattr(activation, "__name__", ""))]
+    return [Activated(name, activation)]

@@ -46,11 +46,11 @@ def needs_full_call(layer, x) -> bool:
     return masks.any_masks() or asks_for_more(layer, x)
 
 
-def asks_for_more(layer, x) -> bool:
-    """The same for an array without a mask."""
+def asks_for_more(layer, x, on_gpu: bool = False) -> bool:
+    """The same for an array without a mask; only on a GPU is anything computed in 16 bits."""
     if not type(layer).__module__.startswith("gpulayers."):
         return True
-    if layer.compute_dtype in dtypes.SHORT_FLOATS:
+    if layer.compute_dtype in dtypes.SHORT_FLOATS and not on_gpu:
         return True
     if x.dtype.kind not in "biuf":  # Text is refused, complex numbers perhaps.
         return True

@@ -132,7 +132,7 @@ class BaseSeparableConv(SlidingLayer):
         if first is None or not products_fit(x, kernel, self.bias):
             return None
         options = {"strides": once, "padding": ((0, 0),) * self.rank, "dilations": once}
-        return [*first, Product(self.name, convolution, kernel, self.bias, **options)]
+        return [*first, Product(self.name, convolution, kernel, self.bias, x.dtype, **options)]
 
 
 class SeparableConv1D(BaseSeparableConv):

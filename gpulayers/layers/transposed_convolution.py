@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..arrays import devices
 from ..ops.convolution import convolution_input_gradient, transposed, transposed_margins
 from . import arguments
 from .pieces import Call, ChannelMap
@@ -118,6 +119,8 @@ class BaseConvTranspose(SlidingLayer):
         return [link, *biased, *self._activation_links()]
 
     def _product_pieces(self, x):
+        if devices.is_cupy(self.kernel._value):
+            return None
         first, *_ = self._links(x)
         if first is None:
             return None

@@ -244,6 +244,7 @@ class Weights:
             variable.move(home)
         for layer in self._flatten_layers():
             layer.__dict__["_called_home"] = home
+        STRUCTURE[0] += 1  # Plans are for arrays that live in one place.
         return self
 
     @property

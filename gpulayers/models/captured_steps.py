@@ -14,7 +14,7 @@ from collections import Counter
 
 from .. import config, tree
 from ..arrays import Variable, devices, get_mask, plain
-from ..arrays.capturing import NotCapturable
+from ..arrays.capturing import WRITTEN, NotCapturable
 from ..arrays.masks import any_masks
 from ..layers.layer import Layer
 from ..layers.tracking import PLAIN, STRUCTURE, unique
@@ -22,6 +22,7 @@ from ..losses import Loss
 from ..metrics import Metric
 from ..optimizers import Optimizer
 from ..optimizers.schedules import LearningRateSchedule
+from .data import unpack
 from .steps import Steps
 
 KINDS = 4  # Of batches that are captured, for each step; others go through Python.
@@ -80,6 +81,8 @@ class CapturedSteps:
         results = step(batch)
         try:
             self._check(arrays)
+            if verb != "train":
+                self._plan(unpack(batch)[0])
             self._count_on_device()  # Also those that this step has made.
             self._settle(before)
             self._graphs[kind] = Graph(step, batch, arrays, self._places, self._settings())
@@ -89,6 +92,13 @@ class CapturedSteps:
             for variable, place in self._places.values():
                 variable.changes_in_place = variable._value is place
         return results
+
+    def _plan(self, x) -> None:
+        """Let a plan of inference for inputs like `x` compile its kernels before it is captured."""
+        plan_for = getattr(self._model, "_plan_for", None)
+        plan = None if plan_for is None else plan_for(x)
+        if plan is not None and not plan.in_context:  # Layers of one's own may count their calls.
+            plan.run(x, training=False)
 
     def _settle(self, before) -> None:
         """Give every Variable on the GPU its array for good, which nobody else holds."""
@@ -109,7 +119,9 @@ class CapturedSteps:
                 copies.append((value if value.flags.c_contiguous else value.copy(), place))
             taken.add(place.data.ptr)
             variable._value, variable.changes_in_place = place, False
-        copy_arrays(copies)
+        if copies:
+            WRITTEN[0] += 1
+            copy_arrays(copies)
 
     def _variables(self) -> list[Variable]:
         """All on the GPU that a step may read or change."""

@@ -5,9 +5,7 @@ A piece takes in the one that follows it where nothing else reads what lies betw
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..layers.pieces import ChannelMap, Curve, Margins, Piece, Product, Sum
+from ..layers.pieces import Activated, ChannelMap, Curve, Margins, Piece, Product, Sum
 
 
 def joined(first: Piece, second: Piece) -> Piece | None:
@@ -43,26 +41,9 @@ def _map_and_product(before: ChannelMap, product: Product):
 def _map_and_map(first: ChannelMap, second: ChannelMap):
     if first.curve is not None:
         return None
-    count = len(first.variables)
-
-    def values(*given):
-        factor, offset = first.values(*given[:count])
-        scale, shift = second.values(*given[count:])
-        if offset is not None and scale is not None:
-            offset = offset * scale
-        return _product(factor, scale), _sum(offset, shift)
-
-    made = ChannelMap("", values, (*first.variables, *second.variables))
-    made.curve = second.curve
-    return made
-
-
-def _product(first, second):
-    return second if first is None else first if second is None else first * second
-
-
-def _sum(first, second):
-    return second if first is None else first if second is None else np.add(first, second)
+    first.maps += second.maps
+    first.curve = second.curve
+    return first
 
 
 def _and_curve(first, curve: Curve):
@@ -70,6 +51,18 @@ def _and_curve(first, curve: Curve):
     if first.curve is not None:
         return None
     first.curve = curve.function
+    return first
+
+
+def _and_activated(first, after: Activated):
+    """The same of functions that only a GPU's kernels have in them."""
+    if not first.is_on_gpu or first.curve is not None:
+        return None
+    from ..cuda.inference import curve
+
+    if curve(after.curve).name is None:
+        return None
+    first.curve = after.curve
     return first
 
 
@@ -97,5 +90,6 @@ RULES = {
     (Product, Curve): _and_curve,
     (ChannelMap, Curve): _and_curve,
     (Sum, Curve): _and_curve,
+    (Product, Activated): _and_activated,
     (Margins, Product): _margins_and_product,
 }

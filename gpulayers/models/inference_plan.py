@@ -1,5 +1,7 @@
 """What a model does in inference to plain arrays of certain shapes: a list of steps to be called.
 
+The arrays are NumPy's, or CuPy's on one GPU: the same steps are then made by other functions.
+
 Layers give pieces (`layers/pieces.py`), and neighbours among these become one where that saves
 passes over memory (`folding.py`): a convolution with batch normalization and activation is a single
 call.  A step is a function of arrays; what no step needs any more is let go, or overwritten.  What
@@ -9,11 +11,14 @@ is set, there is a new plan.
 
 from __future__ import annotations
 
+import warnings
 from operator import attrgetter
 
 import numpy as np
 
 from .. import tree
+from ..arrays import devices
+from ..arrays.capturing import ACTIVE, WRITTEN, current
 from ..arrays.masks import _masks, any_masks
 from ..layers.calling import CALL, CallContext
 from ..layers.pieces import Nothing
@@ -32,14 +37,17 @@ class InferencePlan:
     """
 
     __slots__ = (
-        "_ready", "constants", "fresh", "in_context", "inputs", "kinds", "model", "outputs",
-        "single", "steps", "structure", "version",
+        "_ready", "array", "constants", "fresh", "gpu", "home", "in_context", "inputs", "kinds",
+        "model", "outputs", "single", "steps", "structure", "version",
     )  # fmt: skip
 
     def __init__(self, model, inputs, trace: Trace):
         self.version, self.model = STRUCTURE[0], model
-        self.single = type(inputs) is np.ndarray
-        self.kinds = [(x.dtype, x.shape[1:]) for x in tree.flatten(inputs)]
+        leaves = tree.flatten(inputs)
+        self.array, self.home = type(leaves[0]), devices.home_of(leaves[0])
+        self.gpu = None if self.array is np.ndarray else self.home.device.id
+        self.single = type(inputs) is self.array
+        self.kinds = [(x.dtype, x.shape[1:]) for x in leaves]
         self.inputs, self.outputs = trace.inputs, trace.outputs
         structure, self.in_context = model._plan_graph().outputs, trace.in_context
         self.structure = structure if tree.is_nested(structure) else None
@@ -58,17 +66,43 @@ class InferencePlan:
             return False
         if self.single:
             dtype, shape = self.kinds[0]
-            return type(x) is np.ndarray and x.dtype is dtype and x.shape[1:] == shape
+            return self._is_there(x) and x.dtype is dtype and x.shape[1:] == shape
         leaves = tree.flatten(x)
         return len(leaves) == len(self.kinds) and all(
-            type(leaf) is np.ndarray and leaf.dtype is dtype and leaf.shape[1:] == shape
+            self._is_there(leaf) and leaf.dtype is dtype and leaf.shape[1:] == shape
             for leaf, (dtype, shape) in zip(leaves, self.kinds, strict=True)
         )
 
+    def _is_there(self, x) -> bool:
+        return type(x) is self.array and (self.gpu is None or x.device.id == self.gpu)
+
     def run(self, x, training=None):
         """The outputs for inputs that `fits`."""
+        return self._run(x, training) if self.gpu is None else self._run_on_gpu(x, training)
+
+    def _run_on_gpu(self, x, training):
+        """The same; should a plan fail there, layer by layer from then on, after a warning."""
+        with devices.on(self.home):
+            try:
+                return self._run(x, training)
+            except Exception as error:
+                if ACTIVE and current() is not None:
+                    raise  # A step that cannot be captured: that is said elsewhere.
+                outputs = self.model._call((x,), {"training": training})  # Or what is wrong with x.
+                self.version = -1
+                self.model._plans().refused = True
+                warnings.warn(
+                    f"{self.model.name}: its plan of inference failed on the GPU, so that layers "
+                    f"are called one by one ({type(error).__name__}: {error}).",
+                    stacklevel=4,
+                )
+                return outputs
+
+    def _run(self, x, training):
         ready = self._ready
-        if ready is None or not ready.holds():
+        if ACTIVE and current() is not None:
+            ready = Ready(self)  # A graph computes the constants of its own run.
+        elif ready is None or not ready.holds():
             ready = self._ready = Ready(self)
         if not self.in_context:
             return ready.run(x)
@@ -99,15 +133,17 @@ class InferencePlan:
 class Ready:
     """A plan as functions, with constants for the variables' values of now."""
 
-    __slots__ = ("run", "seen", "values", "variables")
+    __slots__ = ("run", "seen", "values", "variables", "written")
 
     def __init__(self, plan: InferencePlan):
-        self.variables = plan.constants
+        self.variables, self.written = plan.constants, WRITTEN[0]
         self.values = [_value_of(v) for v in self.variables]
         # An array may be written to, too: copies tell.
         self.seen = [bytearray(_bytes(value)) for value in self.values]
+        floor = _floor(plan.gpu)
         moves = [
-            (step.piece.ready(step.own), step.sources, step.to, step.free) for step in plan.steps
+            (step.piece.ready(step.own, floor), step.sources, step.to, step.free)
+            for step in plan.steps
         ]
         line = [*plan.inputs, *(to for step in plan.steps for to in step.to)]
         straight = len(plan.inputs) == len(plan.outputs) == 1 and plan.outputs[0] == line[-1]
@@ -117,19 +153,34 @@ class Ready:
             self.run = chain([function for function, *_ in moves])
         else:
             self.run = network(moves, plan)
-        from ..cpu import memory
+        if plan.gpu is None:
+            from ..cpu import memory
 
-        self.run = memory.served(self.run)
+            self.run = memory.served(self.run)
 
     def holds(self) -> bool:
-        """Whether the variables' values are what they were."""
+        """Whether the variables' values are what they were: of arrays on a GPU, whether they are
+        the same ones, and no graph has written into any."""
+        if self.written != WRITTEN[0]:
+            return False
         for variable, value, seen in zip(self.variables, self.values, self.seen, strict=True):
             if variable._value is not value or seen != _bytes(value):
                 return False
         return True
 
 
+def _floor(gpu):
+    """The functions of arrays that pieces are made of."""
+    if gpu is None:
+        from ..cpu import inference
+    else:
+        from ..cuda import inference
+    return inference
+
+
 def _bytes(value):
+    if type(value) is not np.ndarray:
+        return b""
     return value.data if value.flags.c_contiguous else value.tobytes()
 
 
@@ -234,6 +285,7 @@ class Plans:
 
     def __init__(self):
         self.version, self.last = STRUCTURE[0], None
+        self.refused = False  # Because a plan failed on a GPU.
         self.known: dict[tuple, InferencePlan | None] = {}
 
     def of(self, model, x) -> InferencePlan | None:
@@ -241,7 +293,7 @@ class Plans:
         last = self.last
         if last is not None and last.fits(x):
             return last
-        kind = None if any_masks() else _kind(x, model._plan_graph())
+        kind = None if any_masks() or self.refused else _kind(x, model._plan_graph())
         if kind is None:
             return None
         if self.version != STRUCTURE[0] or len(self.known) > self.MOST:
@@ -252,8 +304,8 @@ class Plans:
         plan = self.known[kind]
         if plan is None:
             self.known[kind] = plan = plan_of(model, x) or _NONE
-        if plan is _NONE:
-            return None
+        if plan is _NONE or (plan._ready is None and ACTIVE and current() is not None):
+            return None  # Nothing is compiled within a capture.
         self.last = plan
         return plan
 
@@ -266,23 +318,38 @@ def _kind(x, graph) -> tuple | None:
     array, or not in the structure that the graph expects."""
     if graph is None:
         return None
-    if type(x) is np.ndarray:
-        return (x.dtype, x.shape[1:]) if x.ndim else None
+    if _place(x) is not None:
+        return (_place(x), x.dtype, x.shape[1:]) if x.ndim else None
     expected, flat = graph.inputs, (list, tuple)
     if isinstance(x, dict) and isinstance(expected, dict) and x.keys() == expected.keys():
         x = [x[key] for key in sorted(x)]
     elif type(x) not in flat or type(expected) not in flat or len(x) != len(expected):
         return None
-    if not all(type(part) is np.ndarray and part.ndim and len(part) == len(x[0]) for part in x):
+    place = _place(x[0])
+    if place is None or not all(
+        _place(part) == place and part.ndim and len(part) == len(x[0]) for part in x
+    ):
         return None
-    return tuple([(part.dtype, part.shape[1:]) for part in x])
+    return place, *[(part.dtype, part.shape[1:]) for part in x]
+
+
+def _place(x):
+    """Where a plain array is that plans may be for: "cpu", or the number of a GPU; else None."""
+    if type(x) is np.ndarray:
+        return "cpu"
+    return x.device.id if devices.is_cupy(x) else None
 
 
 def plan_of(model, inputs) -> InferencePlan | None:
     """The plan of a model for arrays like those given; None if its calls need more than a plan."""
-    if any_masks() or dense.version("numpy") is None:  # Without `cpu`.
+    leaves = tree.flatten(inputs)
+    place = _place(leaves[0])
+    library = "numpy" if place == "cpu" else "cupy"
+    if any_masks() or dense.version(library) is None:  # Without `cpu`, or `cuda`.
+        return None
+    if any(_place(v._value) != place for v in model.weights):
         return None
     try:
-        return InferencePlan(model, inputs, Trace(model, tree.flatten(inputs)))
+        return InferencePlan(model, inputs, Trace(model, leaves))
     except NeedsMore:
         return None

@@ -352,6 +352,10 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
 
         return json.dumps(registry.serialize(self), **kwargs)
 
+    def _rounded(self, x):
+        """Outputs as the layers inside gave them: the last one may be of float32."""
+        return x
+
     # Speed.
 
     def _takes_as_it_is(self, x) -> bool:
@@ -372,12 +376,15 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
 
     def _plan_for(self, x):
         """The plan of inference for inputs like `x`; None if there is none, or not yet."""
+        if type(self._plan) is not Plans and self._plan_graph() is None:
+            return None
+        return self._plans().of(self, x)
+
+    def _plans(self) -> Plans:
         plans = self._plan
         if type(plans) is not Plans:
-            if self._plan_graph() is None:
-                return None
             plans = self.__dict__["_plan"] = Plans()
-        return plans.of(self, x)
+        return plans
 
     def _inference_plan(self, x, training=None):
         plan = self._plan_for(x)

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from .. import tree
-from ..arrays import Abstract, KerasTensor, dtypes, infer
+from ..arrays import Abstract, KerasTensor, devices, dtypes, infer
 from ..layers.calling import call_signature
 from ..layers.input_spec import fixes_batch
 from ..layers.layer import Layer
@@ -42,6 +42,7 @@ class Trace:
 
     def __init__(self, model, inputs):
         self.steps, self.in_context = [], False
+        self.on_gpu = any(map(devices.is_cupy, inputs))
         self.arrays: list[Abstract | None] = []  # In their places; of some no shape is needed.
         given = [self._place(Abstract(x.shape, x.dtype)) for x in inputs]
         graph = model._plan_graph()
@@ -67,8 +68,23 @@ class Trace:
         if x.dtype.kind not in "biuf" or tensor.dtype not in dtypes.FLOATS:
             raise NeedsMore
         dtype = dtypes.numpy_dtype(tensor.dtype)
-        cast = Call(tensor.name, lambda x: x.astype(dtype), f"cast to {tensor.dtype}", fresh=True)
-        return self._add(cast, [place], [Abstract(x.shape, dtype)])[0]
+        return self._cast_to(place, dtype, tensor.name)
+
+    def _cast_to(self, place, dtype, name) -> int:
+        """The place of an array in another dtype."""
+        what = f"cast to {dtypes.name(dtype)}"
+        cast = Call(name, lambda x: x.astype(dtype), what, fresh=True)
+        return self._add(cast, [place], [Abstract(self.arrays[place].shape, dtype)])[0]
+
+    def _in_its_dtype(self, layer, sources) -> list[int]:
+        """The places of floats in a 16-bit dtype that a layer computes in, or has around it."""
+        dtype = dtypes.numpy_dtype(layer.compute_dtype)
+        return [
+            self._cast_to(i, dtype, layer.name)
+            if dtypes.is_floating(self.arrays[i]) and self.arrays[i].dtype != dtype
+            else i
+            for i in sources
+        ]
 
     def _through(self, model, inputs) -> list[int]:
         """The places of a model's outputs for inputs in some places."""
@@ -88,6 +104,9 @@ class Trace:
         kwargs = {k: v for k, v in node.kwargs.items() if k != "mask" or v is not None}
         if kwargs.pop("training", None):
             raise NeedsMore  # Who calls the model may say something else.
+        if self.on_gpu and isinstance(layer, Layer) and layer.autocast:
+            if layer.compute_dtype in dtypes.FLOATS:
+                sources = self._in_its_dtype(layer, sources)
         arrays = [self.arrays[i] for i in sources]
         masked = any(_has_mask(t) for t in [*node.inputs, *tree.flatten(node.outputs)])
         is_plain = isinstance(layer, Layer) and not kwargs and not masked
@@ -99,9 +118,9 @@ class Trace:
         if not isinstance(layer, Layer):
             name = operation_of(node).name or name_of(layer)
             return self._add(Call(name, call, name_of(layer)), sources, results)
-        pieces = _pieces(node, arrays) if is_plain and _is_ours(layer) else None
-        if pieces is None and not masked and _goes_directly(layer, arrays):
-            function = layer.call
+        pieces = _pieces(node, arrays, self.on_gpu) if is_plain and _is_ours(layer) else None
+        if pieces is None and not masked and _goes_directly(layer, arrays, self.on_gpu):
+            function = _in_policy(layer)
             if call_signature(type(layer)).takes_training:
                 function = partial(function, training=False)
             pieces = [Call(layer.name, _arranged(node, function, kwargs), what)]
@@ -116,16 +135,23 @@ class Trace:
         return self._add(pieces[-1], sources, results)
 
 
-def _pieces(node, arrays):
+def _in_policy(layer):
+    """A layer's `call`; with a 16-bit policy, which only arrays on a GPU meet, as it demands."""
+    if layer.compute_dtype not in dtypes.SHORT_FLOATS:
+        return layer.call
+    return lambda *args, **kwargs: layer._compute(args, kwargs, dict(enumerate(args)))
+
+
+def _pieces(node, arrays, on_gpu):
     """The pieces of a layer that is called on arrays alone; None if it has none."""
     layer, args = node.operation, node.args
     in_list = len(args) == 1 and type(args[0]) in (list, tuple)
     ghosts = [np.broadcast_to(np.zeros((), x.dtype), x.shape) for x in arrays]
-    if not (in_list or len(args) == 1) or any(asks_for_more(layer, x) for x in ghosts):
+    if not (in_list or len(args) == 1) or any(asks_for_more(layer, x, on_gpu) for x in ghosts):
         return None
     own = getattr(layer, "_inference_pieces", None)
     made = None if own is None else own(*ghosts)
-    if made is None and not in_list:
+    if made is None and not in_list and not on_gpu:
         run = own_step(layer, *ghosts)
         made = None if run is None else [Call(layer.name, run, type(layer).__name__)]
     return made
@@ -180,13 +206,13 @@ def _takes_alone(node) -> bool:
     return type(flat) in (list, tuple) and all(type(t) is KerasTensor for t in flat)
 
 
-def _goes_directly(layer, arrays) -> bool:
+def _goes_directly(layer, arrays, on_gpu) -> bool:
     """Whether a full call of a layer on arrays without masks does no more than its `call`."""
     if fixes_batch(layer.input_spec) or call_signature(type(layer)).training_default:
         return False
     for one in layer._flatten_layers():
         if not _is_ours(one) or not one.built or one.activity_regularizer is not None:
             return False
-        if one.compute_dtype in dtypes.SHORT_FLOATS:
+        if one.compute_dtype in dtypes.SHORT_FLOATS and not on_gpu:
             return False
     return all(x.dtype.kind in "biu" or dtypes.name(x.dtype) == layer.compute_dtype for x in arrays)

@@ -1,0 +1,175 @@
+"""What plans of inference do to CuPy arrays: products, and maps, sums and curves in one pass.
+
+`cpu/inference.py` has the same functions for NumPy arrays.
+"""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import NamedTuple
+
+import numpy as np
+
+from ..ops import activation as smooth
+from ..ops import rectifier as ramps
+from ..ops.activation import SELU_ALPHA, SELU_SCALE
+from ..ops.convolution import convolution
+from ..ops.dense import dense
+from .activation import SIMPLE
+from .module import Module, blocks, contiguous, empty_like, is_float
+from .partial_sums import accumulator
+
+_source = Module("inference")
+
+THREADS, VECTOR, UNROLL = 256, 16, 2  # As in the source; VECTOR in bytes.
+AT_ONCE = 4  # Arrays that one launch adds.
+KEPT = 256  # Constants of NumPy's that have been uploaded.
+_there: dict[tuple[int, int], tuple] = {}
+
+INSTANCES = [
+    {"T": dtype, "ACTIVATION": activation}
+    for dtype, activation in (
+        ("float16", "RELU"), ("bfloat16", "GELU"), ("float32", "SILU"), ("float64", "LINEAR"),
+    )
+]  # fmt: skip
+
+
+class Curve(NamedTuple):
+    """An activation function as kernels know it; `function` alone where they do not."""
+
+    name: str | None
+    parameters: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    function: object = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is known, and has no parameters."""
+        return self.name is not None and not any(self.parameters)
+
+
+LINEAR = Curve("LINEAR")
+
+
+@cache
+def curve(function) -> Curve:
+    """How an activation function is applied; LINEAR for None."""
+    if function is None:
+        return LINEAR
+    op, given = function, {}
+    if isinstance(function, partial):
+        op, given = function.func, function.keywords
+    if op in SIMPLE:
+        return Curve(SIMPLE[op])
+    if op is ramps.relu and not given:
+        return Curve("RELU")
+    if op is ramps.leaky_relu:
+        return Curve("LEAKY_RELU", (given.get("negative_slope", 0.2), 0.0, 0.0))
+    if op is smooth.gelu:
+        return Curve("GELU_TANH" if given.get("approximate", True) else "GELU")
+    if op is smooth.elu:
+        return Curve("ELU", (1.0, 1.0, 0.0))
+    if op is smooth.selu:
+        return Curve("ELU", (SELU_SCALE * SELU_ALPHA, SELU_SCALE, 0.0))
+    return Curve(None, function=function)
+
+
+def applied(function):
+    """An activation function of CuPy arrays."""
+    return function
+
+
+def wide(value):
+    """The value of a Variable, to compute constants from: in float32 at least."""
+    return value.astype(accumulator(value.dtype), copy=False)
+
+
+def there(value, dtype=None):
+    """A constant on the current GPU, in a dtype; None stays."""
+    if value is None:
+        return None
+    if type(value) is np.ndarray:
+        value = _uploaded(value)
+    return value if dtype is None else value.astype(dtype, copy=False)
+
+
+def _uploaded(value: np.ndarray):
+    """An array of NumPy on the current GPU: once, since nothing is uploaded within a capture."""
+    import cupy
+
+    key = id(value), cupy.cuda.runtime.getDevice()
+    if key not in _there:
+        if len(_there) == KEPT:
+            _there.pop(next(iter(_there)))
+        _there[key] = value, cupy.asarray(value)  # With `value`, so that no other has its id.
+    return _there[key][1]
+
+
+def matrix_product(curve: Curve, options):
+    """`ops.dense` with a curve: a function (x, kernel, bias, factor)."""
+    return _product(dense, curve, options)
+
+
+def convolved(curve: Curve, options):
+    """`ops.convolution` with a curve: a function (x, kernel, bias, factor)."""
+    return _product(convolution, curve, options)
+
+
+def _product(operation, curve, options):
+    version = operation.version("cupy")
+    fused = curve.name.lower() if curve.is_plain and curve != LINEAR else None
+
+    def run(x, kernel, bias, factor=None):
+        kernel = kernel if factor is None else kernel * factor
+        y = version(x, kernel, bias, activation=fused, **options)
+        if y is NotImplemented:
+            y = operation.reference(x, kernel, bias, **options)
+        elif fused:
+            return y
+        return y if curve == LINEAR else curved(y, curve, True)
+
+    return run
+
+
+def pooled(operation, options):
+    """`ops.max_pooling` or `ops.average_pooling`: a function of an array."""
+    return partial(operation, **options)
+
+
+def curved(x, curve: Curve, own: bool):
+    """A curve of x, which may be overwritten if it is one's own."""
+    return merged([x], None, None, curve, x if own else None)
+
+
+def summed(arrays, curve: Curve, out):
+    """A curve of the sum of arrays of one shape, into `out` or, if that is None, a new array."""
+    first, rest = arrays[:AT_ONCE], arrays[AT_ONCE:]
+    while rest:
+        total = merged(first, None, None, LINEAR, out)
+        first, rest = [total, *rest[: AT_ONCE - 1]], rest[AT_ONCE - 1 :]
+    return merged(first, None, None, curve, out)
+
+
+def mapped(x, factor, offset, curve: Curve, out):
+    """A curve of x factor + offset (None for none), for each element of the last axis."""
+    return merged([x], factor, offset, curve, out)
+
+
+def merged(arrays, factor, offset, curve: Curve, out):
+    """curve((sum of up to four arrays) factor + offset) in one pass, into `out` if there is one."""
+    if curve.name is None:
+        return curve.function(merged(arrays, factor, offset, LINEAR, out))
+    first = arrays[0]
+    if not is_float(*arrays):
+        raise TypeError(f"plan of inference: expected floats of one dtype, got {first.dtype}.")
+    if out is None or not out.flags.c_contiguous:
+        out = empty_like(first)
+    wide = accumulator(first.dtype)
+    weights = [
+        None if w is None else contiguous(w.astype(wide, copy=False)) for w in (factor, offset)
+    ]
+    given = [contiguous(x) for x in arrays] + [None] * (AT_ONCE - len(arrays))
+    grid = blocks(first.size, THREADS * UNROLL * (VECTOR // first.itemsize))
+    kernel = _source.kernel("summed_and_mapped", T=first.dtype, ACTIVATION=curve.name)
+    width = next((w.size for w in weights if w is not None), 1)
+    kernel(grid, THREADS, *given, *weights, out, first.size, width, *curve.parameters)
+    return out
