@@ -15,7 +15,7 @@ import numpy as np
 from .. import jit
 from ..jit import optimizer as loops
 from ..ops import optimizer
-from ..ops.optimizer import power
+from ..ops.optimizer import ALONE, power
 from . import memory
 from .threads import sliced
 
@@ -23,11 +23,12 @@ PIECE = 1 << 15  # Elements. 128 KiB of float32: with slots and temporaries, wha
 COST = 20  # Operations of a product that a weight takes as long as, in a loop.
 
 
-def stepped(rule, in_place, loop, weight, gradient, *slots, **numbers):
+def stepped(rule, in_place, loop, weight, gradient, *slots, around=ALONE, **numbers):
     """`rule` for a weight: a fresh weight, and the same slots, rewritten.
 
     `in_place`, if there is one, does the same on arrays that it may write; either may be given
-    pieces.  `loop` makes a kernel's numbers of the rule's, and gives the kernel.
+    pieces.  `loop` makes a kernel's numbers of the rule's, and gives the kernel.  `around` is done
+    in the same pass.
     """
     same_dtype = True
     for slot in slots:
@@ -35,19 +36,21 @@ def stepped(rule, in_place, loop, weight, gradient, *slots, **numbers):
             if not (slot.flags.c_contiguous and slot.flags.writeable):
                 return NotImplemented
             same_dtype = same_dtype and slot.dtype == weight.dtype
-    if loop is not None and same_dtype and jit.takes(weight, gradient):
-        return _looped(loop, weight, gradient, slots, numbers)
+    least = 0 if around.together >= jit.LEAST else None
+    if loop is not None and same_dtype and jit.takes(weight, gradient, least=least):
+        return _looped(loop, weight, gradient, slots, numbers, around)
     if weight.size < 4 * PIECE:
         # Sums of arrays without axes are no arrays.
         if in_place is None or not weight.shape or not same_dtype:
             return NotImplemented
-        return in_place(weight, gradient, *slots, **numbers)
+        return in_place(*around.applied(weight, gradient), *slots, **numbers)
     new = np.empty(weight.shape, weight.dtype)
     out = new.reshape(-1)
     flat = [None if x is None else x.reshape(-1) for x in (weight, gradient, *slots)]
     for start in range(0, out.size, PIECE):
         piece = slice(start, start + PIECE)
         parts = [None if x is None else x[piece] for x in flat]
+        parts[:2] = around.applied(*parts[:2])
         out[piece], *made = (in_place or rule)(*parts, **numbers)
         for part, value in zip(parts[2:], made, strict=True):
             if part is not value:
@@ -55,12 +58,14 @@ def stepped(rule, in_place, loop, weight, gradient, *slots, **numbers):
     return new, *slots
 
 
-def _looped(loop, weight, gradient, slots, numbers):
+def _looped(loop, weight, gradient, slots, numbers, around):
     new = memory.empty_like(weight)
     kernel, *numbers = loop(weight, **numbers)
     arrays = weight, gradient, *slots
     if kernel is loops.shrink:
         arrays = (weight,)
+    else:
+        numbers += around.scale, around.bound, around.decay
     flat = [None if a is None else np.ascontiguousarray(a).reshape(-1) for a in (*arrays, new)]
     numbers = [n if type(n) is bool else float(n) for n in numbers]
     sliced(kernel, COST * new.size, *flat, numbers=numbers)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from inspect import signature
+from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
@@ -62,6 +64,33 @@ class Made:
     weights: list
     product: object = None
     guard: tuple | None = None
+
+
+class Around(NamedTuple):
+    """What else happens to weights and gradients in a step, by rules that do it in the same pass.
+
+    Args:
+        decay: the part of itself that a weight loses first.
+        scale: what gradients are multiplied by.
+        bound: how large their elements may be then.
+        together: how many elements all weights have that follow the rule in this step.
+    """
+
+    decay: float = 0.0
+    scale: float = 1.0
+    bound: float = inf
+    together: int = 0
+
+    def applied(self, weight, gradient):
+        """The weight and the gradient that the rule is for."""
+        if self.scale != 1:
+            gradient = gradient * self.scale
+        if self.bound < inf:
+            gradient = namespace(gradient).clip(gradient, -self.bound, self.bound)
+        return weight - weight * self.decay if self.decay else weight, gradient
+
+
+ALONE = Around()
 
 
 @cache

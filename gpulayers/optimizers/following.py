@@ -8,10 +8,10 @@ import numpy as np
 
 from ..arrays import Variable, dtypes, namespace, plain
 from ..arrays.namespace import library, plain_namespace
-from ..ops.optimizer import ELEMENTWISE
+from ..ops.optimizer import ALONE, ELEMENTWISE, Around
 from .state import OptimizerState
 
-SMALL = 1 << 14  # Elements. Below, calls cost more than the arithmetic; above, copies do.
+SMALL = 1 << 15  # Elements. Below, calls cost more than the arithmetic; above, copies do.
 PLANS = 8  # Kept at a time. Steps differ only if gradients are missing now and then.
 
 
@@ -70,10 +70,10 @@ def at_once(rule, variables):
 class Follower(OptimizerState):
     """Weights and slots that follow rules of `ops.optimizer`."""
 
-    def _follow(self, rule, gradient, variable, slots, **numbers) -> None:
+    def _follow(self, rule, gradient, variable, slots, around=ALONE, **numbers) -> None:
         """Give a weight and its slots their next values.
 
-        A rule computes 16-bit weights in float32.
+        A rule computes 16-bit weights in float32; what is `around` it comes first.
         """
         held = (variable, *slots)
         values = [variable._value, plain(gradient), *map(self._own_value, slots)]
@@ -86,9 +86,10 @@ class Follower(OptimizerState):
         made = NotImplemented
         if type(values[0]) is np.ndarray:  # Past the questions that a primitive asks.
             version = rule.version("numpy")
-            made = NotImplemented if version is None else version(*values, **numbers)
+            if version is not None:
+                made = version(*values, around=around, **numbers)
         if made is NotImplemented:
-            made = rule(*values, **numbers)
+            made = rule(*around.applied(*values[:2]), *values[2:], **numbers)
         for one, value in zip(held, made, strict=True):
             if one is None:
                 continue
@@ -136,7 +137,9 @@ class Follower(OptimizerState):
             variable.replace(value)
         return True
 
-    def _follow_all(self, rule, gradients, variables, lists, **numbers) -> None:
+    def _follow_all(
+        self, rule, gradients, variables, lists, around: Around = ALONE, **numbers
+    ) -> None:
         """`_follow` for several weights; slots come from `lists`, each empty or one per weight."""
         if self._follow_at_once(rule, gradients, variables, lists, numbers):
             return
@@ -147,28 +150,32 @@ class Follower(OptimizerState):
                 self._plans.clear()
                 self._joined.clear()
             plan = self._plans[key] = self._plan(rule, variables, lists)
-        small, joined, rest = plan
+        small, joined, rest, count = plan
+        around = around._replace(together=count)
         if small:
             pulls = gradients and [gradients[i] for i in small]
             pulls = pulls and namespace(pulls[0]).concat(pulls, axis=None)
-            self._follow(rule, pulls, *joined, **numbers)
+            self._follow(rule, pulls, *joined, around, **numbers)
         for i, slots in rest:
-            self._follow(rule, gradients and gradients[i], variables[i], slots, **numbers)
+            own = gradients and gradients[i]
+            self._follow(rule, own, variables[i], slots, around, **numbers)
 
     def _plan(self, rule, variables, lists):
-        """Which weights go together, with their Variables and slots end to end; and all others."""
+        """Which weights go together, with their Variables and slots end to end; all others; and how
+        many elements all of them have."""
+        count = sum(v.size for v in variables)
         slots = [self._slots(lists, v) for v in variables]
         small = []
         if rule in ELEMENTWISE:
             small = [i for i, v in enumerate(variables) if v.size <= SMALL]
             small = [i for i in small if variables[i].dtype == variables[small[0]].dtype]
         if len(small) < 2:
-            return [], None, list(enumerate(slots))
+            return [], None, list(enumerate(slots)), count
         own = self._join([variables[i] for i in small], owned=False)
         columns = zip(*(slots[i] for i in small), strict=True)
         joined = [None if c[0] is None else self._join(list(c), owned=True) for c in columns]
         rest = [(i, one) for i, one in enumerate(slots) if i not in small]
-        return small, (own, joined), rest
+        return small, (own, joined), rest, count
 
     def _join(self, variables, owned: bool) -> EndToEnd:
         key = tuple(map(id, variables))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf, isfinite, nan
+
 import numpy as np
 
 from ..ops import optimizer as rules
+from . import clipping
 from .following import at_once
 from .optimizer import Optimizer
 from .weight_decay import WeightDecay
@@ -37,6 +40,38 @@ class RuleOptimizer(Optimizer):
         """Change one weight by its gradient."""
         rule, lists, numbers = self._rule_now(self._kind(variable), learning_rate)
         self._follow(rule, gradient, variable, self._slots(lists, variable), **numbers)
+
+    def _update(self, grads, variables) -> None:
+        value = variables[0]._value
+        if type(value) is not np.ndarray or self.clipnorm or not self._has_one_rule():
+            super()._update(grads, variables)
+            return
+        learning_rate = self._rate_now()
+        self._advance()
+        rule, lists, numbers = self._rule_now(None, learning_rate)
+        limits = {"scale": self._scale_of(grads), "bound": self.clipvalue or inf}
+        decay = (self.weight_decay or 0.0) * learning_rate
+        groups = [(0.0, grads, variables)]
+        if decay:
+            groups = self._by_decay(decay, grads, variables)
+        for rate, pulls, own in groups:
+            around = rules.Around(rate, **limits)
+            self._follow_all(rule, pulls, own, lists, around, **numbers)
+
+    def _scale_of(self, grads) -> float:
+        """What clipping by the norm of all gradients multiplies them by."""
+        if self.clipvalue or not self.global_clipnorm:
+            return 1.0
+        norm = float(clipping.global_norm(grads))
+        return self.global_clipnorm / max(norm, self.global_clipnorm) if isfinite(norm) else nan
+
+    def _by_decay(self, decay, grads, variables):
+        """Weights that decay with their gradients, and those that do not."""
+        decays = [self._use_weight_decay(v) for v in variables]
+        for rate, wanted in ((decay, True), (0.0, False)):
+            pairs = [p for p, d in zip(zip(grads, variables), decays) if d is wanted]
+            if pairs:
+                yield rate, *zip(*pairs)
 
     def _update_all(self, grads, variables, learning_rate) -> None:
         self._advance()

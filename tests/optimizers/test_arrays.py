@@ -79,6 +79,31 @@ def test_other_rules_only_in_pieces(size, loops):
     assert (got[1] is m) == (loops or size >= 4 * pieces.PIECE)
 
 
+@pytest.mark.parametrize("kind", sorted({*KINDS} - {"Muon", "ScheduleFreeAdamW"}))
+@pytest.mark.parametrize("setting", ["clipvalue", "global_clipnorm"])
+def test_what_is_around_a_rule_in_the_same_pass(kind, setting):
+    """A step with decay and clipping is one of clipped gradients and shrunk weights."""
+    shapes = [(4 * pieces.PIECE + 1,), (33, 70), (7,), (3,)]
+    variables, grads = make(*shapes)
+    expected = [Variable(v) for v in variables]
+    optimizer = getattr(optimizers, kind)(0.01, weight_decay=0.1, **{setting: 0.5})
+    optimizer.exclude_from_weight_decay(var_list=[variables[1], variables[3]])
+    alone = getattr(optimizers, kind)(0.01, weight_decay=0.0)
+    for step in range(2):
+        pulls = [g * (step + 1) for g in grads]
+        optimizer.apply(pulls, variables)
+        if setting == "clipvalue":
+            clipped = [np.clip(g, -0.5, 0.5) for g in pulls]
+        else:
+            norm = np.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in pulls))
+            clipped = [g * np.float32(0.5 / norm) for g in pulls]
+        for i in (0, 2):
+            expected[i].assign(expected[i].value * np.float32(1 - 0.001))
+        alone.apply(clipped, expected)
+    for a, b in zip(variables, expected, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-5, atol=2e-6)
+
+
 def test_views_and_read_only_arrays():
     rng = np.random.default_rng(0)
     start, g = rng.random((500, 300), dtype=np.float32).T, rng.random((300, 500), dtype=np.float32)
