@@ -59,7 +59,8 @@ def _tile(typing, rows, vectors, a, table, columns, b, start, out, bounds):
     out[places[i] + j lanes ...] = start[offsets[i] + j lanes ...] +
     sum over k < count: a[table[i] + columns[k]] * b[(k vectors + j) lanes ...],
     for rows i and vectors j.  Arrays are given as pairs: an address, and where to begin; `b` as
-    itself, and where to begin.
+    itself or its address, and where to begin, and, where k vectors are not one behind the other,
+    how many numbers one row of it is after the other.
 
     Args:
         rows: how many there are, a literal; 0 for what suits two vectors, 1 for twice as many.
@@ -75,7 +76,8 @@ def _tile(typing, rows, vectors, a, table, columns, b, start, out, bounds):
     from numba import types
 
     given = (rows, vectors, a, table, columns, b, start, out, bounds)
-    most, lanes = shape(b[0].dtype.bitwidth // 8)
+    like = bounds[0]
+    most, lanes = shape(like.bitwidth // 8)
     height = {0: most, 1: 2 * most}.get(rows.literal_value, rows.literal_value)
 
     def generate(context, builder, signature, values):
@@ -84,9 +86,11 @@ def _tile(typing, rows, vectors, a, table, columns, b, start, out, bounds):
             [builder.extract_value(value, i) for i in range(len(kind))]
             for kind, value in zip(given[2:], values[2:], strict=True)
         ]
-        parts[3][0] = context.make_array(b[0])(context, builder, parts[3][0]).data
-        size = b[0].dtype.bitwidth // 8
-        code = Code(builder, context.get_value_type(b[0].dtype), size, lanes)
+        code = Code(builder, context.get_value_type(like), like.bitwidth // 8, lanes)
+        if isinstance(b[0], types.Array):
+            parts[3][0] = context.make_array(b[0])(context, builder, parts[3][0]).data
+        else:
+            parts[3][0] = builder.inttoptr(parts[3][0], code.number.as_pointer())
         code.tile(height, vectors.literal_value, *parts)
         return context.get_dummy_value()
 
@@ -108,7 +112,8 @@ class Code:
         """All of it: sums in a loop, and what becomes of them."""
         builder, whole, width = self.builder, self.whole, max(vectors, 1)
         tile = [(i, j) for i in range(height) for j in range(width)]
-        x, steps, y = self.array(*a), self.array(*columns[:2], whole), self.at(*b)
+        x, steps, y = self.array(*a), self.array(*columns[:2], whole), self.at(*b[:2])
+        further = b[2] if len(b) > 2 else whole(width * self.lanes)
         heads = self.offsets(x, self.array(*table, whole), height)
         before, loop, after = builder.block, *map(builder.append_basic_block, ("loop", "after"))
         builder.cbranch(builder.icmp_signed(">", columns[2], whole(0)), loop, after)
@@ -124,7 +129,7 @@ class Code:
             builder.fadd(builder.fmul(seen[i], own[j], **free), one, **free)
             for (i, j), one in zip(tile, held, strict=True)
         ]
-        then, below = builder.add(k, whole(1)), self.at(row, whole(width * self.lanes))
+        then, below = builder.add(k, whole(1)), self.at(row, further)
         again = builder.cbranch(builder.icmp_signed("<", then, columns[2]), loop, after)
         again.set_metadata("llvm.loop", as_it_is(builder.module))
         builder.position_at_end(after)
@@ -233,4 +238,14 @@ def as_it_is(module):
     return loop
 
 
-address, move, tile = map(Instruction, (_address, _move, _tile))
+def _pointer(typing, like, address):
+    """Where numbers `like` one lie, to be read by their index."""
+    from numba import types
+
+    def generate(context, builder, signature, values):
+        return builder.inttoptr(values[1], context.get_value_type(signature.return_type))
+
+    return types.CPointer(like)(like, address), generate
+
+
+address, move, tile, pointer = map(Instruction, (_address, _move, _tile, _pointer))

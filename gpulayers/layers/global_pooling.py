@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from .. import config
 from ..arrays import dtypes, namespace
+from ..ops.pooling import average_pooling, max_pooling
 from .input_spec import InputSpec
 from .layer import Layer
+from .pieces import products_fit
+from .pooling_pieces import Reduction
 from .training_plan import Link, function_link
 
 __all__ = [
@@ -62,6 +65,14 @@ class BaseGlobalPooling(Layer):
     def _inference_step(self, x):
         """What this layer is for plain NumPy arrays: see `plan.py`."""
         return self.call
+
+    def _inference_pieces(self, x):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        if x.ndim != self.rank + 2 or self.data_format == "channels_first" or not products_fit(x):
+            return None
+        operation = max_pooling if self.reduction == "max" else average_pooling
+        shape = self.compute_output_shape(x.shape)[1:]
+        return [Reduction(self.name, self.call, operation, shape)]
 
     def compute_output_shape(self, input_shape):
         axes = self._axes

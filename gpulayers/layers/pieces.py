@@ -5,7 +5,8 @@ dtypes count): each takes the arrays that the one before gives.  None is for cas
 Which pieces become one is said in `models/folding.py`.  `ready` makes the function of arrays that a
 piece is, by the `floor` that computes with them: the module `cpu.inference` for those of NumPy,
 `cuda.inference` for those of CuPy.  What it computes from variables beforehand holds until one of
-`constants` changes.
+`constants` changes.  `write` adds a piece to a program, which does all that a small model does to a
+NumPy array (`cpu/program.py`).
 """
 
 from __future__ import annotations
@@ -55,6 +56,13 @@ class Piece:
         """The function; `own` says of each argument whether it may be overwritten."""
         raise NotImplementedError
 
+    def write(self, program, own: tuple[bool, ...], *grids):
+        """Add it to a program, for what stands there in place of arrays; gives its result.
+
+        Raises `cpu.grids.Unwritable` for what a program cannot do.
+        """
+        raise program.unwritable
+
     @property
     def what(self) -> str:
         """What it does, in words."""
@@ -83,6 +91,25 @@ class Nothing(Piece):
 
     def ready(self, own, floor):
         return lambda x: x
+
+    def write(self, program, own, x):
+        return x
+
+
+class Rows(Piece):
+    """All of a sample, of so many numbers, in one row."""
+
+    fresh, what = False, "rows"
+
+    def __init__(self, name, size):
+        super().__init__(name)
+        self.size = size
+
+    def ready(self, own, floor):
+        return lambda x: x.reshape(len(x), self.size)
+
+    def write(self, program, own, x):
+        return program.rows(x, (self.size,))
 
 
 class ChannelMap(Piece):
@@ -121,6 +148,11 @@ class ChannelMap(Piece):
         curve = floor.curve(self.curve)
         return lambda x: floor.mapped(x, factor, offset, curve, x if own[0] else None)
 
+    def write(self, program, own, x):
+        for variable in self.constants:
+            program.value(variable, fixed=True)
+        return program.mapped(x, *self.now(program.floor), self.curve, own[0])
+
     @property
     def what(self):
         return "factors and offsets" + _and(self.curve)
@@ -138,6 +170,9 @@ class Curve(Piece):
     def ready(self, own, floor):
         curve = floor.curve(self.function)
         return lambda x: floor.curved(x, curve, own[0])
+
+    def write(self, program, own, x):
+        return program.curved(x, self.function, own[0])
 
     @property
     def what(self):
@@ -159,6 +194,9 @@ class Activated(Piece):
     def ready(self, own, floor):
         return floor.applied(self.function)
 
+    def write(self, program, own, x):
+        return program.curved(x, self.function, own[0])
+
     @property
     def what(self):
         return _name(self.function)
@@ -173,6 +211,9 @@ class Sum(Piece):
         curve = floor.curve(self.curve)
         place = next((i for i in (0, 1) if own[i]), None)  # What comes later is added to these.
         return lambda *arrays: floor.summed(arrays, curve, None if place is None else arrays[place])
+
+    def write(self, program, own, *grids):
+        return program.summed(grids, self.curve)
 
     @property
     def what(self):
@@ -189,25 +230,12 @@ class Margins(Piece):
     def ready(self, own, floor):
         return self.function
 
+    def write(self, program, own, x):
+        return program.widened(x, self.widths)
+
     @property
     def what(self):
         return "margins of zeros"
-
-
-class Pooling(Piece):
-    """A primitive that reduces what windows see, with its options."""
-
-    def __init__(self, name, operation, options):
-        super().__init__(name)
-        self.operation, self.options = operation, options
-
-    def ready(self, own, floor):
-        return floor.pooled(self.operation, self.options)
-
-    @property
-    def what(self):
-        sizes = " x ".join(map(str, self.options["windows"]))
-        return f"{self.operation.__name__} of {sizes}"
 
 
 class Product(Piece):
@@ -266,6 +294,16 @@ class Product(Piece):
         if kernel is not None:
             return lambda x: run(x, kernel, bias, factor)
         return lambda x: run(x, variable._value.reshape(shape), bias, factor)
+
+    def write(self, program, own, x):
+        for variable in self.constants:
+            program.value(variable, fixed=True)
+        (kernel, factor, bias), read = self.folded(program.floor), []
+        if kernel is None:
+            kernel, read = program.value(self.kernel).reshape(self.shape), [self.kernel]
+        if self.bias is not None and not self.constants:
+            bias, read = program.value(self.bias), [*read, self.bias]
+        return program.product(x, kernel, bias, factor, self.curve, self.options, read)
 
     def folded(self, floor):
         """Kernel (None for the variable's), factors (None for none) and bias with all maps."""

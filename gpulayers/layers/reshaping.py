@@ -10,7 +10,7 @@ from ..arrays import Abstract, namespace
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
-from .pieces import Call
+from .pieces import Rows
 from .training_plan import Link
 from .unknown_sizes import TakesUnknownSizes, is_guessed
 
@@ -115,8 +115,7 @@ class Flatten(Layer):
         """What this layer is in a plan of inference: see `pieces.py`."""
         if not self._is_reshape(x):
             return None
-        size = math.prod(x.shape[1:])
-        return [Call(self.name, lambda x: x.reshape(len(x), size), "rows")]
+        return [Rows(self.name, math.prod(x.shape[1:]))]
 
     def compute_output_shape(self, input_shape):
         batch, *sample = input_shape

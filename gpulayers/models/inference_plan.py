@@ -6,7 +6,8 @@ Layers give pieces (`layers/pieces.py`), and neighbours among these become one w
 passes over memory (`folding.py`): a convolution with batch normalization and activation is a single
 call.  A step is a function of arrays; what no step needs any more is let go, or overwritten.  What
 was computed from variables is computed anew when these have changed; when an attribute of any layer
-is set, there is a new plan.
+is set, there is a new plan.  On a CPU one compiled call does all of a plan that is small
+(`programs.py`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ..layers.pieces import Nothing
 from ..layers.tracking import STRUCTURE
 from ..ops.dense import dense
 from .folding import joined
+from .programs import Programs
 from .trace import NeedsMore, Step, Trace
 
 _value_of = attrgetter("_value")
@@ -38,7 +40,7 @@ class InferencePlan:
 
     __slots__ = (
         "_ready", "array", "constants", "fresh", "gpu", "home", "in_context", "inputs", "kinds",
-        "model", "outputs", "single", "steps", "structure", "version",
+        "model", "outputs", "programs", "single", "steps", "structure", "version",
     )  # fmt: skip
 
     def __init__(self, model, inputs, trace: Trace):
@@ -58,7 +60,7 @@ class InferencePlan:
         made = {to for step in self.steps if step.piece.fresh for to in step.to}
         # Whether outputs are arrays that nothing else refers to.
         self.fresh = len({*self.outputs} & made) == len(self.outputs)
-        self._ready = None
+        self._ready, self.programs = None, Programs.of(self)
 
     def fits(self, x) -> bool:
         """Whether `x` are arrays that this plan is for, and nothing else is asked of the call."""
@@ -78,6 +80,10 @@ class InferencePlan:
 
     def run(self, x, training=None):
         """The outputs for inputs that `fits`."""
+        if self.programs is not None:
+            y = self.programs.output(x)
+            if y is not None:
+                return y
         return self._run(x, training) if self.gpu is None else self._run_on_gpu(x, training)
 
     def _run_on_gpu(self, x, training):
@@ -308,6 +314,15 @@ class Plans:
             return None  # Nothing is compiled within a capture.
         self.last = plan
         return plan
+
+    def output(self, model, x, most: int):
+        """What a program gives for an array of at most so many samples; None if there is none."""
+        last = self.last
+        if last is None or last.programs is None or not last.fits(x) or len(x) > most:
+            return None
+        if len(x) not in last.programs.made or not model._predicts_as_usual():
+            return None
+        return last.programs.output(x)
 
 
 _NONE = object()  # That there is no plan.

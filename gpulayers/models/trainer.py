@@ -13,6 +13,7 @@ from ..callbacks import CallbackList, History, ProgbarLogger
 from ..callbacks.logs import Logs
 from .compiling import CompileMetrics
 from .data import Batches, kind_of, make_batches, to_kind, train_validation_split, unpack
+from .inference_plan import Plans
 from .interruption import Interruption
 from .patient_bar import PatientBar
 from .preparation import device_of, on_its_device, prepare
@@ -220,7 +221,6 @@ class Trainer(Steps):
         callbacks.on_test_end(logs)
         return logs
 
-    @on_its_device
     def predict(
         self,
         x,
@@ -241,6 +241,14 @@ class Trainer(Steps):
         Returns arrays (samples, ...) in the structure of the model's outputs.
         Raises ValueError for empty data.
         """
+        if callbacks is None and steps is None and type(self._plan) is Plans:
+            outputs = self._plan.output(self, x, batch_size or BATCH_SIZE)
+            if outputs is not None:
+                return outputs
+        return self._predict_all(x, batch_size, verbose, steps, callbacks)
+
+    @on_its_device
+    def _predict_all(self, x, batch_size, verbose, steps, callbacks):
         if type(x) in (np.ndarray, list, dict) and callbacks is None and steps is None:
             plan = self._short_way(x, batch_size or BATCH_SIZE)
             if plan is not None:
@@ -254,9 +262,12 @@ class Trainer(Steps):
         finally:
             batches.close()
 
+    def _predicts_as_usual(self) -> bool:
+        return type(self).predict_step is Steps.predict_step
+
     def _short_way(self, x, batch_size):
         """The plan of inference for arrays of one batch; None for the usual way."""
-        if type(self).predict_step is not Steps.predict_step:
+        if not self._predicts_as_usual():
             return None
         first = x if type(x) is np.ndarray else next(tree.leaves(x), None)
         if type(first) is not np.ndarray or not first.ndim or not 0 < len(first) <= batch_size:
