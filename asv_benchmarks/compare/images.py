@@ -7,23 +7,35 @@ compares sizes with Pillow instead.
 
 Two cores of an EPYC of the Zen 5 kind (AVX-512), NumPy 2.4.6 with OpenBLAS, Keras 3.15.1, PyTorch
 2.13, Pillow 13.0, nothing else at work.  The last column: how many times as fast gpulayers is as
-Keras on NumPy, and on PyTorch.  Cutting images of bytes is one copy into floats, at the speed of
-memory: NumPy fills the 4.9 MB of 16 results in 0.07 ms.  Of floats it is a view (CenterCrop); Keras
-cuts all images of a batch in one place, RandomCrop here each in a place of its own.  With more
-images it is farther ahead, for Keras makes floats of what it will cut off:
+Keras on NumPy, and on PyTorch.
 
-| uint8 | gpulayers, ms | Keras on NumPy | on PyTorch | times as fast as these |
-| --- | ---: | ---: | ---: | ---: |
-| RandomCrop, 32 images | 0.27 | 0.93 | 0.72 | 3.5 and 2.7 |
-| CenterCrop, 32 images | 0.19 | 0.73 | 0.44 | 3.9 and 2.4 |
-| RandomCrop, 64 images | 0.45 | 3.56 | 9.64 | 7.9 and 21.4 |
-| CenterCrop, 64 images | 0.47 | 3.42 | 9.70 | 7.2 and 20.4 |
+Keras casts, or copies, whole images first and gives a view of these, all of a batch cut in one
+place.  Here only what is wanted is cast, into an array of its own, and RandomCrop cuts each image
+elsewhere; only CenterCrop of floats gives a view, and that of the images themselves, so that its
+time says nothing about copying.  Of 16 images of bytes the copy takes 0.056 of the 0.08 ms, which
+is what one core writes at (88 GB/s).  Without Numba RandomCrop and CenterCrop of 16 images of bytes
+take 0.13 and 0.11 ms: 2.9 and 2.8 times as fast as Keras on NumPy, 2.4 and 2.0 times as on PyTorch,
+whose times differ up to tenfold from run to run (the least are given):
+
+| images | dtype | layer | gpulayers, ms | Keras on NumPy | on PyTorch | times as fast as these |
+| ---: | --- | --- | ---: | ---: | ---: | ---: |
+| 1 | uint8 | RandomCrop | 0.02 | 0.14 | 0.18 | 6.4 and 8.3 |
+| 1 | uint8 | CenterCrop | 0.01 | 0.07 | 0.09 | 5.3 and 6.9 |
+| 8 | uint8 | RandomCrop | 0.06 | 0.25 | 0.25 | 4.5 and 4.5 |
+| 8 | uint8 | CenterCrop | 0.05 | 0.18 | 0.16 | 4.0 and 3.4 |
+| 8 | float32 | RandomCrop | 0.07 | 0.31 | 0.27 | 4.4 and 3.8 |
+| 32 | uint8 | RandomCrop | 0.14 | 0.86 | 0.62 | 6.0 and 4.3 |
+| 32 | uint8 | CenterCrop | 0.14 | 0.77 | 0.47 | 5.6 and 3.5 |
+| 32 | float32 | RandomCrop | 0.25 | 4.98 | 0.85 | 19.9 and 3.4 |
+| 64 | uint8 | RandomCrop | 0.36 | 4.13 | 18.64 | 11.4 and 51.5 |
+| 64 | uint8 | CenterCrop | 0.31 | 3.94 | 18.39 | 12.6 and 58.8 |
+| 64 | float32 | RandomCrop | 0.81 | 8.47 | 5.13 | 10.4 and 6.3 |
 
 | uint8 | gpulayers, ms | Keras on NumPy | on PyTorch | times as fast as these |
 | --- | ---: | ---: | ---: | ---: |
 | RandomFlip | 0.30 | 16.89 | 3.68 | 56.9 and 12.4 |
-| RandomCrop, with Numba | 0.14 | 0.38 | 0.33 | 2.7 and 2.4 |
-| CenterCrop | 0.10 | 0.30 | 0.25 | 3.0 and 2.5 |
+| RandomCrop | 0.08 | 0.38 | 0.31 | 4.6 and 3.8 |
+| CenterCrop | 0.07 | 0.30 | 0.21 | 4.2 and 3.0 |
 | RandomTranslation | 7.95 | 258.40 | 109.84 | 32.5 and 13.8 |
 | RandomRotation | 8.45 | 268.14 | 118.55 | 31.7 and 14.0 |
 | RandomZoom | 7.98 | 248.60 | 108.41 | 31.2 and 13.6 |
@@ -34,8 +46,8 @@ images it is farther ahead, for Keras makes floats of what it will cut off:
 | float32 | gpulayers, ms | Keras on NumPy | on PyTorch | times as fast as these |
 | --- | ---: | ---: | ---: | ---: |
 | RandomFlip | 0.33 | 15.55 | 2.75 | 46.7 and 8.2 |
-| RandomCrop | 0.19 | 0.68 | 0.36 | 3.6 and 1.9 |
-| CenterCrop | 0.00 | 0.56 | 0.26 | 123.4 and 57.6 |
+| RandomCrop | 0.13 | 0.77 | 0.40 | 6.1 and 3.2 |
+| CenterCrop, a view | 0.00 | 0.62 | 0.28 | 133.3 and 60.1 |
 | RandomTranslation | 12.81 | 265.57 | 124.11 | 20.7 and 9.7 |
 | RandomRotation | 12.63 | 275.86 | 133.22 | 21.8 and 10.5 |
 | RandomZoom | 11.93 | 266.36 | 113.68 | 22.3 and 9.5 |

@@ -101,6 +101,9 @@ def largest(dtype) -> float:
     return float.fromhex("0x1.fep127") if key == "bfloat16" else float(np.finfo(key).max)
 
 
+_ALIASES = {"float": "float32", "int": "int32", "half": "float16", "double": "float64"}
+
+
 def standardize(dtype, default: str | None = None) -> str:
     """The name of `dtype`, or `default` (floatx if that is None too) for None.
 
@@ -112,8 +115,7 @@ def standardize(dtype, default: str | None = None) -> str:
         key = name(dtype)
     except TypeError:
         key = None
-    aliases = {"float": "float32", "int": "int32", "half": "float16", "double": "float64"}
-    key = aliases.get(key, key)
+    key = _ALIASES.get(key, key)
     if key not in NAMES and key not in ("str", "string", "object"):
         raise ValueError(f"expected the name of a dtype, such as 'float32', got {dtype!r}.")
     return key

@@ -44,6 +44,7 @@ import numpy as np
 WORD = 2**64
 _here = threading.local()
 _EMPTY_BUFFER = np.zeros(4, np.uint64)
+_HALVES, _QUARTERS = np.dtype("<u4"), np.dtype("<u2")  # The same on a big-endian machine.
 
 
 def words(seed: int, counter: int, count: int, skipped: int = 0) -> np.ndarray:
@@ -65,14 +66,14 @@ def words(seed: int, counter: int, count: int, skipped: int = 0) -> np.ndarray:
 
 def halves(seed: int, counter: int, count: int) -> np.ndarray:
     """The first `count` 32-bit halves of the stream."""
-    return _parts(words(seed, counter, (count + 1) // 2), "<u4", count)
+    return _parts(words(seed, counter, (count + 1) // 2), _HALVES, count)
 
 
 def quarters(seed: int, counter: int, count: int, start: int = 0) -> np.ndarray:
     """`count` 16-bit quarters of the stream, from number `start` on."""
     skipped, start = divmod(start, 16)
     end = start + count
-    return _parts(words(seed, counter, (end + 3) // 4, skipped), "<u2", end)[start:]
+    return _parts(words(seed, counter, (end + 3) // 4, skipped), _QUARTERS, end)[start:]
 
 
 def uniforms(seed: int, counter: int, count: int, dtype: str) -> np.ndarray:
@@ -98,6 +99,7 @@ def centred(seed: int, counter: int, count: int, dtype: str) -> np.ndarray:
     return numbers
 
 
-def _parts(stream: np.ndarray, kind: str, count: int) -> np.ndarray:
-    # "<" so that a big-endian machine splits words in the same order.
-    return stream.astype("<u8", copy=False).view(kind)[:count].astype(kind[1:], copy=False)
+def _parts(stream: np.ndarray, kind: np.dtype, count: int) -> np.ndarray:
+    if kind.isnative:
+        return stream.view(kind)[:count]
+    return stream.astype("<u8").view(kind)[:count].astype(kind.newbyteorder("="))

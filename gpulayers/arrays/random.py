@@ -44,6 +44,7 @@ __all__ = [
 
 MAKERS: dict[tuple[str, str], object] = {}  # By library and name: what makes numbers there.
 _PLAIN = (int, float)
+_HALF = np.uint64(32)
 _WITHIN_TWO_SIGMA = math.erf(math.sqrt(2.0))  # The part of a normal distribution that is.
 
 
@@ -152,6 +153,20 @@ def randint(shape, minval, maxval, dtype="int32", seed=None, *, like=None):
         return offset.astype(np.int64) + low.astype(np.int64)
 
     return _draw(draw, shape, dtype, seed, like)
+
+
+def below(bounds, shape, seed=None) -> np.ndarray:
+    """Whole numbers spread evenly over 0 <= x < bounds, with half[e] of the stream
+    x = floor(half * bounds / 2**32): NumPy's intp, always on the CPU.
+
+    Args:
+        bounds: whole numbers from 1 to 2**32 that broadcast to `shape`.
+    """
+    stream = draw_seed(seed)
+    if type(stream) is capturing.DeviceStream:
+        raise capturing.NotCapturable("random numbers of this kind are drawn on the CPU.")
+    halves = philox.halves(*stream, math.prod(shape)).reshape(shape)
+    return (halves * np.asarray(bounds, np.uint64) >> _HALF).astype(np.intp)
 
 
 def _wide_integers(stream, count, low, high):
@@ -279,7 +294,8 @@ def _draw(draw, shape, dtype, seed, like, name=None, *parameters):
     if type(stream) is capturing.DeviceStream:
         raise capturing.NotCapturable("random numbers of this kind are drawn on the CPU.")
     values = draw(stream, math.prod(shape))
-    values = np.asarray(values).reshape(shape).astype(dtypes.numpy_dtype(dtype), copy=False)
+    if type(values) is not np.ndarray or values.shape != shape or values.dtype.name != dtype:
+        values = np.asarray(values).reshape(shape).astype(dtypes.numpy_dtype(dtype), copy=False)
     return values if home is None else devices.put(values, home)
 
 

@@ -252,6 +252,9 @@ def divided(kernel, count: int, operations: float, *args, sums=(), totals=None) 
     Returns:
         The sums of all parts, added up in their order: the same for any number of threads.
     """
+    if operations < ENOUGH and not sums:
+        kernel(*args, 0, count)
+        return []
     parts = max(PARTS if operations >= ENOUGH else 1, -(-count // SUMMED) if sums else 1)
     parts = max(min(parts, count), 1)
     if parts == 1:

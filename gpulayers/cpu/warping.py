@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import jit
-from ..jit.warping import cut
 from ..ops.warping import warped
 from . import threads
+from .cutting import empty_like, write_parts
 from .recoloring import recolored
 
 # Pixels at a time. Steps on fewer of them would be faster on one core, but on several they would
@@ -30,7 +29,7 @@ def _(
         return NotImplemented
     n, height, width, channels = images.shape
     height, width = options.get("size") or (height, width)
-    out = _empty_like(images, (n, height, width, channels), dtype)
+    out = empty_like(images, (n, height, width, channels), dtype)
     moved = matrix is not None or moves is not None
     if not moved and options.get("clips") and images[:1].flags.c_contiguous:
         recolored(images, colours, means, options["clips"], out, work)
@@ -59,10 +58,8 @@ def _copied(images, matrix, out) -> bool:
     for places in (starts, stops - steps):
         if places.min(initial=0) < 0 or (places >= images.shape[1:3]).any():
             return False
-    if (steps == 1).all() and images.flags.c_contiguous and jit.takes(out):
-        places = starts * (1, images.shape[3])
-        images, out = (a.reshape(*a.shape[:2], -1) for a in (images, out))
-        threads.divided(cut, len(out), COPIED * out.size, images, places, out)
+    if (steps == 1).all():
+        write_parts(images, *starts.T.copy(), out)
         return True
     where = np.concat([starts, stops, steps], 1).tolist()
 
@@ -79,15 +76,6 @@ def _copied(images, matrix, out) -> bool:
 
     threads.share(some, range(len(out)), COPIED * out.size)
     return True
-
-
-def _empty_like(images, shape, dtype):
-    """Memory for results, with channels first where the images have them first."""
-    n, height, width, channels = shape
-    dtype = images.dtype if dtype is None else np.dtype(dtype)
-    if channels > 1 and images.strides[3] > images.strides[2]:
-        return np.moveaxis(np.empty((n, channels, height, width), dtype), 1, 3)
-    return np.empty(shape, dtype)
 
 
 class _Pass:

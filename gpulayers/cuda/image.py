@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import dtypes
+from ..arrays import devices, dtypes
+from ..ops.cutting import cut, starts
 from ..ops.warping import warped
 from .module import Module, blocks, contiguous, empty
 
@@ -60,6 +61,17 @@ def _(
     arrays = (images, matrix, moves, colours, means, averages, _in_memory(y))
     kernel(n * count, THREADS, *arrays, count, told)
     return y
+
+
+@cut.on("cupy")
+def _(images, top, left, *, needs=None, size, dtype=None):
+    if needs is not None:
+        return NotImplemented
+    matrix = np.tile(np.eye(3, dtype=np.float32), (len(top), 1, 1))
+    matrix[:, 1::-1, 2] = starts(images.shape, top, left, size)
+    there = devices.put(matrix, devices.home_of(images))
+    how = {"size": size, "exact": True, "dtype": dtype}
+    return warped.version("cupy")(images, there, **how)
 
 
 def _is_compiled(constants) -> bool:

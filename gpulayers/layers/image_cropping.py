@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from .. import tree
+from ..arrays import Abstract, KerasTensor, dtypes, is_array, random
+from ..arrays.short_floats import cast
 from ..ops.box_formats import boxes_of, clip_to_image_size, convert_format, sides, within
+from ..ops.cutting import parts
 from ..ops.resize import resize
-from ..ops.warping import Geometry, warp
+from ..ops.warping import Geometry
 from .image_layer import SizedLayer, beside
 from .random_geometry import host, identities
 
@@ -37,6 +39,11 @@ class _Crop(SizedLayer):
         columns = slice(left, min(left + self.width, width))
         first = self.data_format == "channels_first"
         return images[(..., rows, columns)] if first else images[..., rows, columns, :]
+
+    def _cut(self, images, top, left, dtype):
+        """Copies of parts of images, cast as they are copied."""
+        size = (self.height, self.width)
+        return parts(images, top, left, size, dtype, self.data_format)
 
     def _resized(self, images):
         """The largest part in the middle that has the wanted ratio, resized."""
@@ -72,7 +79,8 @@ class CenterCrop(_Crop):
     """The middle of images.
 
     Images that are smaller than that are resized: the largest part in their middle that has the
-    ratio of the wanted sizes.
+    ratio of the wanted sizes. Where nothing is to be cast, the result is a view: it shares memory
+    with the images.
 
     Args:
         height, width: the sizes of the results.
@@ -100,7 +108,10 @@ class CenterCrop(_Crop):
         start = self._start(images.shape)
         if start is None:
             return self._resized(self._as_computed(images))
-        return self._as_computed(self._sliced(images, *start))
+        dtype = self._output_dtype(images)
+        if dtypes.name(images.dtype) == dtype:
+            return self._sliced(images, *start)
+        return self._cut(images, *start, dtype)
 
     def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
         shape = transformation["input_shape"]
@@ -120,10 +131,10 @@ class RandomCrop(_Crop):
 
     Each image of a batch is cut elsewhere (in Keras 3.15, all in one place). Images that are not
     larger than that in both directions are cut around their middle, and resized if they are
-    smaller. In inference images stay as they are, as in Keras 3.15, though its documentation says
-    that they are resized: `Resizing` or `CenterCrop` give them the size of those in training. What
-    belongs to them stays, too (Keras 3.15 cuts masks nevertheless). Symbolic shapes are those of
-    training, as in Keras.
+    smaller. In inference images stay as they are, in their own dtype, as in Keras 3.15, though its
+    documentation says that they are resized: `Resizing` or `CenterCrop` give them the size of those
+    in training. What belongs to them stays, too (Keras 3.15 cuts masks nevertheless). Symbolic
+    shapes and dtypes are those of training, as in Keras.
 
     Args:
         height, width: the sizes of the results.
@@ -139,15 +150,31 @@ class RandomCrop(_Crop):
     def __init__(self, height, width, seed=None, data_format=None, name=None, **kwargs):
         how = {"seed": seed, "data_format": data_format}
         super().__init__(height, width, name=name, **how, **kwargs)
+        self.autocast = False  # They are cast as they are cut.
+
+    def _arrays_of(self, args, kwargs):
+        dtype = self._working_dtype(args) or self.compute_dtype
+
+        def convert(x):
+            known = is_array(x) and not isinstance(x, KerasTensor)
+            return cast(x, dtype) if known and dtypes.name(x.dtype) == "float64" else x
+
+        return tree.map_structure(convert, super()._arrays_of(args, kwargs))
+
+    def _compute(self, args, kwargs, arrays):
+        of_shapes = any(type(x) is Abstract for x in tree.leaves(list(arrays.values())))
+        if not of_shapes and not (args[1:] or [kwargs.get("training", True)])[0]:
+            return self.call(*args, **kwargs)
+        return super()._compute(args, kwargs, arrays)
 
     def get_random_transformation(self, data, training=True, seed=None):
         shape = tuple(self._images_of(data).shape)
         height, width = self._size_of(shape)
         if not training or height <= self.height or width <= self.width:
             return Cut(*largest_part(height, width, self.height, self.width)[:2], shape)
-        room = np.array([[height - self.height + 1], [width - self.width + 1]], np.float32)
-        starts = self._uniform((2, self._count(data)), 0.0, room, seed)
-        return Cut(*starts.astype(np.int32), shape)
+        room = [height - self.height + 1], [width - self.width + 1]
+        source = self.generator if seed is None else seed
+        return Cut(*random.below(room, (2, self._count(data)), source), shape)
 
     def _reaches(self, shape) -> bool:
         height, width = self._size_of(shape)
@@ -157,12 +184,10 @@ class RandomCrop(_Crop):
         if not training:
             return images
         top, left = transformation[:2]
-        how = {"data_format": self.data_format}
-        if self._reaches(images.shape):  # They are cast as they are copied.
-            cut = Cut(top, left, tuple(images.shape))
-            return warp(images, self._part(cut), dtype=self._output_dtype(images), **how)
+        if self._reaches(images.shape):
+            return self._cut(images, top, left, self._output_dtype(images))
         part = self._as_computed(self._sliced(images, int(top), int(left)))
-        return resize(part, (self.height, self.width), **how)
+        return resize(part, (self.height, self.width), data_format=self.data_format)
 
     def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
         if not training:

@@ -159,7 +159,8 @@ class ImageLayer(Layer):
         single = self._is_single(self._images_of(data))
         transformation = self.get_random_transformation(data, training=training)
         if not isinstance(data, dict):
-            return self._of_each(data, "images", single, transformation, training)
+            change = self.transform_single_image if single else self.transform_images
+            return change(data, transformation=transformation, training=training)
         made = dict(data)
         for key in ("images", "bounding_boxes", "labels", "segmentation_masks"):
             if key in data:

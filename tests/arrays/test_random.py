@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gpulayers.random as public
-from gpulayers.arrays import Abstract, Tape, Variable, infer, namespace, random
+from gpulayers.arrays import Abstract, Tape, Variable, infer, namespace, philox, random
 
 SAMPLES = 200_000
 
@@ -77,6 +77,15 @@ def test_whole_numbers_are_spread_evenly():
     chi_square = ((counts - SAMPLES / 10) ** 2 / (SAMPLES / 10)).sum()
     assert counts.size == 10
     assert chi_square < 28  # 1 in 1000 for 9 degrees of freedom.
+
+
+def test_whole_numbers_below_bounds():
+    bounds = np.array([[3], [2**32], [1]])
+    x = random.below(bounds, (3, SAMPLES), seed=2)
+    assert x.dtype == np.intp and x.min() == 0
+    halves = philox.halves(2, 0, 3 * SAMPLES).astype(np.int64).reshape(3, SAMPLES)
+    np.testing.assert_array_equal(x, [halves[0] * 3 >> 32, halves[1], halves[2] * 0])
+    np.testing.assert_allclose(np.bincount(x[0]) / SAMPLES, 1 / 3, atol=0.01)
 
 
 def test_dropout_keeps_the_right_part():

@@ -10,6 +10,7 @@ from kernel_checks import kind
 from gpulayers import config, layers
 from gpulayers.cuda import image as kernels
 from gpulayers.layers.image_passes import through
+from gpulayers.ops.cutting import cut, parts
 from gpulayers.ops.warping import warped
 
 MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
@@ -111,6 +112,19 @@ def test_means(cupy, pixels):
     check(cupy, x, turned(2), colours(2, 2, 3), parts, **how)
     parts[0] = 0
     check(cupy, x, None, colours(2, 2, 3), parts, averaged=(False, True), **how)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_parts(cupy, dtype):
+    x = images(3, 17, 16, 3, dtype=dtype)
+    there, top, left = cupy.asarray(x), np.array([0, 2, 99]), np.array([4, -9, 1])
+    for layout in ("channels_last", "channels_first"):
+        if layout == "channels_first":
+            x, there = np.moveaxis(x, 3, 1), there.transpose(0, 3, 1, 2)
+        out = parts(there, top, left, (13, 11), "float32", layout)
+        assert isinstance(out, cupy.ndarray)
+        np.testing.assert_array_equal(out.get(), parts(x, top, left, (13, 11), "float32", layout))
+    assert cut.version("cupy")(there, top, left, needs=(True,), size=(1, 1)) is NotImplemented
 
 
 def test_what_is_left_to_the_reference(cupy):

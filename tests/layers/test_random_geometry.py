@@ -249,6 +249,25 @@ def test_random_crop_does_nothing_in_inference(size, fused):
     np.testing.assert_array_equal(made["bounding_boxes"]["labels"], boxes["labels"])
 
 
+@pytest.mark.parametrize("policy", ["float32", "float16", "float64"])
+@pytest.mark.parametrize("given", ["float16", "float32", "float64", "int32"])
+def test_dtypes_of_random_crop(policy, given):
+    """As Keras's on NumPy: the policy's in training; in inference the images' own, but float64."""
+    layer, x = layers.RandomCrop(12, 15, dtype=policy), IMAGES.astype(given)
+    kept = "float32" if given == "float64" and policy != "float64" else given
+    for _ in range(2):
+        assert layer(x).dtype == layer(x[0]).dtype == policy
+        assert layer(x, training=False).dtype == layer(x[0], training=False).dtype == kept
+    made = layer({"images": x, "labels": np.zeros(6)}, training=False)
+    assert made["images"].dtype == kept and made["labels"].dtype in ("float32", policy)
+
+
+def test_images_that_need_no_cast_are_cut_as_views():
+    images = IMAGES.astype("float32")
+    assert np.shares_memory(layers.CenterCrop(12, 15)(images), images)
+    assert not np.shares_memory(layers.RandomCrop(12, 15)(images), images)
+
+
 def test_images_smaller_than_the_crop_are_made_larger():
     small = random.uniform(0, 1, (2, 5, 9, 1)).astype(np.float32)
     for layer in (layers.CenterCrop(8, 6), layers.RandomCrop(8, 6)):
