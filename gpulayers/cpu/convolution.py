@@ -31,7 +31,7 @@ from .sliding import AXES, Geometry, geometry, with_axes
 from .threads import one_blas_thread
 
 MINIMAL = {"medium": (winograd.FOUR, winograd.FIVE), "high": (winograd.TWO,), "highest": ()}
-LOOPED = 2e6  # Operations from which on Numba is worth loading.
+LOOPED = 1e6  # Operations from which on Numba is worth loading.
 LOOPS = (direct, depthwise.Looped, *winograd.LOOPED.values())  # Compiled forms.
 
 

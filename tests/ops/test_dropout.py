@@ -7,7 +7,10 @@ from checks import check_primitive
 
 import gpulayers.random as public
 from gpulayers.arrays import Tape, Variable, namespace, random
+from gpulayers.cpu import dropout as fast
 from gpulayers.ops.dropout import dropout
+
+pytestmark = pytest.mark.usefixtures("loops")
 
 
 def example(shape=(7, 9), dtype=np.float32):
@@ -58,7 +61,9 @@ def test_what_is_dropped_is_zero_whatever_it_was():
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
-def test_the_gradient_passes_the_same_mask(rate, dtype):
+@pytest.mark.parametrize("most", [62, 63], ids=["made again", "kept"])
+def test_the_gradient_passes_the_same_mask(most, rate, dtype, monkeypatch):
+    monkeypatch.setattr(fast, "KEPT", most)
     v = Variable(example(), dtype=dtype)
     weights = np.arange(63, dtype=dtype).reshape(7, 9)
     with Tape() as tape:
