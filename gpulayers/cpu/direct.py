@@ -26,6 +26,7 @@ FAR = 1 << 22  # Elements of x that are not in a cache.
 LARGEST = 1 << 19  # Elements of a group's kernel.
 BOUNDS = {"relu": (0.0, np.inf), "relu6": (0.0, 6.0)}  # Of activations that only bound sums.
 PARTS = 8  # Of boxes for each thread at most: whoever is free takes the next.
+VECTOR = 16  # Bytes of vectors with which an operation takes as long as `share` expects.
 PART = 2e7  # Operations of a part: with fewer, threads wait more for Python's lock.
 
 
@@ -92,7 +93,7 @@ def convolve(x, kernel, geo: Geometry, out, finish) -> None:
                 geo.filters // geo.groups, plan.counts[sort], *plan.bounds(finish), first, last,
             )  # fmt: skip
 
-    share(work, plan.parts, geo.operations)
+    share(work, plan.parts, plan.worth)
     plan.activate(finish, out)
 
 
@@ -117,7 +118,7 @@ def kernel_gradient(x, g, geo: Geometry):
             )  # fmt: skip
         return total
 
-    total, *others = share(work, plan.parts, geo.operations, sums=True)
+    total, *others = share(work, plan.parts, plan.worth, sums=True)
     for one in others:
         total += one
     return plan.unpacked(total).reshape(*geo.windows, -1, geo.filters)
@@ -148,7 +149,7 @@ class Plan:
     repeat = apart = 1  # See `jit.direct.copied`.
 
     def __init__(self, geo: Geometry, itemsize: int):
-        self.geo = geo
+        self.geo, self.itemsize = geo, itemsize
         self.height, self.lanes = tiles.shape(itemsize)
         self.edges = np.arange(2 * self.height) * 2 * self.lanes
         self.same = np.zeros_like(self.edges)
@@ -192,6 +193,11 @@ class Plan:
             end = begin + len(own)
             self.parts += [(sort, i, min(i + each, end)) for i in range(begin, end, each)]
             begin = end
+
+    @property
+    def worth(self) -> float:
+        """The operations, as `share` counts them."""
+        return self.geo.operations * VECTOR / (self.lanes * self.itemsize)
 
     def units(self) -> int:
         """How many pairs of strips there are."""

@@ -201,7 +201,7 @@ class Tiled(Plan):
     """What convolutions of a geometry by loops over tiles have in common."""
 
     def __init__(self, form: Looped, geo: Geometry, itemsize: int, backwards: bool):
-        self.geo = geo
+        self.geo, self.itemsize = geo, itemsize
         self.height, self.lanes = tiles.shape(itemsize)
         self.strips = -(-geo.filters // self.lanes)
         m, edge, lanes = form.m, form.edge, self.lanes
@@ -272,7 +272,7 @@ class Looped:
                     plan.height, *plan.bounds(finish), first, last,
                 )  # fmt: skip
 
-        share(work, plan.parts, geo.operations / 3)
+        share(work, plan.parts, plan.worth / 2)
         plan.activate(finish, out)
 
     def kernel_gradient(self, x, g, geo: Geometry):
@@ -305,7 +305,7 @@ class Looped:
                 )  # fmt: skip
             return total
 
-        found = share(work, plan.parts, geo.operations / 3, sums=True)
+        found = share(work, plan.parts, plan.worth / 2, sums=True)
         if not whole:
             total = sum(found[1:], found[0])
             args = total, strips, geo.channels, geo.filters, self.number, edge, self.r, plan.lanes
