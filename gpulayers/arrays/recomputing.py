@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from . import dtypes
 from .namespace import namespace
 from .tape import current_tape, is_recorded, plain
-from .variable import SCOPE, Scope
+from .variable import SCOPE
 
 
 class Apart:
@@ -24,11 +24,11 @@ class Apart:
 
     def __init__(self):
         scope = SCOPE.get()
-        self._autocast, self._another = scope.autocast, scope.tape.another()
+        self._scope, self._another = scope.within(None), scope.tape.another()
 
     @contextmanager
     def _recording(self):
-        token = SCOPE.set(Scope(None, self._autocast))
+        token = SCOPE.set(self._scope)
         try:
             with self._another.another() as tape:
                 yield tape
@@ -37,7 +37,7 @@ class Apart:
 
     def require_pure(self, function, arrays) -> None:
         """Raise ValueError if results for plain arrays hold something of a record."""
-        token = SCOPE.set(Scope(None, self._autocast))
+        token = SCOPE.set(self._scope)
         try:
             found = function(arrays)
         finally:

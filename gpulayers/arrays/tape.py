@@ -126,6 +126,10 @@ class Tape:
         # a circle would keep all that was recorded until the garbage collector comes.
         self._read: dict[int, tuple[Variable, int]] = {}
         self._watched: dict[int, tuple[object, int]] = {}
+        # Variables that were read in another dtype, by identity: (dtype, array, index); and the
+        # places of their own, whose gradients are cast in the end, all at once.
+        self._casts: dict[int, tuple[str, object, int]] = {}
+        self._late: set[int] = set()
         self._token: Token | None = None
         self._outer: Tape | None = None
         self._kind = TapeArray
@@ -136,7 +140,7 @@ class Tape:
         scope = SCOPE.get()
         self._outer = None if scope is None else scope.tape
         self._kind = tape_array(1 if self._outer is None else self._outer._kind.level + 1)
-        self._token = SCOPE.set(Scope(self, None if scope is None else scope.autocast))
+        self._token = SCOPE.set(Scope(self) if scope is None else scope.within(self))
         return self
 
     def __exit__(self, *error):
@@ -147,7 +151,7 @@ class Tape:
     def paused(self):
         """Within it, Variables are read as outside of this tape: nothing new is recorded."""
         scope = SCOPE.get()
-        token = SCOPE.set(Scope(self._outer, None if scope is None else scope.autocast))
+        token = SCOPE.set(Scope(self._outer) if scope is None else scope.within(self._outer))
         try:
             yield
         finally:
@@ -190,6 +194,19 @@ class Tape:
         """What a Variable's `value` is while this tape is the innermost."""
         return self._kind(self._below(variable), self, self.place_of(variable))
 
+    def read_cast(self, variable: Variable, scope: Scope):
+        """The same in the dtype of a scope: one node for all readings."""
+        dtype, short, index = self._casts.get(id(variable), (None, None, None))
+        if dtype == scope.autocast:
+            return self._kind(short, self, index)
+        short, place = scope.short_copy(variable), self.place_of(variable)
+        if place is None:
+            return self._kind(short, self)
+        self._late.add(place)
+        made = self.record(short, (place,), lambda g: (g,))
+        self._casts[id(variable)] = scope.autocast, short, made.index
+        return made
+
     def place_of(self, variable: Variable) -> int | None:
         """Where a Variable's gradient will be added up; None if it is not wanted."""
         found = self._read.get(id(variable))
@@ -201,6 +218,7 @@ class Tape:
     def forget(self, variable: Variable) -> None:
         """A Variable was assigned: its next reading starts anew."""
         self._read.pop(id(variable), None)
+        self._casts.pop(id(variable), None)
         if self._outer is not None:
             self._outer.forget(variable)
 
@@ -243,6 +261,8 @@ class Tape:
         else:
             with devices.beside(plain(targets[0])):
                 self._walk(grads, keep)
+            if self._late:
+                self._cast_late(grads, keep)
         found = [None if p is None else grads.get(p) for p in places]
         return found if is_flat else tree.pack_sequence_as(sources, found)
 
@@ -283,6 +303,8 @@ class Tape:
         """Run the record backwards, adding up gradients by index."""
         specs, nodes = self._specs, self._nodes
         pending = list(nodes) if self.persistent else nodes
+        if not self.persistent:
+            self._casts.clear()  # Their nodes are used up.
         sums = set()  # Places whose gradients are sums made here, to which more may be added.
         while pending:
             first, count, parents, pullbacks = pending.pop()
@@ -306,9 +328,13 @@ class Tape:
                 if part is None:
                     continue
                 shape, dtype = specs[index]
-                if part.shape != shape or part.dtype != dtype:
-                    part = _fit(part, shape, dtype)
                 before = grads.get(index)
+                if index in self._late:
+                    if before is not None:
+                        before = grads[index] = _fit(before, shape, dtype)
+                        part = _fit(part, shape, dtype)
+                elif part.shape != shape or part.dtype != dtype:
+                    part = _fit(part, shape, dtype)
                 if before is None:
                     grads[index] = part
                 elif index in sums:
@@ -317,6 +343,16 @@ class Tape:
                     grads[index] = before + part
                     sums.add(index)
             together = part = before = pullbacks = None  # What they held is free for the next.
+
+    def _cast_late(self, grads, keep):
+        """Cast the gradients of Variables that were read in other dtypes to their own."""
+        from ..ops.casting import cast_all
+
+        late = [p for p in self._late & keep & grads.keys() if grads[p].dtype != self._specs[p][1]]
+        for dtype in {self._specs[place][1] for place in late}:
+            places = [place for place in late if self._specs[place][1] == dtype]
+            made = cast_all(*[grads[place] for place in places], dtype=dtypes.name(dtype))
+            grads.update(zip(places, made, strict=True))
 
     def _collect(self, grads, first, count, keep):
         """Gradients of several outputs, zeros where there is none; None if there is none at all."""

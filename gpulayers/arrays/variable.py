@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import numpy as np
@@ -16,22 +17,65 @@ SCOPE: ContextVar[Scope | None] = ContextVar("scope", default=None)
 
 
 class Scope:
-    """What reading a Variable gives now: recorded on a tape, cast to a dtype, or both."""
+    """What reading a Variable gives now: recorded on a tape, cast to a dtype, or both.
 
-    __slots__ = ("autocast", "inferring", "tape")
+    casts: for Variables by id, a value and what it is in the dtype: what need not be cast again.
+    """
 
-    def __init__(self, tape=None, autocast: str | None = None, inferring: bool = False):
-        self.tape, self.autocast, self.inferring = tape, autocast, inferring
+    __slots__ = ("autocast", "casts", "inferring", "tape")
+
+    def __init__(
+        self,
+        tape=None,
+        autocast: str | None = None,
+        inferring: bool = False,
+        casts: dict[int, tuple] | None = None,
+    ):
+        self.tape, self.autocast, self.inferring, self.casts = tape, autocast, inferring, casts
+
+    def within(self, tape):
+        """The scope of another tape in this one."""
+        return Scope(tape, self.autocast, casts=self.casts)
 
     def read(self, variable):
-        value = variable._value
-        if self.tape is not None:
+        if self.autocast is not None and needs_cast(variable, self.autocast):
+            if self.tape is None:
+                return self.short_copy(variable)
+            if self.tape.is_outermost:
+                return self.tape.read_cast(variable, self)
             value = self.tape.read(variable)
-        if self.autocast is not None and variable.autocast and dtypes.is_floating(value):
-            if dtypes.name(value.dtype) != self.autocast:
-                xp = namespace(value)
-                value = xp.astype(value, dtypes.of(xp, self.autocast))
-        return value
+            xp = namespace(value)
+            return xp.astype(value, dtypes.of(xp, self.autocast))
+        return variable._value if self.tape is None else self.tape.read(variable)
+
+    def short_copy(self, variable):
+        """The value of now in the dtype of this scope."""
+        value, casts = variable._value, {} if self.casts is None else self.casts
+        known = casts.get(id(variable))
+        if known is None or known[0] is not value:
+            xp = namespace(value)
+            known = casts[id(variable)] = value, xp.astype(value, dtypes.of(xp, self.autocast))
+        return known[1]
+
+
+def needs_cast(variable, dtype: str) -> bool:
+    """Whether a Variable is read in another dtype than its own where layers compute in `dtype`."""
+    value = variable._value
+    return variable.autocast and dtypes.is_floating(value) and dtypes.name(value.dtype) != dtype
+
+
+@contextmanager
+def at_full_width():
+    """Within it, Variables are read in their own dtypes."""
+    scope = SCOPE.get()
+    if scope is None or scope.autocast is None:
+        yield
+        return
+    token = SCOPE.set(Scope(scope.tape, None, scope.inferring))
+    try:
+        yield
+    finally:
+        SCOPE.reset(token)
 
 
 class Variable:

@@ -1,9 +1,18 @@
-// Numbers scaled on their way from T to R, and whether all of them are finite.
+// Numbers scaled on their way from T to R, and whether all of them are finite; many arrays cast by one launch.
 //
 // x: `count` elements of T, y: as many of R, C-contiguous, at any alignment.  The product is computed in C and rounded once.
+// Casts is passed by value, and is the same in casting.py; it takes less than 4 KB of parameters.
 #include "common.cuh"
 
 #define BLOCK 256
+constexpr int CASTS = 120;
+// Array i, of counts[i] elements, goes from x[i] to y[i] by the blocks first[i] ... first[i + 1] - 1.
+struct Casts {
+  const T* x[CASTS];
+  R* y[CASTS];
+  long long counts[CASTS];
+  int first[CASTS + 1];
+};
 #define UNROLL 2  // Packs of each thread, loaded before the first is used.
 
 // As many elements as one instruction moves of the wider of the two.
@@ -44,6 +53,30 @@ extern "C" __global__ void __launch_bounds__(BLOCK) scaled(
 #pragma unroll
     for (int i = 0; i < M; i++) q.at[i] = gl::from<R>(gl::to<C>(p[u].at[i]) * times);
     store_pack(y, start + u * step, count, whole_y, q);
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK) cast_arrays(const __grid_constant__ Casts casts, int count) {
+  const int block = blockIdx.x;
+  int i = 0, end = count;
+  while (end - i > 1) {
+    const int middle = (i + end) / 2;
+    if (casts.first[middle] <= block) i = middle;
+    else end = middle;
+  }
+  const T* x = casts.x[i];
+  R* y = casts.y[i];
+  const bool whole_x = fits(x), whole_y = fits(y);
+  const long long start = ((long long)(block - casts.first[i]) * BLOCK * UNROLL + threadIdx.x) * M, step = BLOCK * M;
+  Pack<T> p[UNROLL];
+#pragma unroll
+  for (int u = 0; u < UNROLL; u++) p[u] = load_pack(x, start + u * step, casts.counts[i], whole_x);
+#pragma unroll
+  for (int u = 0; u < UNROLL; u++) {
+    Pack<R> q;
+#pragma unroll
+    for (int j = 0; j < M; j++) q.at[j] = gl::from<R>(gl::to<C>(p[u].at[j]));
+    store_pack(y, start + u * step, casts.counts[i], whole_y, q);
   }
 }
 

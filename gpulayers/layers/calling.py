@@ -11,6 +11,7 @@ from .. import tree
 from ..arrays import Abstract, devices, dtypes, get_mask, is_array, masked, plain, set_mask
 from ..arrays.masks import any_masks
 from ..arrays.tape import TapeArray
+from ..arrays.variable import SCOPE
 from .input_spec import fixes_batch
 from .tracking import STRUCTURE
 
@@ -104,6 +105,9 @@ class Usual:
     def fits(self, x, kwargs) -> bool:
         """Whether a call on `x` is such a call."""
         if self.version != STRUCTURE[0] or any_masks():
+            return False
+        scope = SCOPE.get()
+        if scope is not None and scope.autocast is not None:  # Of a layer of 16 bits around it.
             return False
         if kwargs and (len(kwargs) > 1 or "training" not in kwargs):
             return False

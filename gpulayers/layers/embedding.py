@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import constraints, initializers, registry, regularizers
 from ..arrays import dtypes, namespace, plain, set_mask
+from ..arrays.variable import at_full_width
 from ..ops.embedding import gather
 from ..quantizers import AbsMaxQuantizer
 from .layer import Layer
@@ -38,6 +39,7 @@ class Embedding(Quantization, LowRankAdaptation, Layer):
     """
 
     lora_target = "embeddings"
+    _casts_weights_itself = True
     quantization_modes = ("int8", "int4")
     embeddings = Adapted()
 
@@ -95,7 +97,10 @@ class Embedding(Quantization, LowRankAdaptation, Layer):
         if dtypes.name(inputs.dtype) not in ("int32", "int64"):
             inputs = xp.astype(inputs, dtypes.of(xp, "int32"))
         self._check_range(inputs)
-        return gather(self.embeddings, inputs) if self.quantized is None else self._rows(inputs)
+        if self.quantized is not None:
+            return self._rows(inputs)
+        with at_full_width():  # A policy of 16 bits casts the rows, and not all of the table.
+            return gather(self.embeddings, inputs)
 
     def _rows(self, indices):
         """The rows of a quantized table."""

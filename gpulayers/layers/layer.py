@@ -24,11 +24,12 @@ from ..arrays import (
 from ..arrays.policy import DTypePolicy
 from ..arrays.symbolic import Node, abstract, connect, finish, symbolic
 from ..arrays.tape import TapeArray
-from ..arrays.variable import SCOPE, Scope
+from ..arrays.variable import SCOPE, at_full_width
 from . import calling
 from .adapting import is_table
 from .added_losses import AddedLosses, Noted, inferring
 from .arguments import checked_bool, older_input_shape
+from .autocasting import short_scope
 from .building import ONE_BUILDS, Building, undone_if_it_raises
 from .call_arguments import all_numbers, check_arguments, number_dtype
 from .calling import CALL, CallContext, call_signature
@@ -65,6 +66,7 @@ class Layer(Building, AddedLosses, Weights):
     _takes_text = False  # Whether inputs may be strings.
     _keeps_samples_apart = False  # Whether outputs are of as many samples, one for each.
     _hands_masks_on = False  # Whether inner layers pass masks on, one to the next.
+    _casts_weights_itself = False  # Whether its own are read in their dtype in 16-bit policies.
 
     def __new__(cls, *args, **kwargs):
         layer = super().__new__(cls)
@@ -259,11 +261,14 @@ class Layer(Building, AddedLosses, Weights):
             if any(type(x) is Abstract for x in tree.leaves(list(arrays.values()))):
                 return self._outputs_by_shape(arrays)
         if compute not in dtypes.SHORT_FLOATS:
-            return self.call(*args, **kwargs)
+            scope = SCOPE.get()
+            if scope is None or scope.autocast is None:
+                return self.call(*args, **kwargs)
+            with at_full_width():
+                return self.call(*args, **kwargs)
         token = None
         if any(devices.is_cupy(plain(x)) for x in tree.leaves(list(arrays.values()))):
-            scope = SCOPE.get()
-            token = SCOPE.set(Scope(None if scope is None else scope.tape, compute))
+            token = SCOPE.set(short_scope(self, compute))
         try:
             outputs = self.call(*args, **kwargs)
         finally:

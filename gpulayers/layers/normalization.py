@@ -315,7 +315,7 @@ class RMSNormalization(Normalizing):
     def build(self, input_shape):
         self.axis = sorted(self._require_axes(input_shape))
         shape = tuple(input_shape[axis] for axis in self.axis)
-        self.scale = self.add_weight(shape, "ones", name="scale")
+        self.scale = self.add_weight(shape, "ones", autocast=False, name="scale")
 
     def call(self, inputs):
         return ops.rms_normalization(inputs, self.scale, self.axis, self.epsilon)

@@ -29,6 +29,21 @@ def _(xp, out, x, factor, *, dtype):
 
 
 @primitive
+def cast_all(*arrays, dtype):
+    """Arrays of floats in a dtype: those that have it as they are; all of them by one launch."""
+    spaces = [namespace(x) for x in arrays]
+    return tuple(
+        x if dtypes.name(x.dtype) == dtype else xp.astype(x, dtypes.of(xp, dtype))
+        for x, xp in zip(arrays, spaces, strict=True)
+    )
+
+
+@cast_all.vjp
+def _(xp, out, *arrays, dtype):
+    return tuple(lambda g: g for _ in arrays)  # The tape casts them back.
+
+
+@primitive
 def all_finite(*arrays):
     """Whether no element of any array is infinite or NaN, as an array without axes."""
     finite = True
