@@ -158,7 +158,7 @@ def test_it_learns_as_in_float32(cupy, name, policy):
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_layer_of_float32_inside_keeps_its_weights(cupy, policy):
     """Its product is one of float32 numbers, of which only the inputs were rounded."""
-    model, (x, y) = model_of(lambda x: L.Flatten()(x), policy), batch(cupy)
+    model, (x, _) = model_of(lambda x: L.Flatten()(x), policy), batch(cupy)
     head = model.layers[-1]
     head.bias.assign([1.0 + 2**-20, 2.0, 3.0])
     short = x.get().reshape(4, -1).astype(kind(policy.removeprefix("mixed_"))).astype("f8")
