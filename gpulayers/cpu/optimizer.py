@@ -23,12 +23,14 @@ PIECE = 1 << 15  # Elements. 128 KiB of float32: with slots and temporaries, wha
 COST = 20  # Operations of a product that a weight takes as long as, in a loop.
 
 
-def stepped(rule, in_place, loop, weight, gradient, *slots, around=ALONE, **numbers):
+def stepped(
+    rule, in_place, loop, weight, gradient, *slots, around=ALONE, free=False, **numbers
+):  # fmt: skip
     """`rule` for a weight: a fresh weight, and the same slots, rewritten.
 
     `in_place`, if there is one, does the same on arrays that it may write; either may be given
     pieces.  `loop` makes a kernel's numbers of the rule's, and gives the kernel.  `around` is done
-    in the same pass.
+    in the same pass.  The weight is written into the gradient's array if that is `free`.
     """
     same_dtype = True
     for slot in slots:
@@ -38,13 +40,14 @@ def stepped(rule, in_place, loop, weight, gradient, *slots, around=ALONE, **numb
             same_dtype = same_dtype and slot.dtype == weight.dtype
     least = 0 if around.together >= jit.LEAST else None
     if loop is not None and same_dtype and jit.takes(weight, gradient, least=least):
-        return _looped(loop, weight, gradient, slots, numbers, around)
+        new = gradient if free else memory.empty_like(weight)
+        return _looped(loop, weight, gradient, slots, new, numbers, around)
     if weight.size < 4 * PIECE:
         # Sums of arrays without axes are no arrays.
         if in_place is None or not weight.shape or not same_dtype:
             return NotImplemented
         return in_place(*around.applied(weight, gradient), *slots, **numbers)
-    new = np.empty(weight.shape, weight.dtype)
+    new = gradient if free else np.empty(weight.shape, weight.dtype)
     out = new.reshape(-1)
     flat = [None if x is None else x.reshape(-1) for x in (weight, gradient, *slots)]
     for start in range(0, out.size, PIECE):
@@ -58,10 +61,9 @@ def stepped(rule, in_place, loop, weight, gradient, *slots, around=ALONE, **numb
     return new, *slots
 
 
-def _looped(loop, weight, gradient, slots, numbers, around):
-    new = memory.empty_like(weight)
+def _looped(loop, weight, gradient, slots, new, numbers, around):
     kernel, *numbers = loop(weight, **numbers)
-    arrays = weight, gradient, *slots
+    arrays = weight, None if new is gradient else gradient, *slots
     if kernel is loops.shrink:
         arrays = (weight,)
     else:

@@ -5,6 +5,7 @@ knows, and are no faster than one at a time.
 
 Rules of which weights lose a part of themselves first, and in which gradients are scaled and
 bounded, take these numbers last: `scale`, `bound` and `decay`, 1, infinity and 0 if there is none.
+Without an array `gradient` that stands in `new`: of one array with two names no vectors are made.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from . import kernel, part
 
 
 @part
-def pull(gradient, i, scale, bound):
+def pull(gradient, new, i, scale, bound):
     """An element of the gradient, scaled and bounded."""
-    g = gradient[i] * scale
+    g = (new[i] if gradient is None else gradient[i]) * scale
     g = bound if g > bound else g
     return -bound if g < -bound else g
 
@@ -37,13 +38,13 @@ def shrink(weight, new, rate):
 @kernel("new")
 def gradient_descent(weight, gradient, new, learning_rate, scale, bound, decay):
     for i in range(len(new)):
-        new[i] = rest(weight, i, decay) - pull(gradient, i, scale, bound) * learning_rate
+        new[i] = rest(weight, i, decay) - pull(gradient, new, i, scale, bound) * learning_rate
 
 
 @kernel("m", "new")
 def momentum(weight, gradient, m, new, learning_rate, kept, nesterov, scale, bound, decay):
     for i in range(len(new)):
-        own = pull(gradient, i, scale, bound) * learning_rate
+        own = pull(gradient, new, i, scale, bound) * learning_rate
         move = m[i] * kept - own
         m[i] = move
         new[i] = rest(weight, i, decay) + (move * kept - own if nesterov else move)
@@ -55,7 +56,7 @@ def adam(
 ):  # fmt: skip
     """`rate` is corrected for the first steps; `by_m` and `by_v` is how much means follow."""
     for i in range(len(new)):
-        g = pull(gradient, i, scale, bound)
+        g = pull(gradient, new, i, scale, bound)
         mean, square = m[i] + (g - m[i]) * by_m, v[i] + (g * g - v[i]) * by_v
         m[i], v[i] = mean, square
         if peak is not None:
@@ -72,7 +73,7 @@ def rmsprop(
 ):  # fmt: skip
     """`follow` is 1 - rho, `kept` how much of its moves a weight keeps."""
     for i in range(len(new)):
-        g = pull(gradient, i, scale, bound)
+        g = pull(gradient, new, i, scale, bound)
         variance = v[i] * rho + g * g * follow
         v[i] = variance
         if mean is not None:

@@ -11,6 +11,7 @@ from .. import config, registry, tree
 from ..arrays import Tape, as_array, devices, dtypes, get_mask, is_recorded, namespace, plain
 from ..layers.tracking import STRUCTURE, parts, remembered, unique
 from ..metrics import Metric
+from ..optimizers.given import Given
 from .compiling import CompileLoss, CompileMetrics, LossTracker
 from .data import unpack
 from .planned_step import PlannedStep
@@ -276,7 +277,7 @@ class Steps:
         elif optimizer is None:
             raise ValueError(f"{self.name}: training needs an optimizer, compile() was given None.")
         else:
-            optimizer.apply(gradients, variables)
+            optimizer.apply(Given(gradients), variables)
         return logs
 
     def _recorded(self, x, y, sample_weight):

@@ -70,10 +70,13 @@ def at_once(rule, variables):
 class Follower(OptimizerState):
     """Weights and slots that follow rules of `ops.optimizer`."""
 
-    def _follow(self, rule, gradient, variable, slots, around=ALONE, **numbers) -> None:
+    _free: frozenset = frozenset()  # Identities of gradients whose arrays may be written: `given`.
+
+    def _follow(self, rule, gradient, variable, slots, around=ALONE, free=False, **numbers):
         """Give a weight and its slots their next values.
 
-        A rule computes 16-bit weights in float32; what is `around` it comes first.
+        A rule computes 16-bit weights in float32; what is `around` it comes first.  The new weight
+        may be written into the gradient's array if that is `free`.
         """
         held = (variable, *slots)
         values = [variable._value, plain(gradient), *map(self._own_value, slots)]
@@ -83,11 +86,12 @@ class Follower(OptimizerState):
             xp = namespace(values[0])
             wide = dtypes.of(xp, "float32") if short else dtype
             values = [None if v is None else xp.astype(v, wide) for v in values]
+            free = False
         made = NotImplemented
         if type(values[0]) is np.ndarray:  # Past the questions that a primitive asks.
             version = rule.version("numpy")
             if version is not None:
-                made = version(*values, around=around, **numbers)
+                made = version(*values, around=around, free=free, **numbers)
         if made is NotImplemented:
             made = rule(*around.applied(*values[:2]), *values[2:], **numbers)
         for one, value in zip(held, made, strict=True):
@@ -155,10 +159,11 @@ class Follower(OptimizerState):
         if small:
             pulls = gradients and [gradients[i] for i in small]
             pulls = pulls and namespace(pulls[0]).concat(pulls, axis=None)
-            self._follow(rule, pulls, *joined, around, **numbers)
+            self._follow(rule, pulls, *joined, around, pulls is not None, **numbers)
         for i, slots in rest:
             own = gradients and gradients[i]
-            self._follow(rule, own, variables[i], slots, around, **numbers)
+            free = id(own) in self._free
+            self._follow(rule, own, variables[i], slots, around, free, **numbers)
 
     def _plan(self, rule, variables, lists):
         """Which weights go together, with their Variables and slots end to end; all others; and how

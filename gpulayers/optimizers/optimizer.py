@@ -12,6 +12,7 @@ from ..naming import auto_name
 from ..ops.optimizer import Made
 from . import clipping
 from .averaging import Averages
+from .given import Given
 from .settings import SHARED, check_shared, own_settings
 from .weight_decay import WeightDecay
 
@@ -121,6 +122,7 @@ class Optimizer(WeightDecay, Averages):
         Raises ValueError if it is not built, for unknown variables, for gradients of other shapes,
         and if all gradients are None.
         """
+        free = grads.free if type(grads) is Given else frozenset()
         grads = list(grads)
         if not grads:
             return
@@ -131,7 +133,11 @@ class Optimizer(WeightDecay, Averages):
             grads, variables = self._overwrite(grads, variables)
         if grads:
             if self._apply_at_once(grads, variables) is None:
-                self._apply_by_parts(grads, variables)
+                self._free = free
+                try:
+                    self._apply_by_parts(grads, variables)
+                finally:
+                    self._free = frozenset()
             for variable in [v for v in variables if v.constraint is not None]:
                 variable.assign(variable.constraint(variable.value))
         self._count.increment()

@@ -21,7 +21,7 @@ class OptimizerState:
         self._trainable_variables_indices: dict[int, int] = {}
         self._plans: dict[tuple, tuple] = {}
         self._joined: dict[tuple, object] = {}
-        self._own: dict[int, np.ndarray] = {}
+        self._own: dict[int, np.ndarray] = {}  # By Variable: arrays that steps write in.
 
     def __getstate__(self):
         """What pickle and copy take: all but what goes by the identity of Variables."""
@@ -112,12 +112,15 @@ class OptimizerState:
         """A new Variable of a weight's shape and dtype, where that weight lives."""
         path = getattr(reference_variable, "path", None) or reference_variable.name
         with devices.scope(reference_variable.home):
-            return self.add_variable(
+            variable = self.add_variable(
                 shape=reference_variable.shape,
                 initializer=initializer,
                 dtype=reference_variable.dtype,
                 name=f"{path.replace('/', '_')}_{name or 'var'}",
             )
+        if initializer == "zeros":  # A fresh array: the first step need not copy it.
+            self._own[id(variable)] = variable._value
+        return variable
 
     def add_optimizer_variables(self, trainable_variables, name, initializer="zeros"):
         """One new Variable for each weight (None for those overwritten by their gradient).

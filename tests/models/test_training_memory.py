@@ -1,5 +1,6 @@
 """What a step of training holds: results only as long as a gradient or a layer needs them."""
 
+import tracemalloc
 import weakref
 
 import numpy as np
@@ -8,6 +9,10 @@ import pytest
 import gpulayers as gl
 from gpulayers import layers as L
 from gpulayers import ops
+from gpulayers.cpu.optimizer import PIECE
+from gpulayers.optimizers.following import SMALL
+
+pytestmark = pytest.mark.usefixtures("loops")
 
 RNG = np.random.default_rng(0)
 
@@ -70,3 +75,35 @@ def test_sums_of_gradients_are_no_arrays_of_others():
     first = [g.copy() for g in tape.gradient(loss, [x])]
     np.testing.assert_array_equal(tape.gradient(loss, [x])[0], first[0])
     np.testing.assert_allclose(first[0], 2 + 6 + 2 + 8 * x.value)
+
+
+def traced(work):
+    """The most bytes of arrays that a work holds beside those from before, and what remains."""
+    tracemalloc.start()
+    try:
+        work()
+        now, most = tracemalloc.get_traced_memory()
+        return most, now
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+def test_bytes_of_a_training_step(loops, optimizer):
+    """A step makes each gradient and each layer's result once, and no weights beside them."""
+    features, units, classes, batch = 400, 400, 10, 16
+    model = gl.Sequential([L.Input((features,)), L.Dense(units, "relu"), L.Dense(units, "relu")])
+    model.add(L.Dense(classes))
+    model.compile(optimizer, gl.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x = RNG.normal(size=(batch, features)).astype("float32")
+    y = RNG.integers(0, classes, batch)
+    for _ in range(2):  # Moments are made, and loops compiled.
+        model.train_on_batch(x, y)
+    weights = sum(4 * w.size for w in model.trainable_variables)
+    small = sum(4 * w.size for w in model.trainable_variables if w.size <= SMALL)
+    results = 4 * batch * (2 * units + classes)
+    pieces = 0 if loops else 6 * 4 * PIECE  # Temporaries of passes.
+    most, left = traced(lambda: model.train_on_batch(x, y))
+    # Small weights stand end to end; on the way back there are gradients of two results at most.
+    assert weights < most < weights + 3 * small + 2 * results + pieces + 60_000
+    assert left < 2 * weights + 60_000  # New weights, in the place of others from before.
