@@ -6,6 +6,7 @@ all else that was computed from variables, a program keeps what the variables we
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -20,10 +21,14 @@ from ..ops.softmax import softmax
 from . import inference
 from .grids import Grid, Unwritable, joint, table
 from .sliding import AXES, geometry
+from .threads import available, share
 
 USED = 16  # Calls after which it is worth a second to load Numba, or several to compile.
-LARGEST_KERNEL = 1 << 16  # Elements; larger ones are read once, by a single row.
-MOST = 1e7  # Operations of a move: the ways for large arrays are as fast from there.
+LARGEST_KERNEL = 1 << 16  # Elements; larger ones are not to be read where they lie by more than
+FEW = 16  # rows of results.
+FEW_ROWS = 3  # Up to so many, each is multiplied by itself.
+MOST = 4e7  # Operations of a move: the ways for large arrays are as fast from there.
+SHARED = 3e7  # Of all moves: another thread takes its time to wake up.
 BOUNDS = {None: (-np.inf, np.inf), ramps.relu: (0, np.inf), ramps.relu6: (0, 6)}
 CURVES = {smooth.sigmoid: loops.SIGMOID, smooth.tanh: loops.TANH, smooth.silu: loops.SILU,
           softmax: loops.SOFTMAX}  # fmt: skip
@@ -36,6 +41,7 @@ class Program:
 
     def __init__(self, shape):
         self.grids, self.kept, self.values, self.checks, self._moves = [], [], {}, {}, []
+        self._operations = []
         self.height, self.lanes = tiles.shape(4)
         self.input = self._grid(shape)
 
@@ -70,18 +76,18 @@ class Program:
         by_channel = groups == geo.channels == filters >= self.lanes
         if geo.operations > MOST or not geo.outputs or not (groups == 1 or by_channel):
             raise Unwritable
+        self._operations.append(geo.operations)
         y = self._grid((x.samples, *geo.counts[AXES - rank :], filters))
-        one = geo.outputs == geo.places == 1 == prod(geo.sizes)
-        if one and groups == 1:
-            kind, kernel, strips = loops.ROW, kernel.reshape(-1, filters), 1
+        rows = geo.outputs <= FEW_ROWS and geo.places == 1 == prod(geo.sizes)
+        if rows and groups == 1:
+            kind, kernel = loops.FEW_ROWS, kernel.reshape(-1, filters)
         else:
-            if geo.depth * filters > LARGEST_KERNEL:
+            if geo.depth * filters > LARGEST_KERNEL and geo.outputs > FEW:
                 raise Unwritable
             x = self._with_margins(x, geo.padding, 0.0)
-            kind, strips = loops.CHANNELS, -(-filters // self.lanes)
-            kernel = kernel.reshape(-1, filters)
+            kind, kernel = loops.CHANNELS, kernel.reshape(-1, filters)
             if not by_channel:
-                kind, strips = loops.PRODUCT, -(-filters // (2 * self.lanes))
+                kind = loops.PRODUCT
                 if filters % self.lanes:
                     kernel, bias = (None if a is None else self._full(a) for a in (kernel, bias))
                     for variable in read:
@@ -102,7 +108,7 @@ class Program:
                 what=kind, begin=x.begin - sum(low * step for (low, _), step in lows),
                 rows=table((geo.batch, *geo.counts), steps), to=y, count=geo.outputs,
                 width=filters, depth=geo.depth, columns=columns, first=kernel, second=added,
-                step=kernel.shape[-1], strips=strips, bounds=None if later else function,
+                step=kernel.shape[-1], bounds=None if later else function,
             )  # fmt: skip
 
         self._moves.append(write)
@@ -229,11 +235,16 @@ class Program:
         return dict(what=what, begin=x.begin, rows=rows, to=y, count=count, width=width,
                     whole=whole, bounds=bounds, **more)  # fmt: skip
 
+    @property
+    def operations(self) -> int:
+        """Of all products."""
+        return sum(self._operations)
+
     # What is run.
 
     def finish(self, y: Grid) -> None:
         """Give all grids their places, and write the table."""
-        self.output, at = y, 2 * 4 * self.height * self.lanes
+        self.output, at = y, 4 * self.height * self.lanes
         y.fixed = True
         x, out = Grid(self.input.shape), Grid(y.shape)
         x.place(0), out.place(0)
@@ -252,19 +263,16 @@ class Program:
         for i, move in enumerate(moves, len(checks)):
             self._write(self.moves[i], **move)
             self.limits[i] = BOUNDS[move.get("bounds")]
-        height = np.arange(2 * self.height)
-        self.edges = np.stack([height * 2 * self.lanes, 0 * height])
+        tall = 2 * self.height
+        offsets = np.arange(tall) * 2 * self.lanes
+        self.edges = np.concatenate([[tall, self.lanes], offsets, 0 * offsets])
         self.memories = []
         self.run = loops.run.ready(*self._arguments(np.zeros(0, np.float32), self._memory()))
 
     def _write(self, line, what, begin, rows, to, count, width, depth=0, columns=None, first=None,
-               second=None, step=0, strips=1, whole=0, bounds=None, places=None):  # fmt: skip
-        tall = 2 * self.height
+               second=None, step=0, whole=0, bounds=None, places=None):  # fmt: skip
         line[[0, loops.FROM, loops.TO]] = what, begin, to.begin
         line[[loops.COUNT, loops.WIDTH, loops.DEPTH]] = count, width, depth
-        line[[loops.UNITS, loops.CHUNK]] = strips, -(-count // tall) * tall
-        if what == loops.ROW:
-            line[loops.CHUNK] = width
         tables = rows, to.places(whole) if places is None else places, columns
         line[[loops.ROWS, loops.PLACES, loops.COLUMNS]] = [self._address(a) for a in tables]
         line[[loops.FIRST, loops.SECOND]] = self._address(first), self._address(second)
@@ -297,13 +305,44 @@ class Program:
     def __call__(self, x):
         """The output for an array; None if constants are no more what they were."""
         out = np.empty(self.output.shape, np.float32)
+        return out if self.into(x, out) else None
+
+    def into(self, x, out) -> bool:
+        """Write the output for an array; whether constants are what they were."""
         try:
             memory = self.memories.pop()
         except IndexError:
             memory = self._memory()
-        same = self.run(x.reshape(-1), memory, out.reshape(-1), self.moves, self.limits, self.edges)
+        given = x.reshape(-1), memory, out.reshape(-1)
+        same = self.run(*given, self.moves, self.limits, self.edges)
         self.memories.append(memory)
-        return out if same else None
+        return same
+
+
+class Parts:
+    """Programs for parts of the samples, each done by another thread.
+
+    Args:
+        parts: (first, last, program) of each.
+    """
+
+    def __init__(self, parts):
+        self.parts = parts
+        self.programs = {id(program): program for _, _, program in parts}.values()
+        self.shape = parts[-1][1], *parts[0][2].output.shape[1:]
+
+    def holds(self) -> bool:
+        """Whether variables have the arrays that they had."""
+        return all(program.holds() for program in self.programs)
+
+    def __call__(self, x):
+        """The output for an array; None if constants are no more what they were."""
+        x, out = np.ascontiguousarray(x), np.empty(self.shape, np.float32)
+
+        def work(some):
+            return all(one.into(x[first:last], out[first:last]) for first, last, one in some)
+
+        return out if all(share(work, self.parts, SHARED)) else None
 
 
 def shares(geo):
@@ -315,6 +354,21 @@ def shares(geo):
         there = np.minimum(start + k, n) - np.maximum(start, 0)
         found = (found[:, None] / there).reshape(-1)
     return np.tile(found, geo.batch).astype(np.float32)
+
+
+def divided(write, shape):
+    """The program `write(shape)`, or, if it has much to do, one for parts of the samples each; None
+    if there are none, or fewer samples than threads."""
+    whole, parts = write(shape), available()
+    if parts < 2 or (whole is not None and whole.operations < SHARED):
+        return whole
+    if shape[0] < parts:
+        return None
+    ends = [shape[0] * i // parts for i in range(parts + 1)]
+    made = {n: write((n, *shape[1:])) for n in {b - a for a, b in pairwise(ends)}}
+    if None in made.values():
+        return None
+    return Parts([(a, b, made[b - a]) for a, b in pairwise(ends)])
 
 
 def wanted(x) -> bool:

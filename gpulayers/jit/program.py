@@ -3,8 +3,7 @@
 Between two of NumPy's functions Python takes longer than most of them take on small arrays.  A
 program is a table of moves, one a row; all numbers on the way lie in one memory.  Each move has
 places, with tables that say how far behind its beginning each of them lies, in what it reads and in
-what it writes: so margins are where the one before did not write.  A move is divided into units,
-which may be done in any order.
+what it writes: so margins are where the one before did not write.
 """
 
 from __future__ import annotations
@@ -14,39 +13,38 @@ import numpy as np
 from . import kernel, part
 from .direct import DEEP
 from .elementary import F, exp, sigmoid, tanh
-from .tiles import address, pointer, tile
+from .tiles import address, floats, integers, placed, tile, words
 
 # What a move does, in the first column of the table.
-SAME, ENTER, LEAVE, COPY, PRODUCT, CHANNELS, ROW, MAP, SUM, LARGEST, MEAN = range(11)
+SAME, ENTER, LEAVE, COPY, PRODUCT, CHANNELS, FEW_ROWS, MAP, SUM, LARGEST, MEAN = range(11)
 SIGMOID, TANH, SILU, SOFTMAX = range(11, 15)
 # The other columns.
-UNITS, CHUNK = 1, 2  # How many units, of how many places (of ROW: columns) each.
-FROM, TO = 3, 4  # Where what it reads and what it writes begin.
-COUNT, WIDTH, DEPTH = 5, 6, 7  # Places, numbers at each, and products of a sum.
-ROWS, PLACES, COLUMNS = 8, 9, 10  # Tables: of places in FROM and in TO, and of what a window sees.
-FIRST, SECOND, STEP = 11, 12, 13  # Constants by their addresses; from row to row in FIRST.
-FIELDS = 14
+FROM, TO = 1, 2  # Where what it reads and what it writes begin.
+COUNT, WIDTH, DEPTH = 3, 4, 5  # Places, numbers at each, and products of a sum.
+ROWS, PLACES, COLUMNS = 6, 7, 8  # Tables: of places in FROM and in TO, and of what a window sees.
+FIRST, SECOND, STEP = 9, 10, 11  # Constants by their addresses; from row to row in FIRST.
+FIELDS = 12
 BLOCK = 8  # Rows of a matrix that are read together.
+TALL, LANES = 0, 1  # At the beginning of `edges`: rows of a tile with one vector, and its numbers.
 
 
 @part
-def unchanged(moves, i):
+def unchanged(move):
     """Whether as many numbers are, bit by bit, what they were."""
-    a = pointer(np.int32(0), moves[i, FIRST])
-    b = pointer(np.int32(0), moves[i, SECOND])
+    a, b = words(move[FIRST]), words(move[SECOND])
     word = np.int32(0)
-    for j in range(moves[i, COUNT]):
+    for j in range(move[COUNT]):
         word |= np.int32(a[j] ^ b[j])
     return word == 0
 
 
 @part
-def copied(source, target, moves, i, first, last):
+def copied(source, target, move):
     """Numbers of places from one array to another."""
-    rows, places = pointer(i, moves[i, ROWS]), pointer(i, moves[i, PLACES])
-    for p in range(first, last):
-        at, to = moves[i, FROM] + rows[p], moves[i, TO] + places[p]
-        for c in range(moves[i, WIDTH]):
+    rows, places = integers(move[ROWS]), integers(move[PLACES])
+    for p in range(move[COUNT]):
+        at, to = move[FROM] + rows[p], move[TO] + places[p]
+        for c in range(move[WIDTH]):
             target[to + c] = source[at + c]
 
 
@@ -58,141 +56,149 @@ def bounded(value, least, most):
 
 
 @part
-def product(memory, moves, limits, i, strip, first, last, edge, edges):
+def product(memory, move, least, most, strip, edges):
     """A strip of two vectors of filters, or one, at places; see `direct.convolve`.
 
-    Where a strip is wider than the filters that are left, tiles go through memory at `edge`.
+    Where a strip is wider than the filters that are left, tiles go through the memory's begin.
     """
-    depth, lanes, height = moves[i, DEPTH], edges[0, 1] // 2, edges.shape[1] // 2
-    left = moves[i, WIDTH] - strip
+    depth, lanes, left = move[DEPTH], edges[LANES], move[WIDTH] - strip
     wide = 2 * lanes if left > lanes else lanes
-    whole, tall = left >= 2 * lanes or left == lanes, height * 2 * lanes // wide
-    numbers, a, rows = address(memory), (address(memory), moves[i, FROM]), moves[i, ROWS]
-    free = memory.dtype.type(np.inf)
-    for p in range(first, last, tall):
-        start = (moves[i, SECOND], strip, address(edges), edges.shape[1])
-        target = (numbers, edge, address(edges), 0)
+    whole, tall = left >= 2 * lanes or left == lanes, edges[TALL] * lanes // wide
+    zeros, offsets = (placed(edges), 2 + edges[TALL]), integers(placed(edges) + 16)
+    numbers, rows, free = placed(memory), move[ROWS], F(np.inf)
+    a = (numbers, move[FROM])
+    for p in range(0, move[COUNT], tall):
+        start = (move[SECOND], strip, zeros[0], zeros[1])
+        target = (numbers, 0, zeros[0], 2)
         if whole:
-            target = (numbers, moves[i, TO] + strip, moves[i, PLACES], p)
+            target = (numbers, move[TO] + strip, move[PLACES], p)
         for k in range(0, depth, DEEP):
-            some, bounds = (moves[i, COLUMNS], k, min(DEEP, depth - k)), (-free, free)
+            some, bounds = (move[COLUMNS], k, min(DEEP, depth - k)), (-free, free)
             if k + DEEP >= depth:
-                bounds = (limits[i, 0], limits[i, 1])
-            b = (moves[i, FIRST], k * moves[i, STEP] + strip, moves[i, STEP])
+                bounds = (least, most)
+            b = (move[FIRST], k * move[STEP] + strip, move[STEP])
             if left > lanes:
                 tile(0, 2, a, (rows, p), some, b, start, target, bounds)
             else:
                 tile(1, 1, a, (rows, p), some, b, start, target, bounds)
             start = target
         if not whole:
-            places = pointer(i, moves[i, PLACES])
-            for j in range(min(tall, last - p)):
-                to = moves[i, TO] + strip + places[p + j]
+            places = integers(move[PLACES])
+            for j in range(min(tall, move[COUNT] - p)):
+                to = move[TO] + strip + places[p + j]
                 for f in range(left):
-                    memory[to + f] = memory[edge + edges[0, j] + f]
+                    memory[to + f] = memory[offsets[j] + f]
 
 
 @part
-def channels(memory, moves, limits, i, strip, first, last, edges):
+def channels(memory, move, least, most, strip, edges):
     """Windows of a strip of channels, each by itself; the last strip begins before its place."""
-    begin = min(strip, moves[i, WIDTH] - edges[0, 1] // 2)
-    numbers = address(memory)
-    for p in range(first, last, edges.shape[1]):
+    begin = min(strip, move[WIDTH] - edges[LANES])
+    numbers = placed(memory)
+    for p in range(0, move[COUNT], edges[TALL]):
         tile(
-            1, 0, (numbers, moves[i, FROM] + begin), (moves[i, ROWS], p),
-            (moves[i, COLUMNS], 0, moves[i, DEPTH]), (moves[i, FIRST], begin, moves[i, STEP]),
-            (moves[i, SECOND], begin, address(edges), edges.shape[1]),
-            (numbers, moves[i, TO] + begin, moves[i, PLACES], p), (limits[i, 0], limits[i, 1]),
+            1, 0, (numbers, move[FROM] + begin), (move[ROWS], p),
+            (move[COLUMNS], 0, move[DEPTH]), (move[FIRST], begin, move[STEP]),
+            (move[SECOND], begin, placed(edges), 2 + edges[TALL]),
+            (numbers, move[TO] + begin, move[PLACES], p), (least, most),
         )  # fmt: skip
 
 
 @part
-def row(memory, moves, limits, i, first, last):
-    """Columns of the product of a row and a matrix, which is read from its beginning to its end.
+def few_rows(memory, move, least, most):
+    """The product of few rows and a matrix, which is read from its beginning to its end.
 
     What is read is more than what is computed: so sums stay in the cache, not in registers.
     """
-    least, most = limits[i, 0], limits[i, 1]
-    w, bias = pointer(least, moves[i, FIRST]), pointer(least, moves[i, SECOND])
-    at, to, depth, n = moves[i, FROM], moves[i, TO], moves[i, DEPTH], moves[i, STEP]
-    for j in range(first, last):
-        memory[to + j] = bias[j]
-    whole = depth // BLOCK * BLOCK
-    for k in range(0, whole, BLOCK):
-        a, b, c, d = memory[at + k], memory[at + k + 1], memory[at + k + 2], memory[at + k + 3]
-        e, f, g, h = memory[at + k + 4], memory[at + k + 5], memory[at + k + 6], memory[at + k + 7]
-        s = k * n
-        for j in range(first, last):
+    w, bias, n, depth = floats(move[FIRST]), floats(move[SECOND]), move[STEP], move[DEPTH]
+    rows, places = integers(move[ROWS]), integers(move[PLACES])
+    for r in range(move[COUNT]):
+        for j in range(n):
+            memory[move[TO] + places[r] + j] = bias[j]
+    for k in range(0, depth, BLOCK):
+        for r in range(move[COUNT]):
+            at, to = move[FROM] + rows[r], move[TO] + places[r]
+            added(memory, at, w, k, min(k + BLOCK, depth), n, to)
+    for r in range(move[COUNT]):
+        for j in range(n):
+            to = move[TO] + places[r] + j
+            memory[to] = bounded(memory[to], least, most)
+
+
+@part
+def added(memory, at, w, k, last, n, to):
+    """Add some rows of a matrix, times numbers of a row, to the sums."""
+    at, s = at + k, k * n
+    if last - k == BLOCK:
+        a, b, c, d = memory[at], memory[at + 1], memory[at + 2], memory[at + 3]
+        e, f, g, h = memory[at + 4], memory[at + 5], memory[at + 6], memory[at + 7]
+        for j in range(n):
             memory[to + j] += (
                 (a * w[s + j] + b * w[s + n + j]) + (c * w[s + 2 * n + j] + d * w[s + 3 * n + j])
             ) + (
                 (e * w[s + 4 * n + j] + f * w[s + 5 * n + j])
                 + (g * w[s + 6 * n + j] + h * w[s + 7 * n + j])
             )
-    for k in range(whole, depth):
-        a = memory[at + k]
-        for j in range(first, last):
-            memory[to + j] += a * w[k * n + j]
-    for j in range(first, last):
-        memory[to + j] = bounded(memory[to + j], least, most)
+        return
+    for i in range(last - k):
+        for j in range(n):
+            memory[to + j] += memory[at + i] * w[s + i * n + j]
 
 
 @part
-def mapped(memory, moves, limits, i, first, last):
+def mapped(memory, move, least, most):
     """Numbers times factors, plus offsets."""
-    least, most = limits[i, 0], limits[i, 1]
-    factor, offset = pointer(least, moves[i, FIRST]), pointer(least, moves[i, SECOND])
-    rows, places = pointer(i, moves[i, ROWS]), pointer(i, moves[i, PLACES])
-    for p in range(first, last):
-        at, to = moves[i, FROM] + rows[p], moves[i, TO] + places[p]
-        for c in range(moves[i, WIDTH]):
+    factor, offset = floats(move[FIRST]), floats(move[SECOND])
+    rows, places = integers(move[ROWS]), integers(move[PLACES])
+    for p in range(move[COUNT]):
+        at, to = move[FROM] + rows[p], move[TO] + places[p]
+        for c in range(move[WIDTH]):
             memory[to + c] = bounded(memory[at + c] * factor[c] + offset[c], least, most)
 
 
 @part
-def summed(memory, moves, limits, i, first, last):
+def summed(memory, move, least, most):
     """The sum of two arrays; COLUMNS are the places of the second, which begins at FIRST."""
-    least, most = limits[i, 0], limits[i, 1]
-    rows, places = pointer(i, moves[i, ROWS]), pointer(i, moves[i, PLACES])
-    others = pointer(i, moves[i, COLUMNS])
-    for p in range(first, last):
-        at, to = moves[i, FROM] + rows[p], moves[i, TO] + places[p]
-        other = moves[i, FIRST] + others[p]
-        for c in range(moves[i, WIDTH]):
+    rows, places = integers(move[ROWS]), integers(move[PLACES])
+    others = integers(move[COLUMNS])
+    for p in range(move[COUNT]):
+        at, to = move[FROM] + rows[p], move[TO] + places[p]
+        other = move[FIRST] + others[p]
+        for c in range(move[WIDTH]):
             memory[to + c] = bounded(memory[at + c] + memory[other + c], least, most)
 
 
 @part
-def pooled(memory, moves, i, first, last):
+def pooled(memory, move):
     """The largest of what windows see, or their sum times a share of each."""
-    rows, places = pointer(i, moves[i, ROWS]), pointer(i, moves[i, PLACES])
-    columns, share = pointer(i, moves[i, COLUMNS]), pointer(memory[0], moves[i, FIRST])
-    largest = moves[i, 0] == LARGEST
-    for p in range(first, last):
-        at, to = moves[i, FROM] + rows[p], moves[i, TO] + places[p]
-        for c in range(moves[i, WIDTH]):
+    rows, places = integers(move[ROWS]), integers(move[PLACES])
+    columns, share = integers(move[COLUMNS]), floats(move[FIRST])
+    largest = move[0] == LARGEST
+    for p in range(move[COUNT]):
+        at, to = move[FROM] + rows[p], move[TO] + places[p]
+        for c in range(move[WIDTH]):
             memory[to + c] = memory[at + columns[0] + c]
-        for k in range(1, moves[i, DEPTH]):
+        for k in range(1, move[DEPTH]):
             own = at + columns[k]
             if largest:
-                for c in range(moves[i, WIDTH]):
+                for c in range(move[WIDTH]):
                     value, best = memory[own + c], memory[to + c]
                     memory[to + c] = value if value > best or value != value else best
             else:
-                for c in range(moves[i, WIDTH]):
+                for c in range(move[WIDTH]):
                     memory[to + c] += memory[own + c]
         if not largest:
-            for c in range(moves[i, WIDTH]):
+            for c in range(move[WIDTH]):
                 memory[to + c] *= share[p]
 
 
 @part
-def curved(memory, moves, i, first, last):
+def curved(memory, move):
     """A curve of each number, or of all of a place."""
-    rows, places = pointer(i, moves[i, ROWS]), pointer(i, moves[i, PLACES])
-    what, width = moves[i, 0], moves[i, WIDTH]
-    for p in range(first, last):
-        at, to = moves[i, FROM] + rows[p], moves[i, TO] + places[p]
+    rows, places = integers(move[ROWS]), integers(move[PLACES])
+    what, width = move[0], move[WIDTH]
+    for p in range(move[COUNT]):
+        at, to = move[FROM] + rows[p], move[TO] + places[p]
         if what == SIGMOID:
             for c in range(width):
                 memory[to + c] = sigmoid(memory[at + c])
@@ -214,38 +220,6 @@ def curved(memory, moves, i, first, last):
                 memory[to + c] /= total
 
 
-@part
-def unit_of(x, memory, out, moves, limits, i, unit, edge, edges):
-    """Do one unit of a move."""
-    none = memory.dtype.type(0)
-    numbers = pointer(none, address(memory))
-    what, chunk, count = moves[i, 0], moves[i, CHUNK], moves[i, COUNT]
-    if what == ROW:
-        row(numbers, moves, limits, i, unit * chunk, min((unit + 1) * chunk, moves[i, WIDTH]))
-        return
-    chunks = -(-count // chunk)
-    vectors, first = unit // chunks * edges[0, 1] // 2, unit % chunks * chunk
-    last = min(first + chunk, count)
-    if what == PRODUCT:
-        product(memory, moves, limits, i, 2 * vectors, first, last, edge, edges)
-    elif what == CHANNELS:
-        channels(memory, moves, limits, i, vectors, first, last, edges)
-    elif what == MAP:
-        mapped(numbers, moves, limits, i, first, last)
-    elif what == SUM:
-        summed(numbers, moves, limits, i, first, last)
-    elif what in (LARGEST, MEAN):
-        pooled(numbers, moves, i, first, last)
-    elif what == ENTER:
-        copied(pointer(none, address(x)), numbers, moves, i, first, last)
-    elif what == LEAVE:
-        copied(numbers, pointer(none, address(out)), moves, i, first, last)
-    elif what == COPY:
-        copied(numbers, numbers, moves, i, first, last)
-    else:
-        curved(numbers, moves, i, first, last)
-
-
 @kernel("memory", "out")
 def run(x, memory, out, moves, limits, edges):
     """Do all moves; whether constants are still what they were, else nothing is done.
@@ -255,13 +229,35 @@ def run(x, memory, out, moves, limits, edges):
         memory: begins with room for a tile.
         moves: the table, FIELDS wide; first the constants to be compared.
         limits: (moves, 2), the least and the most that results of a move may be.
-        edges: rows' offsets in a tile with two vectors to a row, and zeros.
+        edges: TALL, LANES, rows' offsets in a tile with two vectors to a row, and zeros.
     """
+    numbers, tall = floats(address(memory)), integers(address(edges))
     for i in range(len(moves)):
-        if moves[i, 0] == SAME:
-            if not unchanged(moves, i):
+        move, least, most = integers(address(moves) + i * FIELDS * 8), limits[i, 0], limits[i, 1]
+        what = move[0]
+        if what == SAME:
+            if not unchanged(move):
                 return False
-            continue
-        for unit in range(moves[i, UNITS]):
-            unit_of(x, memory, out, moves, limits, i, unit, 0, edges)
+        elif what == FEW_ROWS:
+            few_rows(numbers, move, least, most)
+        elif what == PRODUCT:
+            for strip in range(0, move[WIDTH], 2 * edges[LANES]):
+                product(numbers, move, least, most, strip, tall)
+        elif what == CHANNELS:
+            for strip in range(0, move[WIDTH], edges[LANES]):
+                channels(numbers, move, least, most, strip, tall)
+        elif what == MAP:
+            mapped(numbers, move, least, most)
+        elif what == SUM:
+            summed(numbers, move, least, most)
+        elif what in (LARGEST, MEAN):
+            pooled(numbers, move)
+        elif what == ENTER:
+            copied(floats(address(x)), numbers, move)
+        elif what == LEAVE:
+            copied(numbers, floats(address(out)), move)
+        elif what == COPY:
+            copied(numbers, numbers, move)
+        else:
+            curved(numbers, move)
     return True

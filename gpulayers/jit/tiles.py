@@ -238,14 +238,29 @@ def as_it_is(module):
     return loop
 
 
-def _pointer(typing, like, address):
-    """Where numbers `like` one lie, to be read by their index."""
+def _pointer(number: str):
+    """An instruction: where numbers of a kind lie, to be read and written by their index."""
+
+    def read(typing, address):
+        from numba import types
+
+        def generate(context, builder, signature, values):
+            return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(getattr(types, number))(types.intp), generate
+
+    return Instruction(read)
+
+
+def _placed(typing, pointer):
+    """The address that a pointer is."""
     from numba import types
 
     def generate(context, builder, signature, values):
-        return builder.inttoptr(values[1], context.get_value_type(signature.return_type))
+        return builder.ptrtoint(values[0], context.get_value_type(types.intp))
 
-    return types.CPointer(like)(like, address), generate
+    return types.intp(pointer), generate
 
 
-address, move, tile, pointer = map(Instruction, (_address, _move, _tile, _pointer))
+address, move, tile, placed = map(Instruction, (_address, _move, _tile, _placed))
+floats, integers, words = map(_pointer, ("float32", "intp", "int32"))

@@ -1,6 +1,7 @@
 """Programs give what layers give: each kind of move, at few samples, and when things change."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -142,12 +143,14 @@ def test_other_ranks(rank):
         check(model, drawn(batch, *(5, 6, 7)[:rank], 3))
 
 
-def test_a_large_matrix_and_one_row():
-    """Matrices of which only one row can be multiplied as they lie; normalization behind one."""
+def test_large_matrices():
+    """They are read where they lie, by few rows, as often as there are; normalization behind."""
     model = functional(lambda x: L.Dense(3)(L.BatchNormalization()(L.Dense(300)(x))), (333,))
     program = check(model, drawn(1, 333))
     assert id(model.layers[1].kernel) in program.values.keys() - program.checks.keys()
-    assert written(plan_of(model, drawn(2, 333)), (2, 333)) is None
+    for batch in (2, 3, 4, 9):
+        check(model, drawn(batch, 333))
+    assert written(plan_of(model, drawn(20, 333)), (20, 333)) is None
 
 
 def test_what_is_no_number_stays():
@@ -209,7 +212,7 @@ def test_for_what_there_are_none():
 
 def test_kernels_are_read_as_they_are_now():
     model = functional(lambda x: L.Dense(5)(flat(L.Conv2D(16, 3)(x))), (7, 6, 4))
-    x = drawn(2, 7, 6, 4)
+    x = drawn(4, 7, 6, 4)
     program = check(model, x)
     conv, dense = model.layers[1], model.layers[3]
     conv.kernel.value[0, 0, 0, 0] = 5
@@ -239,6 +242,25 @@ def test_used_after_a_while():
     for _ in range(2 * cpu.USED):
         model(x)
     assert not programs.made
+
+
+def test_samples_are_shared_among_threads(monkeypatch):
+    monkeypatch.setattr(cpu, "available", lambda: 3)
+    model = functional(IMAGES["classes"], (7, 6, 4))
+    plan = plan_of(model, x := drawn(8, 7, 6, 4))
+    assert type(cpu.divided(partial(written, plan), x.shape)) is cpu.Program
+    monkeypatch.setattr(cpu, "SHARED", 0)
+    for batch in (3, 4, 8):
+        parts = cpu.divided(partial(written, plan), (batch, 7, 6, 4))
+        assert len(parts.parts) == 3 and len(parts.programs) == (2 if batch % 3 else 1)
+        for x in (drawn(batch, 7, 6, 4), np.asfortranarray(drawn(batch, 7, 6, 4))):
+            compare(parts(x), in_full(model, x))
+    assert cpu.divided(partial(written, plan), (2, 7, 6, 4)) is None
+    conv = model.layers[1]
+    conv.kernel.value[0, 0, 0, 0] = 5  # A copy of it was normalized.
+    assert parts.holds() and parts(x) is None
+    conv.kernel.assign(conv.kernel + 1)
+    assert not parts.holds()
 
 
 def test_threads_at_the_same_time():
