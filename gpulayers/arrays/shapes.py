@@ -7,6 +7,8 @@ answer without touching data: it views one element, or works on no elements at a
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index as counted
+from numpy.lib.array_utils import normalize_axis_tuple as all_counted
 
 from . import dtypes
 
@@ -71,7 +73,7 @@ def views(fun, *arrays):
 
 def reduced_shape(shape, axis, keepdims):
     axes = range(len(shape)) if axis is None else (axis,) if not isinstance(axis, tuple) else axis
-    axes = {np.lib.array_utils.normalize_axis_index(a, len(shape)) for a in axes}
+    axes = {counted(a, len(shape)) for a in axes}
     if keepdims:
         return tuple(1 if i in axes else n for i, n in enumerate(shape))
     return tuple(n for i, n in enumerate(shape) if i not in axes)
@@ -90,13 +92,13 @@ def position(fun, x, *, axis=None, keepdims=False):
 
 
 def cumulative(fun, x, *, axis=None, include_initial=False, **kwargs):
-    axis = 0 if axis is None else axis % len(x.shape)
+    axis = 0 if axis is None else counted(axis, len(x.shape))
     shape = tuple(n + (include_initial and i == axis) for i, n in enumerate(x.shape))
     return Spec(shape, fun(_small(x), axis=axis, **kwargs).dtype)
 
 
 def diff(fun, x, *, axis=-1, n=1, prepend=None, append=None):
-    axis = axis % len(x.shape)
+    axis = counted(axis, len(x.shape))
     extra = sum(a.shape[axis] for a in (prepend, append) if a is not None)
     shape = tuple(max(0, m + extra - n) if i == axis else m for i, m in enumerate(x.shape))
     return Spec(shape, x.dtype)
@@ -106,7 +108,7 @@ def concat(fun, *arrays, axis=0):
     dtype = np.result_type(*(a.dtype for a in arrays))
     if axis is None:
         return Spec((sum(int(np.prod(a.shape)) for a in arrays),), dtype)
-    axis = np.lib.array_utils.normalize_axis_index(axis, len(arrays[0].shape))
+    axis = counted(axis, len(arrays[0].shape))
     rest = {a.shape[:axis] + a.shape[axis + 1 :] for a in arrays}
     if len(rest) > 1:
         raise ValueError(
@@ -121,13 +123,13 @@ def stack(fun, *arrays, axis=0):
     if len({a.shape for a in arrays}) > 1:
         raise ValueError(f"stack: shapes differ: {', '.join(str(a.shape) for a in arrays)}.")
     shape = list(arrays[0].shape)
-    axis = np.lib.array_utils.normalize_axis_index(axis, len(shape) + 1)
+    axis = counted(axis, len(shape) + 1)
     shape.insert(axis, len(arrays))
     return Spec(shape, np.result_type(*(a.dtype for a in arrays)))
 
 
 def unstack(fun, x, *, axis=0):
-    axis = axis % len(x.shape)
+    axis = counted(axis, len(x.shape))
     shape = x.shape[:axis] + x.shape[axis + 1 :]
     return tuple(Spec(shape, x.dtype) for _ in range(x.shape[axis]))
 
@@ -137,7 +139,7 @@ def repeat(fun, x, repeats, *, axis=None):
         raise TypeError("repeat: the size of the result depends on the values of `repeats`.")
     if axis is None:
         return Spec((int(np.prod(x.shape)) * repeats,), x.dtype)
-    axis = axis % len(x.shape)
+    axis = counted(axis, len(x.shape))
     return Spec((n * repeats if i == axis else n for i, n in enumerate(x.shape)), x.dtype)
 
 
@@ -164,15 +166,15 @@ def matmul(fun, x, y):
 
 def vecdot(fun, x, y, *, axis=-1):
     shape = np.broadcast_shapes(x.shape, y.shape)
-    axis = axis % len(shape)
+    axis = counted(axis, len(shape))
     return Spec(shape[:axis] + shape[axis + 1 :], np.result_type(x.dtype, y.dtype))
 
 
 def tensordot(fun, x, y, *, axes=2):
     if isinstance(axes, int):
         axes = (tuple(range(len(x.shape) - axes, len(x.shape))), tuple(range(axes)))
-    left = {a % len(x.shape) for a in axes[0]}
-    right = {a % len(y.shape) for a in axes[1]}
+    left = all_counted(axes[0], len(x.shape))
+    right = all_counted(axes[1], len(y.shape))
     pairs = zip(axes[0], axes[1], strict=True)
     if any(x.shape[i] != y.shape[j] for i, j in pairs):
         raise ValueError(f"tensordot: sizes do not match: {x.shape}, {y.shape} over {axes}.")
@@ -188,12 +190,12 @@ def outer(fun, x, y):
 def take(fun, x, indices, *, axis=None):
     if axis is None and len(x.shape) != 1:
         raise ValueError(f"take: an axis is needed for an array of shape {x.shape}.")
-    axis = 0 if axis is None else axis % len(x.shape)
+    axis = 0 if axis is None else counted(axis, len(x.shape))
     return Spec(x.shape[:axis] + tuple(indices.shape) + x.shape[axis + 1 :], x.dtype)
 
 
 def take_along_axis(fun, x, indices, *, axis=-1):
-    axis = axis % len(x.shape)
+    axis = counted(axis, len(x.shape))
     shape = [
         indices.shape[i] if i == axis else np.broadcast_shapes((n,), (indices.shape[i],))[0]
         for i, n in enumerate(x.shape)

@@ -12,10 +12,10 @@ from .einsum import einsum
 from .padding import pad
 
 _HOLDERS = """
-    activation arithmetic attention closeness complex_numbers connectionist control converting
-    convolution creation cross_entropy elementwise embedding error_function fourier indexing
-    joining linalg normalization not_a_number pooling positions products rearranging rectifier
-    reductions running scattering shaping softmax sorting statistics
+    activation arithmetic attention closeness complex_numbers connectionist connectionist_decoding
+    control converting convolution creation cross_entropy elementwise embedding error_function
+    fourier indexing joining linalg normalization not_a_number pooling positions products
+    rearranging rectifier reductions running scattering shaping softmax sorting statistics
 """.split()
 
 # What Keras has among the activations only, and what only layers use.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from ..arrays import primitive
+from ..arrays.shapes import counted
 from .error_function import erf
 from .floating import floating
 
@@ -247,7 +248,7 @@ def glu(x, axis=-1):
     Raises ValueError if the axis has an odd size.
     """
     x = floating(x)[1]
-    axis %= x.ndim
+    axis = counted(axis, x.ndim, "glu")
     if x.shape[axis] % 2:
         raise ValueError(
             f"glu: axis {axis} must have an even size, got an array of shape {tuple(x.shape)}."

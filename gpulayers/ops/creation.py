@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import index
 
 import numpy as np
 
@@ -106,9 +107,12 @@ def full_like(x, fill_value, dtype: str | None = None):
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: str | None = None):
-    """An (N, M) matrix with ones on its diagonal `k` and zeros elsewhere; M is N by default."""
-    columns = int(N if M is None else M)
-    return _made("eye", int(N), columns, k=k or 0, dtype=dtype or config.floatx())
+    """An (N, M) matrix with ones on its diagonal `k` and zeros elsewhere; M is N by default.
+
+    Raises TypeError unless the sizes are integers.
+    """
+    N = index(N)
+    return _made("eye", N, N if M is None else index(M), k=k or 0, dtype=dtype or config.floatx())
 
 
 def identity(n: int, dtype: str | None = None):
@@ -127,8 +131,8 @@ def arange(start, stop=None, step=None, dtype: str | None = None):
 
     dtype: by default what the arguments promote to.
     """
-    if dtype is None:
-        dtype = dtypes.promote(*(a for a in (start, stop, step) if a is not None))
+    given = [a for a in (start, stop, step) if a is not None]
+    dtype = dtypes.promote(*given) if dtype is None else dtypes.standardize(dtype)
     if stop is None:
         start, stop = 0, start
     step = 1 if step is None else step

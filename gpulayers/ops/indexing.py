@@ -8,6 +8,7 @@ import numpy as np
 
 from ..arrays import Abstract, dtypes, is_array, namespace, plain
 from ..arrays.primitive import is_symbolic
+from ..arrays.shapes import counted
 from ..arrays.symbolic import connect
 from .calling import array_function, as_arrays
 
@@ -44,7 +45,7 @@ def take(x, indices, axis: int | None = None):
     xp = namespace(x, indices)
     if axis is None:
         x, axis = xp.reshape(x, (-1,)), 0
-    axis %= x.ndim
+    axis = counted(axis, x.ndim, "take")
     flat = xp.reshape(counted_from_front(xp, indices, x.shape[axis]), (-1,))
     taken = xp.take(x, flat, axis=axis)
     return xp.reshape(taken, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
@@ -68,7 +69,7 @@ def take_along_axis(x, indices, axis: int | None = None):
         )
     if type(x) is type(indices) is np.ndarray and indices.dtype.kind in "iu":
         return np.take_along_axis(x, indices, axis)
-    axis %= x.ndim
+    axis = counted(axis, x.ndim, "take_along_axis")
     size = x.shape[axis]
     sizes = [max(n, m) if min(n, m) else 0 for n, m in zip(x.shape, indices.shape, strict=True)]
     x = xp.broadcast_to(x, (*sizes[:axis], size, *sizes[axis + 1 :]))

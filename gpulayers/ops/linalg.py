@@ -9,7 +9,7 @@ import math
 
 from .. import tree
 from ..arrays import Tape, as_array, namespace
-from ..arrays.shapes import reduced_shape
+from ..arrays.shapes import all_counted, reduced_shape
 from .calling import array_function, as_floats, together
 from .decompositions import eig, eigh, lu_factor, pinv, precision, qr, singular_values, svd
 
@@ -160,7 +160,7 @@ def norm(x, ord=None, axis=None, keepdims: bool = False):
     if axis is None:
         axes = tuple(range(x.ndim))
     else:
-        axes = tuple(a % x.ndim for a in (axis if isinstance(axis, (list, tuple)) else (axis,)))
+        axes = all_counted(tuple(axis) if isinstance(axis, list) else axis, x.ndim, "norm")
     if ord is None:
         return _length(xp, x, None if axis is None else axes, keepdims)
     if len(axes) == 1:

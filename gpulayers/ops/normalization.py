@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import config
 from ..arrays import dtypes, namespace, primitive
+from ..arrays.shapes import all_counted, counted
 from ..arrays.short_floats import cast, is_short
 from .batch_normalization import normalized_by, wide
 from .calling import array_function, as_floats, together
@@ -109,7 +110,7 @@ def axes_of(x, axis) -> tuple[int, ...]:
     """Axes, counted from the first one, in rising order; None stands for all."""
     if axis is None:
         return tuple(range(x.ndim))
-    return tuple(sorted(a % x.ndim for a in (axis if isinstance(axis, (list, tuple)) else (axis,))))
+    return tuple(sorted(all_counted(tuple(axis) if isinstance(axis, list) else axis, x.ndim)))
 
 
 def _along_axes(x, gamma, beta, axis, epsilon, kind):
@@ -185,7 +186,7 @@ def _(xp, out, x, gamma=None, beta=None, *, groups, axis, epsilon):
 
 def _group_shapes(x, groups, axis):
     """`x` with the channels' axis split in two, the axes of the moments, the weights' shape."""
-    axis %= x.ndim
+    axis = counted(axis, x.ndim, "group_normalization")
     if axis == 0 or x.shape[axis] % groups:
         raise ValueError(
             f"group_normalization: {groups} groups need an axis after the first whose size they "

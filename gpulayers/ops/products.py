@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..arrays import dtypes, namespace
+from ..arrays.shapes import all_counted, counted
 from .calling import array_function, as_floats, together
 
 __all__ = [
@@ -72,7 +73,8 @@ def vdot(x1, x2):
 def vecdot(x1, x2, axis: int = -1):
     """Sums of products along an axis; complex elements of `x1` are conjugated."""
     xp, (x1, x2) = together((x1, x2))
-    return xp.vecdot(x1, x2, axis=axis if axis < 0 else axis - max(x1.ndim, x2.ndim))
+    rank = max(x1.ndim, x2.ndim)
+    return xp.vecdot(x1, x2, axis=counted(axis, rank, "vecdot") - rank)
 
 
 @products
@@ -92,7 +94,8 @@ def tensordot(x1, x2, axes=2):
     xp, (x1, x2) = together((x1, x2))
     if not isinstance(axes, int):
         first, second = (tuple(a) if isinstance(a, (list, tuple)) else (a,) for a in axes)
-        axes = (tuple(a % x1.ndim for a in first), tuple(a % x2.ndim for a in second))
+        pairs = ((first, x1), (second, x2))
+        axes = tuple(all_counted(own, x.ndim, "tensordot") for own, x in pairs)
     return xp.tensordot(x1, x2, axes=axes)
 
 

@@ -77,13 +77,19 @@ def _sizes(group, size, known, pattern):
 # Blocks of images.
 
 
+def _check_block(name, block_size):
+    if block_size < 2:
+        raise ValueError(f"{name}: block_size must be 2 or more, got {block_size}.")
+
+
 @moves
 def space_to_depth(x, block_size: int, data_format: str = "channels_last"):
     """Blocks of pixels as channels: (N, H, W, C) gives (N, H/b, W/b, b b C).
 
     data_format: "channels_last", or "channels_first" for (N, C, H, W) to (N, C b b, H/b, W/b), as
-        Keras 3.15 has it. Raises ValueError if b does not divide the sizes.
+        Keras 3.15 has it. Raises ValueError if b is below 2 or does not divide the sizes.
     """
+    _check_block("space_to_depth", block_size)
     if data_format == "channels_first":
         return rearrange(x, "n c (h a) (w b) -> n (c a b) h w", a=block_size, b=block_size)
     return rearrange(x, "n (h a) (w b) c -> n h w (a b c)", a=block_size, b=block_size)
@@ -94,8 +100,9 @@ def depth_to_space(x, block_size: int, data_format: str = "channels_last"):
     """Channels as blocks of pixels: (N, H, W, b b C) gives (N, b H, b W, C).
 
     data_format: "channels_last", or "channels_first" for (N, C b b, H, W) to (N, C, b H, b W), as
-        Keras 3.15 has it.
+        Keras 3.15 has it. Raises ValueError if b is below 2 or b b does not divide the channels.
     """
+    _check_block("depth_to_space", block_size)
     if data_format == "channels_first":
         return rearrange(x, "n (c a b) h w -> n c (h a) (w b)", a=block_size, b=block_size)
     return rearrange(x, "n h w (a b c) -> n (h a) (w b) c", a=block_size, b=block_size)
@@ -192,7 +199,14 @@ def _window_places(sizes, kernel, strides, dilation):
 
 @moves
 def extract_sequences(x, sequence_length: int, sequence_stride: int):
-    """The windows along the last axis: (..., T) gives (..., windows, sequence_length)."""
+    """The windows along the last axis: (..., T) gives (..., windows, sequence_length).
+
+    Raises ValueError unless `sequence_stride` is a positive integer.
+    """
+    if not isinstance(sequence_stride, int) or sequence_stride < 1:
+        raise ValueError(
+            f"extract_sequences: sequence_stride must be a positive integer, got {sequence_stride}."
+        )
     xp, size = namespace(x), x.shape[-1]
     count = (size - sequence_length) // sequence_stride + 1
     device = devices.device_of(x)

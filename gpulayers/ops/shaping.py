@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from ..arrays import as_array, namespace
+from ..arrays.shapes import all_counted, counted
 from .calling import array_function
 
 __all__ = [
@@ -48,9 +49,12 @@ def reshape(x, newshape):
     """The elements of `x`, in their order, in another shape.
 
     newshape: sizes, of which one may be -1 (what is left), or a single size. Raises ValueError if
-        the numbers of elements differ.
+        the numbers of elements differ, and for other negative sizes.
     """
-    return namespace(x).reshape(x, _integers(newshape))
+    sizes = _integers(newshape)
+    if any(n < -1 for n in sizes):
+        raise ValueError(f"reshape: sizes must be -1 or more, got {sizes}.")
+    return namespace(x).reshape(x, sizes)
 
 
 @moves
@@ -66,7 +70,7 @@ def expand_dims(x, axis):
     if isinstance(axis, int):
         return xp.expand_dims(x, axis=axis)
     axes, rank = _integers(axis), x.ndim + len(_integers(axis))
-    for a in sorted(_from_front(a, rank, "expand_dims") for a in axes):
+    for a in sorted(all_counted(axes, rank, "expand_dims")):
         x = xp.expand_dims(x, axis=a)
     return x
 
@@ -82,16 +86,10 @@ def squeeze(x, axis=None):
     return namespace(x).squeeze(x, axis=_integers(axis)) if axis != () else x
 
 
-def _from_front(axis, rank, who):
-    if not -rank <= axis < rank:
-        raise ValueError(f"{who}: axis must be in {-rank}..{rank - 1}, got {axis}.")
-    return axis % rank
-
-
 @moves
 def transpose(x, axes=None):
     """The axes in another order: axis i of the result is axes[i] of `x`; reversed by default."""
-    axes = range(x.ndim)[::-1] if axes is None else [a % x.ndim for a in axes]
+    axes = range(x.ndim)[::-1] if axes is None else all_counted(axes, x.ndim, "transpose")
     return namespace(x).permute_dims(x, tuple(axes))
 
 
@@ -144,7 +142,7 @@ def rot90(array, k: int = 1, axes=(0, 1)):
     """
     if array.ndim < 2 or len(axes) != 2:
         raise ValueError(f"rot90: needs two axes, got {axes} for the shape {tuple(array.shape)}.")
-    first, second = (_from_front(a, array.ndim, "rot90") for a in axes)
+    first, second = (counted(a, array.ndim, "rot90") for a in axes)
     if first == second:
         raise ValueError(f"rot90: axes must be two different axes, got {tuple(axes)}.")
     xp, k = namespace(array), k % 4

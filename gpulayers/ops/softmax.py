@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..arrays import primitive
+from ..arrays.shapes import counted
 from .floating import floating
 
 __all__ = ["log_softmax", "softmax", "sparsemax"]
@@ -66,7 +67,7 @@ def sparsemax(x, axis=-1):
     where k is 1.
     """
     xp, x = floating(x)
-    axis %= x.ndim
+    axis = counted(axis, x.ndim, "sparsemax")
     ordered = xp.flip(xp.sort(x, axis=axis), axis=axis)
     totals = xp.cumulative_sum(ordered, axis=axis)
     places = xp.arange(1, x.shape[axis] + 1, dtype=x.dtype)

@@ -6,6 +6,7 @@ from math import prod
 from typing import NamedTuple
 
 from ..arrays import namespace, plain
+from ..arrays.shapes import counted
 from .calling import array_function, as_arrays, together
 
 __all__ = [
@@ -180,7 +181,7 @@ def unique(
     (x,) = as_arrays([x])
     xp, x = namespace(x), plain(x)
     flat = xp.reshape(x, (-1,)) if axis is None else x
-    axis = 0 if axis is None else axis % x.ndim
+    whole, axis = axis is None, 0 if axis is None else counted(axis, x.ndim, "unique")
     rows = xp.moveaxis(flat, axis, 0)
     rows = xp.reshape(rows, (rows.shape[0], prod(rows.shape[1:])))
     order, first = _grouped(xp, rows)
@@ -189,9 +190,10 @@ def unique(
     index = xp.take(order, starts)
     count = rows.shape[0]
     ends = xp.concat([starts[1:], xp.full((min(count, 1),), count, dtype=starts.dtype)])
+    inverse = xp.take(group, xp.argsort(order))
     found = {
         "index": _resized(xp, index, size, 1),
-        "inverse": xp.take(group, xp.argsort(order)),
+        "inverse": xp.reshape(inverse, x.shape) if whole else inverse,
         "counts": _resized(xp, ends - starts, size, 0),
     }
     values = xp.moveaxis(xp.take(flat, index, axis=axis), axis, 0)

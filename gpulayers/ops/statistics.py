@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import as_array, dtypes, namespace, plain
 from ..arrays.devices import device_of
-from ..arrays.shapes import reduced_shape
+from ..arrays.shapes import counted, reduced_shape
 from .calling import array_function, as_floats, together
 from .reductions import axes_of
 from .scattering import combine
@@ -42,7 +42,9 @@ def average(x, axis=None, weights=None):
         return xp.mean(x, axis=axis)
     xp, (x, weights) = together((x, weights))
     if weights.ndim < x.ndim and isinstance(axis, int):
-        weights = xp.reshape(weights, (-1,) + (1,) * (x.ndim - axis % x.ndim - 1))
+        weights = xp.reshape(
+            weights, (-1,) + (1,) * (x.ndim - counted(axis, x.ndim, "average") - 1)
+        )
     weights = xp.broadcast_to(weights, x.shape)
     return xp.sum(x * weights, axis=axis) / xp.sum(weights, axis=axis)
 
@@ -127,7 +129,7 @@ def _quantile(x, q, axis, method, keepdims, skip):
 def _in_rows(xp, x, axis):
     """`x` with the reduced axes as one, the last."""
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    axes = [a % x.ndim for a in axes]
+    axes = [counted(a, x.ndim, "quantile") for a in axes]
     kept = [i for i in range(x.ndim) if i not in axes]
     x = xp.permute_dims(x, (*kept, *axes))
     return xp.reshape(x, (*x.shape[: len(kept)], math.prod(x.shape[len(kept) :])))
@@ -197,12 +199,15 @@ def histogram(x, bins: int = 10, range=None):
     range: (first edge, last edge); by default the smallest and the largest element. Elements
         outside are left out; those at the last edge belong to the last interval.
 
-    Raises ValueError for a range that goes down, TypeError unless `bins` is a positive integer.
+    Raises ValueError for a range that goes down or fewer bins than one, TypeError unless `bins` is
+    an integer.
     """
-    if not isinstance(bins, int) or bins < 1:
+    if not isinstance(bins, int):
         raise TypeError(f"histogram: bins must be a positive integer, got {bins!r}.")
-    if range is not None and range[1] < range[0]:
-        raise ValueError(f"histogram: range must go up, got {tuple(range)}.")
+    if bins < 1:
+        raise ValueError(f"histogram: bins must be a positive integer, got {bins}.")
+    if range is not None and (len(range) != 2 or range[1] < range[0]):
+        raise ValueError(f"histogram: range must be two numbers that go up, got {tuple(range)}.")
     xp, x = as_floats(x)
     x = xp.reshape(x, (-1,))
     if range is None:

@@ -94,10 +94,17 @@ def test_unknown_sizes():
     [
         (lambda: ops.rot90(v), "rot90: needs two axes"),
         (lambda: ops.rot90(m, axes=(0, 0)), "two different axes"),
-        (lambda: ops.rot90(m, axes=(0, 5)), "rot90: axis must be in -2..1, got 5"),
+        (lambda: ops.rot90(m, axes=(0, 5)), "rot90: axis 5 is out of bounds"),
+        (lambda: ops.reshape(m, (-2, 3)), r"sizes must be -1 or more, got \(-2, 3\)"),
+        (lambda: ops.norm(m, axis=2), "norm: axis 2 is out of bounds"),
+        (lambda: ops.take(m, [0], axis=-3), "axis -3 is out of bounds"),
+        (lambda: ops.normalize(m, axis=2), "axis 2 is out of bounds"),
+        (lambda: ops.vecdot(m, m, axis=2), "vecdot: axis 2 is out of bounds"),
+        (lambda: ops.space_to_depth(x, 1), "space_to_depth: block_size must be 2 or more, got 1"),
+        (lambda: ops.extract_sequences(m, 2, 0), "sequence_stride must be a positive integer"),
         (lambda: ops.diag(x), "diag: needs a vector or a matrix"),
         (lambda: ops.diagonal(v), "diagonal: needs two axes"),
-        (lambda: ops.expand_dims(m, (0, 9)), "expand_dims: axis"),
+        (lambda: ops.expand_dims(m, (0, 9)), "expand_dims: axis 9 is out of bounds"),
         (lambda: ops.split(m, 2, axis=0), r"split: axis 0 of the shape \(3, 4\) has no 2"),
         (lambda: ops.unstack(m, 2), "unstack: axis 0 has 3 slices, not 2"),
         (lambda: ops.meshgrid(v, v, indexing="yx"), "indexing must be"),
@@ -187,3 +194,11 @@ def test_select():
     conditions, choices = [m > 1, m > 0], [m, 2 * m]
     same(ops.select(conditions, choices, -1.0), np.select(conditions, choices, -1.0))
     check_gradient(lambda a, b: ops.select(conditions, [a, b]), m, m)
+
+
+@pytest.mark.parametrize("size", [3.0, np.float32(3), "3"])
+def test_sizes_of_matrices_are_integers(size):
+    with pytest.raises(TypeError, match="integer"):
+        ops.eye(size)
+    with pytest.raises(TypeError, match="integer"):
+        ops.eye(3, size)

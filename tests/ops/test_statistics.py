@@ -87,9 +87,12 @@ def test_odd_histograms():
     )
     same(ops.histogram(np.zeros(0), 1), tuple(map(np.asarray, ([0.0], [0.0, 1.0]))))
     with pytest.raises(TypeError, match="bins"):
+        ops.histogram(x, 2.5)
+    with pytest.raises(ValueError, match="bins"):
         ops.histogram(x, 0)
-    with pytest.raises(ValueError, match="range must go up"):
-        ops.histogram(x, range=(1, 0))
+    for wrong in ((1, 0), (1,)):
+        with pytest.raises(ValueError, match="range must be two numbers that go up"):
+            ops.histogram(x, range=wrong)
 
 
 def test_correlations():
