@@ -28,6 +28,7 @@ from . import (
     pooling,
     resize,
     scattering,
+    simple_rnn,
     softmax,
     warping,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "pooling",
     "resize",
     "scattering",
+    "simple_rnn",
     "softmax",
     "warping",
 ]

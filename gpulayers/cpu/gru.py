@@ -5,12 +5,16 @@ Inside, gates stand in the order z, r, n, and behind them what r is multiplied b
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
+from ..jit import gru as loops
 from ..ops.recurrent import gru
 from .activation import ONE
 from .recurrent import Run
-from .steps import each, sigmoid, usual, where_masked
+from .recurrent_loops import Loops, padded, strips, turned, worth
+from .steps import each, sigmoid, temporary, usual, where_masked
 
 N_FIRST = (2, 0, 1)  # The order of n, z, r among the gates of the weights.
 
@@ -18,7 +22,12 @@ N_FIRST = (2, 0, 1)  # The order of n, z, r among the gates of the weights.
 @gru.on("numpy")
 def _(x, h, kernel, recurrent_kernel, bias=None, mask=None, *, needs=None, **options):
     reset_after = options.pop("reset_after", True)
-    if not reset_after or not usual((h, kernel, recurrent_kernel, bias), x, options):
+    if not usual((h, kernel, recurrent_kernel, bias), x, options):
+        return NotImplemented
+    if worth(x, h, GruLoops.gates):
+        run = GruLoops(x, kernel, recurrent_kernel, bias, mask, reset_after)
+        return run.called(h, needs)
+    if not reset_after:
         return NotImplemented
     run = Gru(h, kernel, recurrent_kernel, bias, where_masked(mask))
     states = np.empty((x.shape[1] + 1, *h.shape), x.dtype)
@@ -37,6 +46,75 @@ def _(x, h, kernel, recurrent_kernel, bias=None, mask=None, *, needs=None, **opt
         return found[0], dh, *found[1:3], np.stack(found[3:]) if both else None, None
 
     return out, pullback
+
+
+class GruLoops(Loops):
+    """The steps of sequences by compiled loops.
+
+    bias: (2, 3 U), of inputs and of states, or without `reset_after` (3 U,); None for none.
+    """
+
+    gates, loops = 3, loops
+
+    def __init__(self, x, kernel, recurrent_kernel, bias, mask, after: bool):
+        self.after, self.own, of_x, of_states = after, bias, bias, None
+        if after and bias is not None:
+            of_x, of_states = bias
+        super().__init__(x, kernel, recurrent_kernel, of_x, mask)
+        if not after:  # Strips of the last third of the gates end behind it.
+            self.width = padded(2 * self.units + padded(self.units))
+            self.bias = self.wide(of_x)
+        self.biases = (self.wide(of_states),)
+
+    @cached_property
+    def weights(self):
+        of_x, own, both = strips(self.kernel), self.recurrent_kernel, 2 * self.units
+        if self.after:
+            return of_x, strips(own), None
+        return of_x, strips(own[:, :both]), strips(own[:, both:])
+
+    @cached_property
+    def backs(self):
+        own, both = self.recurrent_kernel, 2 * self.units
+        return (turned(own), None) if self.after else (turned(own[:, :both]), turned(own[:, both:]))
+
+    def memory(self, count, steps, make):
+        inner = make("inner", (count, steps, self.units), self.dtype)
+        return [*super().memory(count, steps, make), inner]
+
+    def room(self, rows):
+        return (np.empty((rows, self.width if self.after else self.units), self.dtype),)
+
+    def memory_back(self):
+        (of_x,), of_states = super().memory_back(), None
+        if self.after:
+            of_states = temporary("gradients of states", of_x.shape, self.dtype)
+        return [of_x, of_states]
+
+    def room_back(self, rows):
+        return (np.zeros((rows, self.width), self.dtype),)
+
+    def factors_back(self, kept, outputs, before, d):
+        ((every, states),) = super().factors_back(kept, outputs, before, d)
+        if self.after:
+            return [(every, states)]
+        both = 2 * self.units
+        return [(slice(0, both), states), (slice(both, every.stop), kept[1][:, : self.steps])]
+
+    def called(self, h, needs):
+        """`gru` for these first states."""
+        (out,), kept = self.run((h,), needs is not None)
+        if needs is None:
+            return out
+
+        def pullback(g):
+            has = self.own is not None and needs[4]
+            wanted = needs[0], needs[2], needs[3], has, has and self.after
+            dx, *kernels, of_x, of_states, (dh,) = self.gradients(kept, [out], (h,), (g,), wanted)
+            biases = np.stack([of_x, of_states]) if has and self.after else of_x
+            return dx, dh, *kernels, biases, None
+
+        return out, pullback
 
 
 class Gru(Run):

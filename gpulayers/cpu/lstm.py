@@ -10,11 +10,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from .. import jit
 from ..jit import lstm as loops
 from ..ops.recurrent import lstm, lstm_step
 from .activation import HALF, ONE, TWO, fits
 from .recurrent import Run
+from .recurrent_loops import Loops, worth
 from .steps import (
     do,
     each,
@@ -32,11 +32,11 @@ from .threads import available
 def _(x, h, c, kernel, recurrent_kernel, bias=None, mask=None, *, needs=None, **options):
     if not usual((h, c, kernel, recurrent_kernel, bias), x, options):
         return NotImplemented
+    if worth(x, h, LstmLoops.gates):
+        return LstmLoops.called(x, h, c, kernel, recurrent_kernel, bias, mask, needs)
     given = h, kernel, recurrent_kernel, bias, where_masked(mask)
     run = Lstm(*given)
     if x.shape[0] == 1 and mask is None and run.all_at_once(x.shape[1]):
-        if is_worth_a_loop(x, h):
-            return looped(x, h, c, kernel, recurrent_kernel, bias, needs)
         run = One(*given)
     gates, carries, states = run.memory(x.shape[1], needs is not None)
     states[0], carries[0] = h, c
@@ -57,51 +57,28 @@ def _(x, h, c, kernel, recurrent_kernel, bias=None, mask=None, *, needs=None, **
     return out, pullback
 
 
-WORTH = 1 << 13  # Elements of the gates of all steps from which on a loop may be compiled.
+class LstmLoops(Loops):
+    """The steps of sequences by compiled loops.  States are carry and state, in this order."""
 
+    gates, loops = 4, loops
 
-def is_worth_a_loop(x, h) -> bool:
-    """Whether one compiled loop is to go through all steps of one sequence."""
-    worth = 4 * h.shape[1] * x.shape[1] >= WORTH
-    return x.dtype.char == "f" and jit.takes(x, least=0 if worth else jit.LEAST)
+    @classmethod
+    def called(cls, x, h, c, kernel, recurrent_kernel, bias, mask, needs):
+        """`lstm` of these arguments."""
+        run, firsts = cls(x, kernel, recurrent_kernel, bias, mask), (c, h)
+        outputs, kept = run.run(firsts, needs is not None)
+        out = outputs[1], outputs[0]
+        if needs is None:
+            return out
 
+        def pullback(grads):
+            g_h, g_c = grads
+            ours = g_c if g_c.any() else None, g_h
+            wanted = needs[0], needs[3], needs[4], bias is not None and needs[5], False
+            *found, _, (dc, dh) = run.gradients(kept, outputs, firsts, ours, wanted)
+            return found[0], dh, dc, *found[1:], None
 
-def looped(x, h, c, kernel, recurrent_kernel, bias, needs):
-    """`lstm` of one sequence by a loop over its steps that is compiled."""
-    seen, steps, units = x[0], x.shape[1], h.shape[1]
-    of_x, weights = _ordered(kernel), _ordered(recurrent_kernel)
-    gates = np.matmul(seen, of_x)
-    if bias is not None:
-        gates += _ordered(bias)
-    carries, states = np.empty((2, steps + 1, units), x.dtype)
-    carries[0], states[0] = c[0], h[0]
-    loops.forward(gates, carries, states, weights)
-    out = states[None, 1:], carries[None, 1:]
-    if needs is None:
-        return out
-
-    def pullback(grads):
-        g_h, g_c = (np.ascontiguousarray(g[0]) for g in grads)
-        dz, dh, dc = np.empty_like(gates), *np.zeros((2, units), x.dtype)
-        back = np.ascontiguousarray(weights.T)
-        loops.backward(gates, carries, back, g_h, g_c if g_c.any() else None, dz, dh, dc)
-        return (
-            np.matmul(dz, of_x.T)[None] if needs[0] else None,
-            dh[None],
-            dc[None],
-            _ordered(np.matmul(seen.T, dz), back=True) if needs[3] else None,
-            _ordered(np.matmul(states[:-1].T, dz), back=True) if needs[4] else None,
-            _ordered(dz.sum(0), back=True) if bias is not None and needs[5] else None,
-            None,
-        )
-
-    return out, pullback
-
-
-def _ordered(weights, back=False):
-    """Gates i, f, n, o of weights as o, i, f, n, or back; in a fresh array."""
-    size = weights.shape[-1] // 4
-    return np.roll(np.ascontiguousarray(weights), -size if back else size, axis=-1)
+        return out, pullback
 
 
 class Lstm(Run):

@@ -110,9 +110,7 @@ class Run:
 
     def pieces(self, steps) -> list[slice]:
         """Steps whose gates are in memory at a time."""
-        each = self.room * self.count * self.units * self.dtype.itemsize
-        most = max(KEPT // max(each, 1), LEAST_STEPS)
-        return [slice(a, min(a + most, steps)) for a in range(0, steps, most)]
+        return kept_pieces(steps, self.room * self.count * self.units * self.dtype.itemsize)
 
     def seen(self, x, piece):
         """Steps of x (N, steps, D) as the products take them."""
@@ -247,6 +245,12 @@ class Run:
     def through_back(self, d, product, firsts, grads, masked):
         """The steps of some sequences, last ones first: factors become gradients, in place."""
         raise NotImplementedError
+
+
+def kept_pieces(steps: int, each: int) -> list[slice]:
+    """Steps of which gates are in memory at a time; `each` has so many bytes."""
+    most = max(KEPT // max(each, 1), LEAST_STEPS)
+    return [slice(a, min(a + most, steps)) for a in range(0, steps, most)]
 
 
 def _plus(a, b):

@@ -44,7 +44,7 @@ def convolve(
                 if filters >= lanes:
                     target = (address(out), to + begin, address(places), i)
                 offsets = (start[0], start[1], address(same), 0)
-                tile(1, 0, a, (address(rows), i), some, b, offsets, target, (least, most))
+                tile(0, 0, a, (address(rows), i), some, b, offsets, target, (least, most))
                 if filters < lanes:
                     for j in range(min(edges.size, count - i)):
                         for f in range(filters):

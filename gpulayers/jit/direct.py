@@ -182,7 +182,7 @@ def convolve(
                     if left > lanes:
                         tile(0, 2, a, (address(rows), i), some, b, start, target, bounds)
                     else:
-                        tile(1, 1, a, (address(rows), i), some, b, start, target, bounds)
+                        tile(0, 1, a, (address(rows), i), some, b, start, target, bounds)
                     start = target
                 if not whole:
                     for j in range(min(height, count - i)):
@@ -232,4 +232,4 @@ def differentiate(
                     if wide == 2:
                         tile(0, 2, a, (address(columns), d), some, b, target, target, (-free, free))
                     else:
-                        tile(1, 1, a, (address(columns), d), some, b, target, target, (-free, free))
+                        tile(0, 1, a, (address(columns), d), some, b, target, target, (-free, free))

@@ -80,7 +80,7 @@ def product(memory, move, least, most, strip, edges):
             if left > lanes:
                 tile(0, 2, a, (rows, p), some, b, start, target, bounds)
             else:
-                tile(1, 1, a, (rows, p), some, b, start, target, bounds)
+                tile(0, 1, a, (rows, p), some, b, start, target, bounds)
             start = target
         if not whole:
             places = integers(move[PLACES])
@@ -97,7 +97,7 @@ def channels(memory, move, least, most, strip, edges):
     numbers = placed(memory)
     for p in range(0, move[COUNT], edges[TALL]):
         tile(
-            1, 0, (numbers, move[FROM] + begin), (move[ROWS], p),
+            0, 0, (numbers, move[FROM] + begin), (move[ROWS], p),
             (move[COLUMNS], 0, move[DEPTH]), (move[FIRST], begin, move[STEP]),
             (move[SECOND], begin, placed(edges), 2 + edges[TALL]),
             (numbers, move[TO] + begin, move[PLACES], p), (least, most),

@@ -54,7 +54,7 @@ def _move(typing, like, x, y):
 
 
 def _tile(typing, rows, vectors, a, table, columns, b, start, out, bounds):
-    """Add up products, for the rows of a tile and one or two vectors of columns.
+    """Add up products, for the rows of a tile and a few vectors of columns.
 
     out[places[i] + j lanes ...] = start[offsets[i] + j lanes ...] +
     sum over k < count: a[table[i] + columns[k]] * b[(k vectors + j) lanes ...],
@@ -63,9 +63,9 @@ def _tile(typing, rows, vectors, a, table, columns, b, start, out, bounds):
     how many numbers one row of it is after the other.
 
     Args:
-        rows: how many there are, a literal; 0 for what suits two vectors, 1 for twice as many.
-        vectors: 2 or 1, a literal; 0 for one vector that meets a[table[i] + columns[k] ...] lane by
-            lane.
+        rows: how many there are, a literal; 0 for as many as suit the vectors.
+        vectors: 1, 2 or 4, a literal; 0 for one vector that meets a[table[i] + columns[k] ...] lane
+            by lane.
         a, b: the factors.
         table: offsets in `a` for the rows.
         columns: a table of offsets in `a`, and as the third entry `count`.
@@ -78,7 +78,7 @@ def _tile(typing, rows, vectors, a, table, columns, b, start, out, bounds):
     given = (rows, vectors, a, table, columns, b, start, out, bounds)
     like = bounds[0]
     most, lanes = shape(like.bitwidth // 8)
-    height = {0: most, 1: 2 * most}.get(rows.literal_value, rows.literal_value)
+    height = rows.literal_value or 2 * most // max(vectors.literal_value, 1)
 
     def generate(context, builder, signature, values):
         # The last seven are tuples, whose entries are what they are made of here.

@@ -173,7 +173,7 @@ def multiplied(seen, factor, at, products, zeros, tables, begin, end, edge, coun
             if width > lanes:
                 tile(0, 2, a, (rows, i), some, b, start, target, (-free, free))
             else:
-                tile(1, 1, a, (rows, i), some, b, start, target, (-free, free))
+                tile(0, 1, a, (rows, i), some, b, start, target, (-free, free))
 
 
 @part
@@ -347,7 +347,7 @@ def differentiate(
                     if width > lanes:
                         tile(0, 2, a, (address(columns), c), some, b, target, target, bounds)
                     else:
-                        tile(1, 1, a, (address(columns), c), some, b, target, target, bounds)
+                        tile(0, 1, a, (address(columns), c), some, b, target, target, bounds)
             if whole:
                 own = 2 * pair * r * r * channels * lanes
                 restored(form, total, 0, strips, own, channels, width, edge, r, lanes, bounds)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpulayers.arrays import Tape, namespace, plain
-from gpulayers.cpu import recurrent, steps, threads
+from gpulayers.cpu import recurrent, recurrent_loops, steps, threads
 from gpulayers.cpu.lstm import Lstm
 from gpulayers.ops.recurrent import gru, lstm, lstm_step
 
@@ -190,5 +190,6 @@ def test_an_error_in_a_thread_is_raised(op, states, gates, monkeypatch):
     monkeypatch.setattr(threads, "ENOUGH", 1)
     monkeypatch.setattr(threads, "_available_at_all", lambda: 2)
     monkeypatch.setattr(steps.StepProduct, "all_steps", fail)
+    monkeypatch.setattr(recurrent_loops, "temporary", fail)
     with pytest.raises(MemoryError, match="no room"):
         op(*arrays_for(op, states, gates, "float32"))

@@ -22,7 +22,7 @@ def two(a, rows, columns, b, start, same, places, out, count, least, most, first
 def one(a, rows, columns, b, start, same, places, out, count, least, most, first, last):
     x, steps = (address(a), first), (address(columns), 0, count)
     z, to = (address(start), 0, address(same), 0), (address(out), 0, address(places), 0)
-    tile(1, 1, x, (address(rows), 0), steps, (b, 0), z, to, (least, most))
+    tile(0, 1, x, (address(rows), 0), steps, (b, 0), z, to, (least, most))
 
 
 @jit.kernel("out")
