@@ -118,6 +118,8 @@ INFRASTRUCTURE = {
         "inference": "what plans of inference do between products",
         "lowering": "convolutions of few channels",
         "lstm": "`recurrent` for LSTM",
+        "simple_rnn": "`recurrent` for SimpleRNN",
+        "recurrent_loops": "LSTM, GRU and SimpleRNN by compiled loops",
         "grids": "where the arrays of a program lie",
         "memory": "memory for results that serves again",
         "panels": "convolutions as matrix products",
