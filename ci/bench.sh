@@ -10,7 +10,7 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 base=$(git -C "$root" rev-parse --verify "$1^{commit}")
 head=$(git -C "$root" rev-parse --verify "$2^{commit}")
-wanted=${3:-"^classifier|^tape|whole_models.Rows|^dense|^softmax|^optimizers.*(Adam|SGD)"}
+wanted=${3:-"^classifier|^tape|whole_models.Rows|^core.*Dense|^activation.*Softmax|^optimizers.*(Adam|SGD)"}
 folder=${BENCH_FOLDER:-$root/.asv}
 asv=${ASV:-$root/.venv/bin/python -m asv}
 mkdir -p "$folder/home"

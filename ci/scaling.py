@@ -28,6 +28,20 @@ class Sizes:
     depth: int = 1
 
 
+def normal(shape) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def words(shape) -> np.ndarray:
+    """Numbers of words."""
+    return np.random.default_rng(0).integers(0, 1000, shape).astype("int32")
+
+
+def texts(shape) -> np.ndarray:
+    """As many texts, of so many words, as the shape says."""
+    return np.array([" ".join(map(str, row)) for row in words(shape)], object)
+
+
 @dataclass(frozen=True)
 class Family:
     """Layers of a kind, and inputs for them."""
@@ -35,17 +49,14 @@ class Family:
     layer: Callable  # Of the sizes; gives a layer whose output has the shape of its input.
     shape: Callable  # Of the sizes; gives that shape.
     axes: tuple[str, ...] = ("batch", "length", "width", "depth")
-    words: int = 0  # Inputs are whole numbers below this; 0 for floats.
-    learns: bool = True
+    inputs: Callable = normal  # Of the shape; gives the inputs.
+    learns: bool = True  # Whether gradients go through it.
+    sizes: Sizes = Sizes()  # From where each axis is doubled, while the others stay.
 
     def made(self, sizes: Sizes):
         """The layers, built, and their input."""
-        rng = np.random.default_rng(0)
-        shape = self.shape(sizes)
-        x = rng.normal(size=shape).astype("float32")
-        if self.words:
-            x = rng.integers(0, self.words, shape).astype("int32")
-        chain, y = [self.layer(sizes) for _ in range(sizes.depth)], x
+        x = y = self.inputs(self.shape(sizes))
+        chain = [self.layer(sizes) for _ in range(sizes.depth)]
         for layer in chain:
             y = layer(y)
         return chain, x
@@ -62,60 +73,98 @@ class SelfAttention(layers.Layer):
         return self.inner(x, x)
 
 
-FLAT = ("batch", "width", "depth")
+class Doubled(layers.Layer):
+    """An array added to itself."""
+
+    def call(self, x):
+        return layers.add([x, x])
+
+
+class Padded(layers.Layer):
+    """An array with zeros around it, which are cut off again."""
+
+    def call(self, x):
+        return layers.Cropping1D(1)(layers.ZeroPadding1D(1)(x))
+
+
+class Block(layers.Layer):
+    """A block of a transformer, norms in front."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.norms = layers.LayerNormalization(), layers.LayerNormalization()
+        self.attention = SelfAttention(2, width // 2)
+        self.inner, self.outer = layers.Dense(4 * width, "gelu"), layers.Dense(width)
+
+    def call(self, x):
+        x = x + self.attention(self.norms[0](x))
+        return x + self.outer(self.inner(self.norms[1](x)))
+
+
+def sequence(s: Sizes):
+    return s.batch, s.length, s.width
+
+
+def image(s: Sizes):
+    return s.batch, s.length, 16, s.width
+
+
+def photograph(s: Sizes):
+    return s.batch, s.length, 64, 3
+
+
+BATCH_AND = ("batch", "length")
+LARGE = {"sizes": Sizes(batch=32, length=128)}  # For layers that do little with each number.
 FAMILIES = {
-    "dense": Family(lambda s: layers.Dense(s.width, "relu"), lambda s: (s.batch, s.width), FLAT),
-    "activation": Family(
-        lambda s: layers.Activation("gelu"), lambda s: (s.batch, s.length, s.width)
-    ),
-    "normalization": Family(
-        lambda s: layers.LayerNormalization(), lambda s: (s.batch, s.length, s.width)
-    ),
-    "batch normalization": Family(
-        lambda s: layers.BatchNormalization(), lambda s: (s.batch, s.length, s.width)
-    ),
-    "dropout": Family(lambda s: layers.Dropout(0.1), lambda s: (s.batch, s.length, s.width)),
-    "convolution": Family(
-        lambda s: layers.Conv2D(s.width, 3, padding="same"),
-        lambda s: (s.batch, s.length, 16, s.width),
-    ),
-    "depthwise convolution": Family(
-        lambda s: layers.DepthwiseConv2D(3, padding="same"),
-        lambda s: (s.batch, s.length, 16, s.width),
-    ),
-    "pooling": Family(
-        lambda s: layers.MaxPooling2D(3, 1, "same"), lambda s: (s.batch, s.length, 16, s.width)
-    ),
-    "recurrent": Family(
-        lambda s: layers.LSTM(s.width, return_sequences=True),
-        lambda s: (s.batch, s.length, s.width),
-    ),
-    "attention": Family(
-        lambda s: SelfAttention(2, s.width // 2), lambda s: (s.batch, s.length, s.width)
+    "dense": Family(
+        lambda s: layers.Dense(s.width, "relu"),
+        lambda s: (s.batch, s.width),
+        ("batch", "width", "depth"),
+        sizes=Sizes(batch=256, width=256),
     ),
     "embedding": Family(
-        lambda s: layers.Embedding(1000, s.width),
-        lambda s: (s.batch, s.length),
-        ("batch", "length", "width"),
-        words=1000,
+        lambda s: layers.Embedding(1000, s.width), lambda s: (s.batch, s.length),
+        (*BATCH_AND, "width"), words, **LARGE,
+    ),
+    "activation": Family(lambda s: layers.Activation("gelu"), sequence, **LARGE),
+    "normalization": Family(lambda s: layers.LayerNormalization(), sequence, **LARGE),
+    "batch normalization": Family(lambda s: layers.BatchNormalization(), sequence, **LARGE),
+    "dropout": Family(lambda s: layers.Dropout(0.1), sequence, **LARGE),
+    "merging": Family(lambda s: Doubled(), sequence, **LARGE),
+    "reshaping": Family(lambda s: Padded(), sequence, **LARGE),
+    "convolution": Family(lambda s: layers.Conv2D(s.width, 3, padding="same"), image),
+    "depthwise convolution": Family(lambda s: layers.DepthwiseConv2D(3, padding="same"), image),
+    "pooling": Family(lambda s: layers.MaxPooling2D(3, 1, "same"), image),
+    "recurrent": Family(lambda s: layers.LSTM(s.width, return_sequences=True), sequence),
+    "attention": Family(lambda s: SelfAttention(2, s.width // 2), sequence),
+    "transformer": Family(lambda s: Block(s.width), sequence),
+    "numbers": Family(
+        lambda s: layers.Normalization(mean=0.0, variance=1.0), sequence, learns=False, **LARGE,
+    ),
+    "texts": Family(
+        lambda s: layers.TextVectorization(vocabulary=[*map(str, range(1000))]),
+        lambda s: (s.batch, s.length), BATCH_AND, texts, learns=False,
     ),
     "images": Family(
-        lambda s: layers.RandomRotation(0.2),
-        lambda s: (s.batch, s.length, 64, 3),
-        ("batch", "length", "depth"),
-        learns=False,
+        lambda s: layers.RandomRotation(0.2), photograph, (*BATCH_AND, "depth"), learns=False
     ),
-}
-# From where each axis is doubled, and how often; the other sizes stay as in `Sizes`.
-FROM = {"batch": 8, "length": 64, "width": 64, "depth": 1}
+    "colours": Family(
+        lambda s: layers.RandomContrast(0.2), photograph, (*BATCH_AND, "depth"), learns=False
+    ),
+    "sounds": Family(
+        lambda s: layers.STFTSpectrogram(frame_length=64, frame_step=32),
+        lambda s: (s.batch, 64 * s.length, 1), BATCH_AND,
+    ),
+}  # fmt: skip
 DOUBLINGS = 4
-# Exponents of arithmetic, where sizes are large; those of memory are at most 1 in a batch, a
-# length and a depth, always.
+# Exponents of arithmetic, where sizes are large; those of memory are at most 1, but for the squares
+# of weights in a width.
 EXPECTED = {
     "dense": {"batch": 1, "width": 2, "depth": 1},
     "convolution": {"batch": 1, "length": 1, "width": 2, "depth": 1},
     "recurrent": {"batch": 1, "length": 1, "width": 2, "depth": 1},
     "attention": {"batch": 1, "length": 2, "width": 2, "depth": 1},
+    "transformer": {"batch": 1, "length": 2, "width": 2, "depth": 1},
 }
 LINEAR = {"batch": 1, "length": 1, "width": 1, "depth": 1}
 
@@ -124,9 +173,9 @@ def expected(family: str, axis: str) -> int:
     return EXPECTED.get(family, LINEAR)[axis]
 
 
-def forward(chain, x):
+def forward(family: Family, chain, x):
     for layer in chain:
-        x = layer(x, training=False) if isinstance(layer, layers.RandomRotation) else layer(x)
+        x = layer(x) if family.learns else layer(x, training=False)
     return x
 
 
@@ -137,11 +186,12 @@ def training(family: Family, chain, x):
             x = layer(x, training=True)
         return x
     with Tape() as tape:
-        y = x if family.words else tape.watch(x)
+        floats = x.dtype.kind == "f"
+        y = tape.watch(x) if floats else x
         for layer in chain:
             y = layer(y, training=True)
     weights = [w for layer in chain for w in layer.trainable_variables]
-    return tape.gradient(y, weights if family.words else [x, *weights])
+    return tape.gradient(y, [x, *weights] if floats else weights)
 
 
 def exponent(sizes, costs) -> float:
@@ -165,16 +215,21 @@ def measured(family: Family, axis: str, doublings: int = DOUBLINGS):
     from benchmarks.libraries import held
 
     def costs(size):
-        chain, x = family.made(replace(Sizes(), **{axis: size}))
+        chain, x = family.made(replace(family.sizes, **{axis: size}))
         return (
             size,
-            seconds(lambda: forward(chain, x)),
+            seconds(lambda: forward(family, chain, x)),
             seconds(lambda: training(family, chain, x)),
             held(lambda: training(family, chain, x))[1],
         )
 
-    found = [costs(FROM[axis] * 2**i) for i in range(doublings + 1)]
+    least = getattr(family.sizes, axis)
+    found = [costs(least * 2**i) for i in range(doublings + 1)]
     return tuple(map(np.array, zip(*found, strict=True)))
+
+
+UNITS = {"batch": "samples", "length": "steps, or rows of pixels", "width": "features, or filters"}
+UNITS["depth"] = "layers"
 
 
 def draw(name: str, found: dict, path: Path) -> None:
@@ -183,31 +238,51 @@ def draw(name: str, found: dict, path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     figure, axes = plt.subplots(
         2,
         len(found),
-        figsize=(3.6 * len(found), 6),
+        figsize=(3.9 * len(found), 6.6),
         squeeze=False,
         sharey="row",
         layout="constrained",
     )
     for column, (axis, (sizes, called, trained, memory)) in enumerate(found.items()):
-        lines = ((0, 1e3 * called, "forward"), (0, 1e3 * trained, "training"))
-        for row, values, label in (*lines, (1, memory / 2**20, "training")):
-            # The larger half: what calls cost by themselves stands at the other end.
-            slope = exponent(sizes[-3:], values[-3:])
-            axes[row, column].loglog(sizes, values, "o-", label=f"{label}: {slope:.2f}", base=2)
-        for row in (0, 1):
-            axes[row, column].set_xticks(sizes, [f"{n}" for n in sizes])
-            axes[row, column].legend(title="exponent at the end")
-            axes[row, column].grid(alpha=0.3)
-        axes[1, column].set_xlabel(axis)
-    axes[0, 0].set_ylabel("milliseconds")
-    axes[1, 0].set_ylabel("MiB at the peak")
-    figure.suptitle(name)
+        above, below = axes[:, column]
+        wanted = expected(name, axis)
+        line(above, sizes, 1e3 * trained, "training step", "tab:orange")
+        line(above, sizes, 1e3 * called, "forward", "tab:blue")
+        line(below, sizes, memory / 2**20, "training step", "tab:orange")
+        slope(above, sizes, 1e3 * trained, wanted)
+        slope(below, sizes, memory / 2**20, 1)
+        for each in (above, below):
+            each.set_xticks(sizes, [f"{n}" for n in sizes])
+            each.xaxis.minorticks_off()
+            each.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            each.yaxis.set_major_formatter("{x:g}")
+            each.legend(fontsize="small")
+            each.grid(alpha=0.3)
+        below.set_xlabel(f"{axis} ({UNITS[axis]})")
+    axes[0, 0].set_ylabel("time in milliseconds")
+    axes[1, 0].set_ylabel("memory at the peak in MiB")
+    sizes = FAMILIES[name].sizes
+    others = ", ".join(f"{axis} {getattr(sizes, axis)}" for axis in found)
+    figure.suptitle(f"{name[0].upper()}{name[1:]}: each size by itself; the others are {others}")
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def line(axes, sizes, values, label: str, color: str) -> None:
+    """Measured values, and the exponent of the larger half: calls by themselves cost the rest."""
+    label = f"{label}, exponent {exponent(sizes[-3:], values[-3:]):.2f}"
+    axes.loglog(sizes, values, "o-", label=label, color=color)
+
+
+def slope(axes, sizes, values, wanted: int) -> None:
+    """What an exponent looks like, beside values that end in the same place."""
+    ends = values[-1] * (sizes[-3:] / sizes[-1]) ** wanted
+    axes.loglog(sizes[-3:], 1.6 * ends, "--", label=f"exponent {wanted}", color="gray")
 
 
 def main() -> None:

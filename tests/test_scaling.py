@@ -20,10 +20,12 @@ from gpulayers.arrays.namespace import _NAMESPACES, NUMPY
 
 count = {"operations": 0}
 CASES = [(name, axis) for name, family in FAMILIES.items() for axis in family.axes]
+COUNTED = [case for case in CASES if case[0] != "texts"]  # Strings are in no namespace.
 # Where the largest term outweighs others: of one axis, and of all others.
-SIZES = {"batch": (4, 8, 16), "length": (256, 512, 1024), "width": (128, 512), "depth": (2, 4)}
+SIZES = {"batch": (4, 8, 16), "length": (256, 512, 1024), "width": (128, 512), "depth": (4, 8)}
+FARTHER = {("transformer", "length"): (1024, 2048)}  # Its dense layers are linear.
 FEW = Sizes(batch=2, length=4, width=8)
-LARGER = {"batch": (16, 64), "length": (256, 1024), "depth": (2, 8)}
+LARGER = {"batch": (16, 64), "length": (256, 1024), "width": (64, 256), "depth": (2, 8)}
 MORE = Sizes(batch=2, length=32, width=32)
 
 
@@ -154,10 +156,10 @@ def made(name, axis, size, rest):
     return FAMILIES[name].made(replace(rest, **{axis: size}))
 
 
-@pytest.mark.parametrize(("name", "axis"), CASES)
+@pytest.mark.parametrize(("name", "axis"), COUNTED)
 def test_operations_of_training(name, axis, counting):
-    found = []
-    for size in SIZES[axis]:
+    found, sizes = [], FARTHER.get((name, axis), SIZES[axis])
+    for size in sizes:
         chain, x = made(name, axis, size, FEW)
         for variable in (v for layer in chain for v in layer.variables):
             if "float" in str(variable.dtype):
@@ -166,14 +168,14 @@ def test_operations_of_training(name, axis, counting):
         scaling.training(FAMILIES[name], chain, seen(x))
         found.append(count["operations"] - before)
     wanted = scaling.expected(name, axis)
-    assert wanted - 0.15 < scaling.exponent(SIZES[axis], found) < wanted + 0.1, found
+    assert wanted - 0.15 < scaling.exponent(sizes, found) < wanted + 0.1, found
 
 
 def test_a_layer_of_dense_takes_as_many_operations_as_it_has_products(counting):
     chain, x = FAMILIES["dense"].made(Sizes(batch=64, width=256))
     for variable in chain[0].variables:
         variable._value = seen(variable._value)
-    scaling.forward(chain, seen(x))
+    scaling.forward(FAMILIES["dense"], chain, seen(x))
     products = 64 * 256 * 256
     assert products < count["operations"] < 1.02 * products
 
@@ -190,15 +192,16 @@ def peak(action) -> int:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize(("name", "axis"), [case for case in CASES if case[1] != "width"])
+@pytest.mark.parametrize(("name", "axis"), CASES)
 def test_memory_of_training_is_at_most_linear(name, axis):
     found = []
     for size in LARGER[axis]:
         chain, x = made(name, axis, size, MORE)
         found.append(peak(lambda c=chain, x=x: scaling.training(FAMILIES[name], c, x)))
-    assert scaling.exponent(LARGER[axis], found) < 1.1, found
+    squares = axis == "width" and scaling.expected(name, axis) == 2  # Gradients of the weights.
+    assert scaling.exponent(LARGER[axis], found) < (2.1 if squares else 1.1), found
 
 
 def test_attention_never_holds_a_square_of_its_length():
     chain, x = FAMILIES["attention"].made(Sizes(batch=1, length=4096, width=16))
-    assert peak(lambda: scaling.forward(chain, x)) < 4096 * 4096 * 4 / 2
+    assert peak(lambda: scaling.forward(FAMILIES["attention"], chain, x)) < 4096 * 4096 * 4 / 2

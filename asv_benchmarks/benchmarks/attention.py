@@ -10,22 +10,34 @@ from gpulayers.arrays import Tape
 from gpulayers.ops.attention import attention
 
 from . import layer
-from .libraries import LIBRARIES, finish, normal, to_library
+from .libraries import LIBRARIES, QUICK, finish, normal, peak, to_library
 
 
-class MultiHead(layer.LayerBenchmark):
-    """Of one array to itself, with projections."""
+def to_itself(made):
+    """A layer that attends from one array to the same one, each position to those before it."""
+    inputs = gl.Input((256, 256))
+    model = gl.Model(inputs, made(inputs, inputs, use_causal_mask=True))
+    return model, normal(4, 256, 256)
 
-    def make(self):
-        inputs, made = gl.Input((256, 256)), layers.MultiHeadAttention(4, 64)
-        model = gl.Model(inputs, made(inputs, inputs, use_causal_mask=True))
-        return model, normal(4, 256, 256)
+
+class Attention(layer.LayerBenchmark):
+    cases = {
+        "MultiHeadAttention": lambda: to_itself(layers.MultiHeadAttention(4, 64)),
+        "GroupQueryAttention": lambda: to_itself(layers.GroupQueryAttention(64, 4, 2)),
+        "Attention": lambda: (layers.Attention(), [normal(8, 256, 64), normal(8, 256, 64)]),
+        "AdditiveAttention": lambda: (
+            layers.AdditiveAttention(),
+            [normal(8, 64, 64), normal(8, 64, 64)],
+        ),
+        "PositionEmbedding": lambda: (layers.PositionEmbedding(256), normal(4, 256, 256)),
+    }
 
 
 class Operation:
     """Attention alone: (batch, length, heads, size), causal or not."""
 
-    params = (LIBRARIES, ((4, 512, 8, 64), (32, 64, 8, 32), (1, 4096, 4, 64)), (False, True))
+    SHAPES = ((4, 512, 8, 64), (32, 64, 8, 32), (1, 4096, 4, 64))
+    params = (LIBRARIES, SHAPES[1:2] if QUICK else SHAPES, (False, True))
     param_names = ("library", "shape", "causal")
 
     def setup(self, library, shape, causal):
@@ -35,12 +47,17 @@ class Operation:
         attention(*self.arrays, causal=causal)
         finish(library)
 
-    def time_forward_and_backward(self, library, shape, causal):
+    def time_training_step(self, library, shape, causal):
         with Tape([]) as tape:
             watched = [tape.watch(x) for x in self.arrays]
             out = attention(*watched, causal=causal)
         tape.gradient(out, watched)
         finish(library)
+
+    def track_peak_of_training(self, library, shape, causal):
+        return peak(library, lambda: self.time_training_step(library, shape, causal))
+
+    track_peak_of_training.unit = "bytes"
 
 
 class OneQuery:
@@ -75,13 +92,3 @@ class Generation:
         self.layer(self.x, self.x, use_causal_mask=True, cache=self.cache)
         self.cache.truncate(1000)
         finish(library)
-
-
-class Additive(layer.LayerBenchmark):
-    def make(self):
-        return layers.AdditiveAttention(), [normal(8, 64, 64), normal(8, 64, 64)]
-
-
-class DotProducts(layer.LayerBenchmark):
-    def make(self):
-        return layers.Attention(), [normal(8, 256, 64), normal(8, 256, 64)]

@@ -1,4 +1,4 @@
-"""The small classifier, 64-128-64-10, that the goals of the README speak of."""
+"""The small classifier, 64-128-64-10: what a call costs in Python, beside hardly any arithmetic."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 
 import gpulayers as gl
 from gpulayers.layers import Dense, Input
+
+from .libraries import LIBRARIES, choose, finish, namespace, peak, to_library
 
 
 @cache
@@ -19,50 +21,62 @@ def data(rows: int):
 
 
 @cache
-def model() -> gl.Sequential:
+def model(library: str = "numpy") -> gl.Sequential:
     """The classifier, compiled and trained for a moment."""
+    choose(library)
     gl.utils.set_random_seed(0)
     made = gl.Sequential(
         [Input((64,)), Dense(128, "relu"), Dense(64, "relu"), Dense(10, "softmax")]
     )
     made.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     made.fit(*data(320), verbose=0)
-    made(data(1)[0])
+    made.predict(data(1)[0], verbose=0)
     return made
-
-
-@cache
-def weights():
-    return model().get_weights()
 
 
 class OneRow:
     """One row through the model: by hand, by a call, by `predict`."""
 
-    def setup(self):
-        model(), data(1), weights()
+    params = (LIBRARIES,)
+    param_names = ("library",)
 
-    def time_by_hand(self):
-        a, b, c, d, e, f = weights()
-        x = np.maximum(data(1)[0] @ a + b, 0)
-        x = np.maximum(x @ c + d, 0)
-        return x @ e + f
+    def setup(self, library):
+        self.model = model(library)
+        self.weights = to_library(library, *self.model.get_weights())
+        (self.x,) = to_library(library, data(1)[0])
 
-    def time_call(self):
-        return model()(data(1)[0])
+    def time_by_hand(self, library):
+        xp, (a, b, c, d, e, f) = namespace(library), self.weights
+        x = xp.maximum(self.x @ a + b, 0)
+        x = xp.maximum(x @ c + d, 0)
+        x @ e + f
+        finish(library)
 
-    def time_predict(self):
-        return model().predict(data(1)[0], verbose=0)
+    def time_forward(self, library):
+        self.model(self.x)
+        finish(library)
+
+    def time_predict(self, library):
+        self.model.predict(data(1)[0], verbose=0)
 
 
 class Training:
     """A step of Adam at batch 32, and an epoch of a hundred."""
 
-    def setup(self):
-        model(), data(32), data(3200)
+    params = (LIBRARIES,)
+    param_names = ("library",)
 
-    def time_step(self):
-        return model().train_step(data(32))
+    def setup(self, library):
+        self.model = model(library)
+        self.batch, self.epoch = data(32), data(3200)
 
-    def time_epoch(self):
-        return model().fit(*data(3200), verbose=0)
+    def time_training_step(self, library):
+        self.model.train_on_batch(*self.batch)
+
+    def time_epoch(self, library):
+        self.model.fit(*self.epoch, verbose=0)
+
+    def track_peak_of_training(self, library):
+        return peak(library, lambda: self.model.train_on_batch(*self.batch))
+
+    track_peak_of_training.unit = "bytes"

@@ -14,59 +14,25 @@ from gpulayers.layers import (
 from . import layer
 from .libraries import normal
 
-
-class Digits(layer.LayerBenchmark):
-    """Of images of 8 x 8: what a call costs beside the arithmetic."""
-
-    def make(self):
-        return Conv2D(16, 3, padding="same", activation="relu"), normal(32, 8, 8, 1)
+SAME = {"padding": "same"}
 
 
-class Windows3x3Of64(layer.LayerBenchmark):
-    def make(self):
-        return Conv2D(64, 3, padding="same", activation="relu"), normal(8, 56, 56, 64)
+class Convolutions(layer.LayerBenchmark):
+    """That of the digits, 8 x 8, shows what a call costs beside the arithmetic."""
 
-
-class Windows3x3Of256(layer.LayerBenchmark):
-    def make(self):
-        return Conv2D(256, 3, padding="same", activation="relu"), normal(8, 14, 14, 256)
-
-
-class Windows1x1(layer.LayerBenchmark):
-    def make(self):
-        return Conv2D(64, 1), normal(8, 56, 56, 256)
-
-
-class Stem(layer.LayerBenchmark):
-    def make(self):
-        return Conv2D(64, 7, strides=2, padding="same"), normal(1, 224, 224, 3)
-
-
-class FewChannels(layer.LayerBenchmark):
-    def make(self):
-        return Conv2D(16, 3, padding="same"), normal(8, 112, 112, 16)
-
-
-class EachChannel(layer.LayerBenchmark):
-    def make(self):
-        return DepthwiseConv2D(3, padding="same"), normal(8, 112, 112, 32)
-
-
-class Transposed(layer.LayerBenchmark):
-    def make(self):
-        return Conv2DTranspose(32, 3, strides=2, padding="same"), normal(8, 28, 28, 64)
-
-
-class Causal(layer.LayerBenchmark):
-    def make(self):
-        return Conv1D(64, 5, padding="causal", dilation_rate=2), normal(16, 1000, 32)
-
-
-class Separable(layer.LayerBenchmark):
-    def make(self):
-        return SeparableConv2D(64, 3, padding="same"), normal(8, 56, 56, 64)
-
-
-class Volumes(layer.LayerBenchmark):
-    def make(self):
-        return Conv3D(16, 3, padding="same"), normal(2, 16, 32, 32, 8)
+    cases = {
+        "digits": lambda: (Conv2D(16, 3, activation="relu", **SAME), normal(32, 8, 8, 1)),
+        "3x3 of 64": lambda: (Conv2D(64, 3, activation="relu", **SAME), normal(8, 56, 56, 64)),
+        "3x3 of 256": lambda: (Conv2D(256, 3, activation="relu", **SAME), normal(8, 14, 14, 256)),
+        "1x1": lambda: (Conv2D(64, 1), normal(8, 56, 56, 256)),
+        "stem": lambda: (Conv2D(64, 7, strides=2, **SAME), normal(1, 224, 224, 3)),
+        "few channels": lambda: (Conv2D(16, 3, **SAME), normal(8, 112, 112, 16)),
+        "depthwise": lambda: (DepthwiseConv2D(3, **SAME), normal(8, 112, 112, 32)),
+        "separable": lambda: (SeparableConv2D(64, 3, **SAME), normal(8, 56, 56, 64)),
+        "transposed": lambda: (Conv2DTranspose(32, 3, strides=2, **SAME), normal(8, 28, 28, 64)),
+        "causal": lambda: (
+            Conv1D(64, 5, padding="causal", dilation_rate=2),
+            normal(16, 1000, 32),
+        ),
+        "volumes": lambda: (Conv3D(16, 3, **SAME), normal(2, 16, 32, 32, 8)),
+    }

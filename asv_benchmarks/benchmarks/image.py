@@ -1,46 +1,48 @@
-"""Layers of images: forward, on a batch of bytes as a data pipeline gives them."""
+"""Layers that move and resize images, on a batch of bytes as a data pipeline gives them."""
 
 from __future__ import annotations
 
 from gpulayers import layers
 
-from .libraries import LIBRARIES, finish, integers, namespace, peak
+from . import layer
+from .libraries import integers
 
 
-class Images:
-    """Times layers on 32 images of 224 x 224 pixels."""
-
-    params = (
-        ("flip", "rotation", "perspective", "crop", "contrast", "several", "half", "smaller"),
-        LIBRARIES,
-    )
-    param_names = ("layer", "library")
-
-    def setup(self, layer, library):
-        self.images = namespace(library).asarray(integers(256, 32, 224, 224, 3).astype("uint8"))
-        self.layer = made(layer)
-        self.layer(self.images, training=True)
-
-    def time_forward(self, layer, library):
-        self.layer(self.images, training=True)
-        finish(library)
-
-    def track_peak(self, layer, library):
-        return peak(library, lambda: self.layer(self.images, training=True))
-
-    track_peak.unit = "bytes"
+def images():
+    """32 of 224 x 224 pixels."""
+    return integers(256, 32, 224, 224, 3).astype("uint8")
 
 
-def made(name):
-    """A layer by its short name."""
-    makers = {
-        "flip": layers.RandomFlip,
-        "rotation": lambda: layers.RandomRotation(0.2),
-        "perspective": layers.RandomPerspective,
-        "crop": lambda: layers.RandomCrop(160, 160),
-        "contrast": lambda: layers.RandomContrast(0.5),
-        "several": lambda: layers.Pipeline([made("flip"), made("rotation"), made("contrast")]),
-        "half": lambda: layers.Resizing(112, 112, antialias=True),
-        "smaller": lambda: layers.Resizing(160, 160, "bicubic", antialias=True),
+def boxed():
+    """Images and six boxes on each."""
+    boxes = integers(100, 32, 6, 4).astype("float32")
+    boxes[..., 2:] += 100
+    labels = {"boxes": boxes, "labels": integers(10, 32, 6)}
+    return layers.MaxNumBoundingBoxes(4, bounding_box_format="xyxy"), {
+        "images": images(), "bounding_boxes": labels
+    }  # fmt: skip
+
+
+class Images(layer.PreprocessingBenchmark):
+    cases = {
+        name: lambda kind=kind, args=args: (getattr(layers, kind)(*args), images())
+        for name, kind, args in (
+            ("RandomFlip", "RandomFlip", ()),
+            ("RandomTranslation", "RandomTranslation", (0.2, 0.2)),
+            ("RandomRotation", "RandomRotation", (0.2,)),
+            ("RandomZoom", "RandomZoom", (0.3,)),
+            ("RandomShear", "RandomShear", (0.2, 0.2)),
+            ("RandomPerspective", "RandomPerspective", ()),
+            ("RandomElasticTransform", "RandomElasticTransform", ()),
+            ("RandomCrop", "RandomCrop", (160, 160)),
+            ("CenterCrop", "CenterCrop", (160, 160)),
+            ("Resizing to half", "Resizing", (112, 112)),
+        )
     }
-    return makers[name]()
+    cases |= {
+        "Resizing, bicubic": lambda: (
+            layers.Resizing(160, 160, "bicubic", antialias=True),
+            images(),
+        ),
+        "MaxNumBoundingBoxes": boxed,
+    }

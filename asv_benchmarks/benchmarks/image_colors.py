@@ -1,82 +1,81 @@
-"""Layers that change the colours of images, in training."""
+"""Layers that change the colours of images, and mix images."""
 
 from __future__ import annotations
 
-from functools import cache
-
-import numpy as np
-
 from gpulayers import layers
 
-from .libraries import LIBRARIES, finish, peak, to_library
+from . import layer
+from .libraries import integers
 
 
-@cache
-def photographs(library, count=16, size=224):
-    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
-    return to_library(library, images)[0]
+def photographs():
+    """16 of 224 x 224 pixels."""
+    return integers(256, 16, 224, 224, 3).astype("uint8")
 
 
-class _Colors:
-    """Times the layers that `LAYERS` names, on 16 images of 224 x 224 pixels."""
-
-    LAYERS: dict[str, dict] = {}
-    param_names = ("library", "layer")
-
-    def setup(self, library, name):
-        self.layer, self.images = getattr(layers, name)(**self.LAYERS[name]), photographs(library)
-        self.layer(self.images, training=True)
-
-    def time_training(self, library, name):
-        self.layer(self.images, training=True)
-        finish(library)
-
-    def track_peak(self, library, name):
-        return peak(library, lambda: self.layer(self.images, training=True))
-
-    track_peak.unit = "bytes"
+def of(kinds: dict[str, dict]):
+    """Layers with these options."""
+    return {
+        name: lambda name=name, options=options: (
+            getattr(layers, name)(**options),
+            photographs(),
+        )
+        for name, options in kinds.items()
+    }
 
 
-class Matrices(_Colors):
+class Matrices(layer.PreprocessingBenchmark):
     """Sums of colours."""
 
-    LAYERS = {
-        "RandomBrightness": {"factor": 0.2},
-        "RandomContrast": {"factor": 0.2},
-        "RandomColorDegeneration": {"factor": 0.5},
-        "RandomInvert": {},
-    }
-    params = (LIBRARIES, tuple(LAYERS))
+    cases = of(
+        {
+            "RandomBrightness": {"factor": 0.2},
+            "RandomContrast": {"factor": 0.2},
+            "RandomColorDegeneration": {"factor": 0.5},
+            "RandomGrayscale": {},
+            "RandomInvert": {},
+        }
+    )
 
 
-class Pixels(_Colors):
+class Pixels(layer.PreprocessingBenchmark):
     """Pixel by pixel."""
 
-    LAYERS = {
-        "RandomHue": {"factor": 0.2},
-        "RandomSaturation": {"factor": 0.2},
-        "RandomPosterization": {"factor": 4},
-        "Solarization": {"threshold_factor": 0.5},
-    }
-    params = (LIBRARIES, tuple(LAYERS))
+    cases = of(
+        {
+            "RandomHue": {"factor": 0.2},
+            "RandomSaturation": {"factor": 0.2},
+            "RandomColorJitter": {"brightness_factor": 0.2, "hue_factor": 0.2},
+            "RandomPosterization": {"factor": 4},
+            "Solarization": {"threshold_factor": 0.5},
+        }
+    )
 
 
-class Images(_Colors):
+class Neighbours(layer.PreprocessingBenchmark):
     """By what is around each pixel, or in the whole image."""
 
-    LAYERS = {
-        "RandomSharpness": {"factor": 0.5},
-        "RandomGaussianBlur": {"kernel_size": 5},
-        "AutoContrast": {},
-        "Equalization": {},
-        "ContrastLimitedAdaptiveHistogramEqualization": {},
-        "RandomErasing": {},
+    cases = of(
+        {
+            "RandomSharpness": {"factor": 0.5},
+            "RandomGaussianBlur": {"kernel_size": 5},
+            "AutoContrast": {},
+            "Equalization": {},
+            "ContrastLimitedAdaptiveHistogramEqualization": {},
+            "RandomErasing": {},
+        }
+    )
+
+
+class Mixtures(layer.PreprocessingBenchmark):
+    """With others of the batch, and by rules; several layers in one pass."""
+
+    cases = of({"MixUp": {}, "CutMix": {}, "RandAugment": {"seed": 1}, "AugMix": {"seed": 1}})
+    cases |= {
+        "Pipeline": lambda: (
+            layers.Pipeline(
+                [layers.RandomFlip(), layers.RandomRotation(0.2), layers.RandomContrast(0.5)]
+            ),
+            photographs(),
+        )
     }
-    params = (LIBRARIES, tuple(LAYERS))
-
-
-class Mixtures(_Colors):
-    """With others of the batch, and by rules."""
-
-    LAYERS = {"MixUp": {}, "CutMix": {}, "RandAugment": {"seed": 1}, "AugMix": {"seed": 1}}
-    params = (LIBRARIES, tuple(LAYERS))

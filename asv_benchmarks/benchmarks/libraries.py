@@ -1,7 +1,7 @@
-"""The array libraries that benchmarks run over: their parameter `library`.
+"""The array libraries that benchmarks run over, their parameter `library`; data, and memory.
 
-In CI, where QUICK_BENCHMARKS=1 is in the environment, CuPy is left out if it is not installed, and
-`networks` makes small ones.
+CuPy is left out where it is not installed; where it is, but finds no GPU, its results are n/a.  In
+CI, where QUICK_BENCHMARKS=1 is in the environment, networks and inputs are small.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from gpulayers import config
+
 QUICK = bool(os.environ.get("QUICK_BENCHMARKS"))
-LIBRARIES = ("numpy",) if QUICK and find_spec("cupy") is None else ("numpy", "cupy")
+LIBRARIES = ("numpy", "cupy") if find_spec("cupy") else ("numpy",)
 
 
 @cache
@@ -31,6 +33,12 @@ def namespace(library: str):
     import cupy
 
     return cupy
+
+
+def choose(library: str) -> None:
+    """Have new models live where that library's arrays do."""
+    namespace(library)
+    config.set_device("gpu" if library == "cupy" else "cpu")
 
 
 def to_library(library: str, *arrays):

@@ -40,17 +40,17 @@ class Losses:
     def setup(self, library, name):
         self.loss, self.target, self.predicted = made(library, name)
 
-    def time_value(self, library, name):
+    def time_forward(self, library, name):
         self.loss(self.target, self.predicted)
         finish(library)
 
-    def time_value_and_gradient(self, library, name):
+    def time_training_step(self, library, name):
         with Tape() as tape:
             value = self.loss(self.target, tape.watch(self.predicted))
         tape.gradient(value, self.predicted)
         finish(library)
 
-    def track_peak(self, library, name):
-        return peak(library, lambda: self.time_value_and_gradient(library, name))
+    def track_peak_of_training(self, library, name):
+        return peak(library, lambda: self.time_training_step(library, name))
 
-    track_peak.unit = "bytes"
+    track_peak_of_training.unit = "bytes"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpulayers.layers import Add, Concatenate, Dot, Maximum, Multiply
+from gpulayers.layers import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 
 from . import layer
 from .libraries import normal
@@ -13,26 +13,9 @@ def pair():
     return [normal(128, 1024), normal(128, 1024) + 1]
 
 
-class AddTwo(layer.LayerBenchmark):
-    def make(self):
-        return Add(), pair()
-
-
-class MultiplyTwo(layer.LayerBenchmark):
-    def make(self):
-        return Multiply(), pair()
-
-
-class MaximumOfTwo(layer.LayerBenchmark):
-    def make(self):
-        return Maximum(), pair()
-
-
-class ConcatenateTwo(layer.LayerBenchmark):
-    def make(self):
-        return Concatenate(), pair()
-
-
-class DotOfTwo(layer.LayerBenchmark):
-    def make(self):
-        return Dot(axes=1, normalize=True), pair()
+class OfTwo(layer.LayerBenchmark):
+    cases = {
+        kind.__name__: lambda kind=kind: (kind(), pair())
+        for kind in (Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate)
+    }
+    cases |= {"Dot": lambda: (Dot(axes=1, normalize=True), pair())}

@@ -1,4 +1,5 @@
-"""Metrics of 1,024 samples with 100 outputs each."""
+"""Metrics of 1,024 samples with 100 outputs each: what a step of training adds to them, and what
+they say in the end."""
 
 from __future__ import annotations
 
@@ -37,15 +38,15 @@ class Metrics:
     def setup(self, library, name):
         self.metric, self.target, self.predicted = made(library, name)
 
-    def time_update(self, library, name):
+    def time_training_step(self, library, name):
         self.metric.update_state(self.target, self.predicted)
         finish(library)
 
-    def time_result(self, library, name):
+    def time_forward(self, library, name):
         self.metric.result()
         finish(library)
 
-    def track_peak(self, library, name):
-        return peak(library, lambda: self.time_update(library, name))
+    def track_peak_of_training(self, library, name):
+        return peak(library, lambda: self.time_training_step(library, name))
 
-    track_peak.unit = "bytes"
+    track_peak_of_training.unit = "bytes"

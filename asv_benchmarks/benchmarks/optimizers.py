@@ -6,13 +6,15 @@ from functools import cache
 
 from gpulayers import Variable, optimizers
 
-from .libraries import LIBRARIES, finish, normal, peak, to_library
+from .libraries import LIBRARIES, QUICK, finish, normal, peak, to_library
 
 NAMES = ("SGD", "RMSprop", "Adam", "AdamW", "Lion", "Adafactor", "Muon", "Lamb")
 SHAPES = {
     "64-128-64-10": ((64, 128), (128,), (128, 64), (64,), (64, 10), (10,)),
     "4 of 512 x 512": ((512, 512),) * 4,
 }
+if QUICK:
+    SHAPES.popitem()
 
 
 @cache
@@ -33,11 +35,11 @@ class Optimizers:
     def setup(self, *case):
         self.optimizer, self.variables, self.gradients = made(*case)
 
-    def time_step(self, library, name, network):
+    def time_training_step(self, library, name, network):
         self.optimizer.apply(self.gradients, self.variables)
         finish(library)
 
-    def track_peak(self, library, name, network):
-        return peak(library, lambda: self.time_step(library, name, network))
+    def track_peak_of_training(self, library, name, network):
+        return peak(library, lambda: self.time_training_step(library, name, network))
 
-    track_peak.unit = "bytes"
+    track_peak_of_training.unit = "bytes"

@@ -2,61 +2,24 @@
 
 from __future__ import annotations
 
-from gpulayers.layers import GRU, LSTM, RNN, Bidirectional, ConvLSTM2D, GRUCell, Layer, SimpleRNN
+from gpulayers.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Bidirectional,
+    ConvLSTM2D,
+    Dense,
+    GRUCell,
+    Layer,
+    SimpleRNN,
+    StackedRNNCells,
+    TimeDistributed,
+)
 
 from . import layer
 from .libraries import normal
 
-
-class OneSequence(layer.LayerBenchmark):
-    """Of 32 units: what a step costs beside the arithmetic."""
-
-    def make(self):
-        return LSTM(32, return_sequences=True), normal(1, 100, 32)
-
-
-class Long(layer.LayerBenchmark):
-    """Of ten thousand steps, a hundred times those of `OneSequence`."""
-
-    def make(self):
-        return LSTM(32), normal(1, 10_000, 32)
-
-
-class LstmOf128(layer.LayerBenchmark):
-    def make(self):
-        return LSTM(128, return_sequences=True), normal(32, 100, 128)
-
-
-class LstmOf512(layer.LayerBenchmark):
-    def make(self):
-        return LSTM(512), normal(32, 100, 512)
-
-
-class GruOf128(layer.LayerBenchmark):
-    def make(self):
-        return GRU(128, return_sequences=True), normal(32, 100, 128)
-
-
-class GruBefore(layer.LayerBenchmark):
-    """The reset gate before the product."""
-
-    def make(self):
-        return GRU(128, reset_after=False), normal(32, 100, 128)
-
-
-class Simple(layer.LayerBenchmark):
-    def make(self):
-        return SimpleRNN(128), normal(32, 100, 128)
-
-
-class BothWays(layer.LayerBenchmark):
-    def make(self):
-        return Bidirectional(LSTM(64, return_sequences=True)), normal(32, 100, 64)
-
-
-class Stacked(layer.LayerBenchmark):
-    def make(self):
-        return RNN([GRUCell(64), GRUCell(64)]), normal(32, 100, 64)
+EACH = {"return_sequences": True}
 
 
 class Leaky(Layer):
@@ -72,11 +35,24 @@ class Leaky(Layer):
         return new, [new]
 
 
-class OwnCell(layer.LayerBenchmark):
-    def make(self):
-        return RNN(Leaky()), normal(32, 100, 64)
+class Recurrent(layer.LayerBenchmark):
+    """One sequence shows what a step costs beside the arithmetic; the long one has 100 times as
+    many steps; "reset before" is a GRU with its reset gate before the product."""
 
-
-class Films(layer.LayerBenchmark):
-    def make(self):
-        return ConvLSTM2D(16, 3, padding="same"), normal(8, 10, 32, 32, 3)
+    cases = {
+        "LSTM of one sequence": lambda: (LSTM(32, **EACH), normal(1, 100, 32)),
+        "LSTM of one long sequence": lambda: (LSTM(32), normal(1, 10_000, 32)),
+        "LSTM of 128": lambda: (LSTM(128, **EACH), normal(32, 100, 128)),
+        "LSTM of 512": lambda: (LSTM(512), normal(32, 100, 512)),
+        "GRU of 128": lambda: (GRU(128, **EACH), normal(32, 100, 128)),
+        "GRU, reset before": lambda: (GRU(128, reset_after=False), normal(32, 100, 128)),
+        "SimpleRNN": lambda: (SimpleRNN(128), normal(32, 100, 128)),
+        "both ways": lambda: (Bidirectional(LSTM(64, **EACH)), normal(32, 100, 64)),
+        "stacked cells": lambda: (
+            RNN(StackedRNNCells([GRUCell(64), GRUCell(64)])),
+            normal(32, 100, 64),
+        ),
+        "own cell": lambda: (RNN(Leaky()), normal(32, 100, 64)),
+        "ConvLSTM2D": lambda: (ConvLSTM2D(16, 3, padding="same"), normal(8, 10, 32, 32, 3)),
+        "TimeDistributed": lambda: (TimeDistributed(Dense(64)), normal(32, 100, 64)),
+    }

@@ -13,7 +13,27 @@ import h5py
 import gpulayers as gl
 
 from . import classifier
+from .libraries import LIBRARIES, QUICK, choose, finish, peak
 from .networks import NETWORKS
+
+
+def deep():
+    """A graph of some two hundred layers, as many as a ResNet-50 has; three hundred arrays."""
+    x = inputs = gl.Input((None, None, 8))
+    for _ in range(50):
+        y = gl.layers.Conv2D(8, 3, padding="same")(x)
+        y = gl.layers.Activation("relu")(gl.layers.BatchNormalization()(y))
+        x = gl.layers.Add()([x, y])
+    return gl.Model(inputs, x)
+
+
+MODELS = {
+    "classifier and its Adam": classifier.model,
+    "two hundred layers": lambda library: deep(),
+    "ResNet-50": lambda library: NETWORKS["ResNet-50"].make(),
+}
+if QUICK:
+    MODELS.popitem()
 
 
 @cache
@@ -23,75 +43,56 @@ def folder() -> TemporaryDirectory:
 
 
 @cache
-def saved() -> Path:
-    """The file of the trained classifier."""
-    path = Path(folder().name, "model.keras")
-    classifier.model().save(path)
-    return path
+def saved(library: str, name: str):
+    """A model that lives on that library's device, and its file."""
+    choose(library)
+    model = MODELS[name](library)
+    path = Path(folder().name, f"{name} {library}.keras")
+    model.save(path)
+    return model, path
 
 
-class Saving:
-    """The small classifier with its optimizer."""
+class Files:
+    params = (LIBRARIES, tuple(MODELS))
+    param_names = ("library", "model")
+    number, repeat, warmup_time = 1, (1, 9, 10.0), 1e-3
 
-    def setup(self):
-        classifier.model(), saved()
+    def setup(self, library, name):
+        self.model, self.path = saved(library, name)
+        choose(library)
 
-    def time_save(self):
-        classifier.model().save(saved().with_stem("again"))
+    def time_save(self, library, name):
+        self.model.save(self.path.with_stem("again"))
 
-    def time_load(self):
-        gl.saving.load_model(saved())
+    def time_load(self, library, name):
+        gl.saving.load_model(self.path)
+        finish(library)
 
-    def track_file_size(self):
-        return saved().stat().st_size
+    def track_peak_of_saving(self, library, name):
+        return peak(library, lambda: self.time_save(library, name))
 
-    track_file_size.unit = "bytes"
+    def track_peak_of_loading(self, library, name):
+        """Bytes, those of the model among them."""
+        return peak(library, lambda: self.time_load(library, name))
 
+    def track_file_size(self, library, name):
+        return self.path.stat().st_size
 
-@cache
-def large() -> Path:
-    """The file of a network with 25 million weights."""
-    path = Path(folder().name, "large.keras")
-    NETWORKS["ResNet-50"].make().save(path)
-    return path
-
-
-class Large:
-    """ResNet-50."""
-
-    number, repeat, warmup_time = 1, (1, 5, 10.0), 0.0
-
-    def setup(self):
-        large()
-
-    def time_load(self):
-        gl.saving.load_model(large())
+    for _track in (track_peak_of_saving, track_peak_of_loading, track_file_size):
+        _track.unit = "bytes"
 
 
-@cache
-def deep() -> Path:
-    """The file of a graph of some two hundred layers, as many as a ResNet-50 has."""
-    x = inputs = gl.Input((None, None, 8))
-    for _ in range(50):
-        y = gl.layers.Conv2D(8, 3, padding="same")(x)
-        y = gl.layers.Activation("relu")(gl.layers.BatchNormalization()(y))
-        x = gl.layers.Add()([x, y])
-    path = Path(folder().name, "deep.keras")
-    gl.Model(inputs, x).save(path)
-    return path
+class Arrays:
+    """The arrays of such a file, by h5py alone: what loading stands on."""
 
+    params = (tuple(MODELS),)
+    param_names = ("model",)
 
-class Loading:
-    """A graph of two hundred layers, and its three hundred arrays by h5py alone."""
+    def setup(self, name):
+        _, self.path = saved("numpy", name)
 
-    def setup(self):
-        deep()
-
-    def time_load(self):
-        gl.saving.load_model(deep())
-
-    def time_arrays(self):
-        with zipfile.ZipFile(deep()) as archive:
+    def time_arrays(self, name):
+        with zipfile.ZipFile(self.path) as archive:
             data = io.BytesIO(archive.read("model.weights.h5"))
         with h5py.File(data) as file:
             file.visititems(lambda _, part: part[()] if isinstance(part, h5py.Dataset) else None)

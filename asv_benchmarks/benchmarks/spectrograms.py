@@ -8,11 +8,11 @@ from . import layer
 from .libraries import normal
 
 
-class Short(layer.LayerBenchmark):
-    def make(self):
-        return STFTSpectrogram(frame_length=512, frame_step=256), normal(8, 16_000, 1)
-
-
-class Mel(layer.LayerBenchmark):
-    def make(self):
-        return MelSpectrogram(num_mel_bins=80), normal(8, 16_000)
+class Spectrograms(layer.LayerBenchmark):
+    cases = {
+        "STFTSpectrogram": lambda: (
+            STFTSpectrogram(frame_length=512, frame_step=256),
+            normal(8, 16_000, 1),
+        ),
+        "MelSpectrogram": lambda: (MelSpectrogram(num_mel_bins=80), normal(8, 16_000)),
+    }

@@ -73,7 +73,8 @@ class HostLayer(Layer):
         """The dtype of the outputs."""
         return self.compute_dtype
 
-    def __call__(self, inputs, **kwargs):
+    def __call__(self, inputs, training=None, **kwargs):
+        """Other layers take `training`, so these do, too; it changes nothing."""
         if _is_symbolic(inputs):
             return super().__call__(inputs, **kwargs)
         if not self.built:

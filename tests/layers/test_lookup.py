@@ -195,3 +195,14 @@ def test_single_terms_and_nothing_as_vectors():
     texts = layers.TextVectorization(vocabulary=["a", "b"], output_mode="count")
     assert texts("").tolist() == [0, 0, 0]
     assert texts("b b a").tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("training", [None, False, True])
+def test_training_changes_nothing(training):
+    for layer in (
+        layers.StringLookup(vocabulary=WORDS),
+        layers.Hashing(5),
+        layers.TextVectorization(vocabulary=WORDS),
+    ):
+        x = np.array(["a", "c", "z"])
+        np.testing.assert_array_equal(layer(x, training=training), layer(x))
