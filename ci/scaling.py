@@ -148,7 +148,7 @@ FAMILIES = {
     ),
     "texts": Family(
         lambda s: layers.TextVectorization(vocabulary=[*map(str, range(1000))]),
-        lambda s: (s.batch, s.length), BATCH_AND, texts, learns=False,
+        lambda s: (s.batch, s.length), BATCH_AND, texts, learns=False, **LARGE,
     ),
     "images": Family(
         lambda s: layers.RandomRotation(0.2), photograph, (*BATCH_AND, "depth"), learns=False
