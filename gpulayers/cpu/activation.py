@@ -220,8 +220,11 @@ def _elu(x, scale, alpha, needs):
 
 @smooth.gelu.on("numpy")
 def _(x, approximate=True, *, needs=None):
-    if approximate and by_loops(x):
-        return looped(loops.gelu, loops.gelu_back, x, needs, more=1)
+    if by_loops(x):
+        there, back = loops.gelu, loops.gelu_back
+        if not approximate:
+            there, back = loops.exact_gelu, loops.exact_gelu_back
+        return looped(there, back, x, needs, more=1)
     if not fits(x):
         return NotImplemented
     if approximate:

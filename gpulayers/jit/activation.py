@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from . import kernel, part
-from .elementary import HALF, ONE, TWO, exp, tanh
+from .elementary import HALF, ONE, TWO, exp, normal, tanh
 from .elementary import sigmoid as of
 
 SCALE, CUBIC = np.float32((2 / np.pi) ** 0.5), np.float32(0.044715)  # Of gelu by tanh.
-THREE = np.float32(3)
+THREE, DENSITY = np.float32(3), np.float32((2 * np.pi) ** -0.5)  # The latter of a normal 0.
 
 
 @kernel("y")
@@ -52,6 +52,20 @@ def gelu_back(x, g, dx):
         t = tanh(SCALE * v * (ONE + CUBIC * v * v))
         slope = SCALE * (ONE + THREE * CUBIC * v * v)
         dx[i] = g[i] * HALF * (ONE + t) * (ONE + v * (ONE - t) * slope)
+
+
+@kernel("y")
+def exact_gelu(x, y):
+    for i in range(len(y)):
+        y[i] = x[i] * normal(x[i])
+
+
+@kernel("dx")
+def exact_gelu_back(x, g, dx):
+    """The slope is P(x) + x P'(x), for the part P of the normal distribution below x."""
+    for i in range(len(dx)):
+        v = x[i]
+        dx[i] = g[i] * (normal(v) + v * DENSITY * exp(-HALF * v * v))
 
 
 @kernel("y")

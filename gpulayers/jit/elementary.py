@@ -1,4 +1,4 @@
-"""exp, tanh and sigmoid of float32 numbers, by operations that vectors of numbers have."""
+"""exp, tanh and their like of float32 numbers, by operations that vectors of numbers have."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ NEAR = F(0.6)  # tanh(x) / x is a polynomial of x^2 up to there, our own fit, to
 T1, T2, T3, T4, T5 = map(
     F, (-0.333332949, 0.133318059, -0.0537715043, 0.0207480664, -0.00583301865)
 )
+# erf(x / sqrt(2)) = tanh(x p(x^2)) to 7e-8 up to 28.88 = x^2, where it is 1: see
+# `cpu.error_function`, whose fit this is, in powers of x^2.
+N_TOP = F(28.88)
+N0, N1, N2, N3, N4, N5, N6, N7 = (
+    F(c * 0.5 ** (k + 0.5))
+    for k, c in enumerate(
+        (1.1283792472036538, 0.10276986398069284, -0.00019528787151157352, -0.0006148384454207708,
+         8.459662822502123e-05, -4.794601191149982e-06, 2.7573772541344454e-08,
+         5.421788186675564e-09)
+    )
+)  # fmt: skip
 
 
 @exact
@@ -47,3 +58,12 @@ def tanh(x):
     far = ONE - TWO / (ONE + exp(size + size))
     far = -far if x < 0 else far
     return near if size < NEAR else far
+
+
+@part
+def normal(x):
+    """The part of the normal distribution that lies below x: (1 + erf(x / sqrt(2))) / 2."""
+    t = x * x
+    t = N_TOP if t > N_TOP else t
+    p = ((((((N7 * t + N6) * t + N5) * t + N4) * t + N3) * t + N2) * t + N1) * t + N0
+    return HALF + HALF * tanh(x * p)

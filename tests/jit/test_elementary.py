@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from gpulayers.jit import elementary, kernel
 
 exp_of, tanh_of, sigmoid_of = elementary.exp, elementary.tanh, elementary.sigmoid
+normal_of = elementary.normal
 
 
 @kernel("y")
@@ -26,6 +29,12 @@ def tanh(x, y):
 def sigmoid(x, y):
     for i in range(len(y)):
         y[i] = sigmoid_of(x[i])
+
+
+@kernel("y")
+def normal(x, y):
+    for i in range(len(y)):
+        y[i] = normal_of(x[i])
 
 
 def made(kernel, x):
@@ -56,3 +65,10 @@ def test_two_units_in_the_last_place(kernel, function):
 def test_exp_of_the_smallest_results():
     x = np.array([-87.4, -95, -100, -103, -103.9], "f4")
     np.testing.assert_allclose(made(exp, x), np.exp(x), rtol=1e-6, atol=1.5e-45)
+
+
+def test_the_normal_distribution():
+    expected = [0.5 * (1 + math.erf(x * 0.5**0.5)) for x in EVERYWHERE]
+    np.testing.assert_allclose(made(normal, EVERYWHERE), expected, rtol=0, atol=2e-7)
+    single = np.array([np.nan, np.inf, -np.inf, 0, 3e38, -3e38], "f4")
+    np.testing.assert_array_equal(made(normal, single), np.array([np.nan, 1, 0, 0.5, 1, 0], "f4"))
