@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gpu_cases import Case, operations
 from gpu_images import images
+from gpu_networks import networks
 from gpu_steps import steps
 from gpu_table import HEADER, cells, fill_readme, floor, markdown, short_table, verdicts, who
 from gpu_timing import Clock, launches
@@ -32,14 +33,17 @@ from gpu_timing import Clock, launches
 from gpulayers import config
 
 ROOT = Path(__file__).resolve().parent.parent
-STEPS = 100  # Training steps in a row.
+STEPS, SECONDS = 100, 0.3  # Whole steps in a row, at most, and for about so long.
 TINY_COPIES, TINY_PRODUCTS = (2**12,), {"bfloat16": 16, "float16": 16, "float32": 16}
 
 
 def cases(only: list[str], tiny: bool) -> list[Case]:
-    """All cases of the families: the first one of each, then the others."""
+    """All cases of the families: the first one of each, training of networks, then the others."""
     timed_operations = [*operations(), *images()]
-    found = [case for op in timed_operations for case in op.cases(tiny)] + list(steps(tiny))
+    whole = list(networks(tiny))
+    found = [case for case in whole if "training" in case.what] + list(steps(tiny))
+    found += [case for op in timed_operations for case in op.cases(tiny)]
+    found += [case for case in whole if "training" not in case.what]
     found = [case for case in found if not only or case.family in only]
     first = {case.family: i for i, case in reversed([*enumerate(found)])}
     order = sorted(range(len(found)), key=lambda i: i not in first.values())
@@ -85,8 +89,11 @@ def timed(case: Case, clock: Clock, work) -> float:
     """Seconds."""
     if not case.whole_step:
         return clock.seconds(work)
-    clock.calls(work, clock.repeats)
-    return min(clock.calls(work, STEPS if clock.flush else 1)[0] for _ in range(3))
+    once, _ = clock.calls(work, 3 if clock.flush else 1)
+    if not clock.flush:
+        return once
+    number = max(3, min(STEPS, int(SECONDS / once)))
+    return min(clock.calls(work, number)[0] for _ in range(3))
 
 
 def free_memory(cupy) -> int:

@@ -83,6 +83,18 @@ def test_every_family_comes_first_once():
     assert max(max(case.shape) for case in gpu.cases(["dense", "softmax"], tiny=True)) == 16
 
 
+def test_networks_train_before_anything_is_left_out_for_want_of_time():
+    networks = [case for case in CASES if case.family == "networks"]
+    assert len({case.what for case in networks}) == len(networks) == 32
+    families = len({case.family for case in CASES})
+    training = [i for i, case in enumerate(CASES) if "training" in case.what]
+    assert max(training) < families + len(training)
+    asked = [what for what in gpu_table.GOALS if "training" in what]
+    assert len(asked) == 10 and set(asked) <= {case.what for case in networks}
+    assert gpu_table.GOALS["ResNet-50 of 64, training, captured"] == (None, 1.0)
+    assert gpu_table.GOALS["MLP of 1, training, eager"] == (None, 2.0)
+
+
 def test_adam_moves_seven_arrays():
     (case,) = [c for c in CASES if c.what.startswith("Adam")]
     assert case.shape == (124439808,)  # Of GPT-2's smallest.

@@ -34,22 +34,20 @@ def activated(x, activation):
     return x if activation is None else layers.Activation(activation)(x)
 
 
-def resnet50(size: int = 224):
+def resnet50(size: int = 224, filters: int = 64, stages=(3, 4, 6, 3), classes: int = 1000):
     """Residual learning in 50 layers (He et al., 2015, arXiv:1512.03385), 25.6 million weights."""
     inputs = Input((size, size, 3))
-    x = convolution(inputs, 64, 7, 2, pads=3)
+    x = convolution(inputs, filters, 7, 2, pads=3)
     x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
-    for stage, blocks in enumerate((3, 4, 6, 3)):
-        filters = 64 * 2**stage
+    for stage, blocks in enumerate(stages):
+        own = filters * 2**stage
         for block in range(blocks):
             strides = 2 if stage and not block else 1
             # A block's first has the channels of its end, or the same size, on its way around.
-            around = x if block else convolution(x, 4 * filters, 1, strides, None)
-            x = convolution(convolution(x, filters, 1, strides), filters, 3)
-            x = activated(
-                layers.Add()([around, convolution(x, 4 * filters, activation=None)]), "relu"
-            )
-    return gl.Model(inputs, Dense(1000)(layers.GlobalAveragePooling2D()(x)), name="resnet50")
+            around = x if block else convolution(x, 4 * own, 1, strides, None)
+            x = convolution(convolution(x, own, 1, strides), own, 3)
+            x = activated(layers.Add()([around, convolution(x, 4 * own, activation=None)]), "relu")
+    return gl.Model(inputs, Dense(classes)(layers.GlobalAveragePooling2D()(x)), name="resnet50")
 
 
 # (times as many channels inside, filters, blocks, strides of the first)
@@ -64,11 +62,11 @@ INVERTED = (
 )
 
 
-def mobilenet_v2(size: int = 224):
+def mobilenet_v2(size: int = 224, inverted=INVERTED, end: int = 1280, classes: int = 1000):
     """Inverted residuals (Sandler et al., 2018, arXiv:1801.04381), 3.5 million weights."""
     inputs = Input((size, size, 3))
     x = convolution(inputs, 32, 3, 2, "relu6", pads=1)
-    for expansion, filters, blocks, first in INVERTED:
+    for expansion, filters, blocks, first in inverted:
         for block in range(blocks):
             strides, start, channels = (1 if block else first), x, x.shape[-1]
             if expansion > 1:
@@ -77,8 +75,8 @@ def mobilenet_v2(size: int = 224):
             x = convolution(x, filters, activation=None)
             if strides == 1 and channels == filters:
                 x = layers.Add()([start, x])
-    x = layers.GlobalAveragePooling2D()(convolution(x, 1280, activation="relu6"))
-    return gl.Model(inputs, Dense(1000)(x), name="mobilenet_v2")
+    x = layers.GlobalAveragePooling2D()(convolution(x, end, activation="relu6"))
+    return gl.Model(inputs, Dense(classes)(x), name="mobilenet_v2")
 
 
 def each_channel(x, strides):
