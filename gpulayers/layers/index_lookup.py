@@ -12,6 +12,7 @@ from .byte_tokens import ByteTokens
 from .category_encoding import MODES, check_mode, check_sparse, encode, encoded_shape
 from .hashing import check_salt, hashed
 from .host_layer import HostLayer, as_values, is_ragged
+from .lookup_options import check_options, room
 from .vocabulary import TokenCounts, Vocabulary
 from .vocabulary_files import check_no_file, read_vocabulary, write_vocabulary
 
@@ -58,7 +59,7 @@ class IndexLookup(HostLayer):
         self.pad_to_max_tokens = pad_to_max_tokens
         self.oov_method = oov_method
         self.salt = check_salt(who, salt)
-        self._check_options(idf_weights)
+        check_options(self, idf_weights)
         self._has_input_vocabulary = given
         self._frozen_vocab_size = size
         self.input_vocabulary = self.input_idf_weights = self.idf_weights = None
@@ -70,34 +71,6 @@ class IndexLookup(HostLayer):
                 self.input_idf_weights = np.asarray(idf_weights)
             self.set_vocabulary(vocabulary, idf_weights)
 
-    def _check_options(self, idf_weights):
-        who = type(self).__name__
-        if self.max_tokens is not None and self.max_tokens <= 1:
-            raise ValueError(f"{who}: max_tokens must be greater than 1, got {self.max_tokens}.")
-        if self.pad_to_max_tokens and self.max_tokens is None:
-            raise ValueError(f"{who}: pad_to_max_tokens needs max_tokens, got None.")
-        if self.num_oov_indices < 0:
-            raise ValueError(
-                f"{who}: num_oov_indices must not be negative, got {self.num_oov_indices}."
-            )
-        if self.oov_method not in ("floormod", "farmhash"):
-            raise ValueError(
-                f"{who}: oov_method must be 'floormod' or 'farmhash', got {self.oov_method!r}."
-            )
-        if self.salt and self.vocabulary_dtype != "string" and self.oov_method != "farmhash":
-            raise ValueError(
-                f"{who}: salt needs oov_method='farmhash', got oov_method={self.oov_method!r}."
-            )
-        if self.invert and self.output_mode != "int":
-            raise ValueError(
-                f"{who}: output_mode must be 'int' if invert is True, got {self.output_mode!r}."
-            )
-        if idf_weights is not None and self.output_mode != "tf_idf":
-            raise ValueError(
-                f"{who}: idf_weights are for output_mode='tf_idf', got them with "
-                f"{self.output_mode!r}."
-            )
-
     # The vocabulary.
 
     def get_vocabulary(self, include_special_tokens: bool = True) -> list:
@@ -107,7 +80,7 @@ class IndexLookup(HostLayer):
 
     def vocabulary_size(self) -> int:
         """How many numbers there are, those of the mask and of unknown terms included."""
-        return self._token_start() + len(self._vocabulary)
+        return self.token_start() + len(self._vocabulary)
 
     def set_vocabulary(self, vocabulary, idf_weights=None) -> None:
         """Use these terms, in place of those before.
@@ -127,7 +100,7 @@ class IndexLookup(HostLayer):
                 f"got idf_weights={idf_weights} with {self.output_mode!r}."
             )
         terms = self._terms_of(vocabulary)
-        special, start = self._special_tokens(), self._token_start()
+        special, start = self._special_tokens(), self.token_start()
         begins = terms[:start] == special
         tokens = terms[start:] if begins else terms
         try:
@@ -175,7 +148,7 @@ class IndexLookup(HostLayer):
             raise ValueError(
                 f"{who}: idf_weights must be as many as terms ({terms}), got {len(weights)}."
             )
-        self.idf_weights = self._padded(weights, 0 if begins else self._token_start())
+        self.idf_weights = self._padded(weights, 0 if begins else self.token_start())
 
     def _padded(self, weights, before):
         """Weights of all numbers: the mean for those that come before, 0 for those not used."""
@@ -185,7 +158,7 @@ class IndexLookup(HostLayer):
         return padded.astype(config.floatx())
 
     def _replace(self, vocabulary):
-        size = self._token_start() + len(vocabulary)
+        size = self.token_start() + len(vocabulary)
         known = self._frozen_vocab_size
         varies = self.output_mode == "int" or self.pad_to_max_tokens
         if not varies and known not in (None, size):
@@ -199,7 +172,8 @@ class IndexLookup(HostLayer):
     def _mask_places(self):
         return int(self.mask_token is not None and self.output_mode == "int")
 
-    def _token_start(self):
+    def token_start(self) -> int:
+        """How many numbers the special tokens have."""
         return self._mask_places() + self.num_oov_indices
 
     def _special_tokens(self):
@@ -216,8 +190,10 @@ class IndexLookup(HostLayer):
                 document; or an iterable of batches, which is read once.
             steps: take no more batches than this.
 
-        Raises ValueError for a layer with a given vocabulary.
+        Raises ValueError for a layer with a given vocabulary, or with more special tokens than
+        `max_tokens`. (Keras 3.15 learns too many terms then; with just as many it fails.)
         """
+        room(self)
         self.reset_state()
         whole = data if isinstance(data, (list, tuple)) else as_whole(data)
         if whole is None:
@@ -260,12 +236,12 @@ class IndexLookup(HostLayer):
         if self._has_input_vocabulary or not self._counts:
             self._replace(self._vocabulary)
             return
-        most = self.max_tokens and max(self.max_tokens - self._token_start(), 0)
-        tokens = self._counts.most_frequent(most, without=(self.mask_token, self.oov_token))
+        most, special = room(self), (self.mask_token, self.oov_token)
+        tokens = self._counts.most_frequent(most, without=special)
         self._replace(Vocabulary(tokens))
         if self.output_mode == "tf_idf":
             weights = self._counts.inverse_frequencies(tokens)
-            self.idf_weights = self._padded(weights, self._token_start())
+            self.idf_weights = self._padded(weights, self.token_start())
         self.reset_state()
 
     def reset_state(self) -> None:
@@ -312,7 +288,7 @@ class IndexLookup(HostLayer):
         """The number of each term; -1 for the mask if it has none."""
         places = self._vocabulary.places(values)
         unknown = places < 0
-        numbers = np.asarray(places + self._token_start())
+        numbers = np.asarray(places + self.token_start())
         if self.mask_token is not None:
             masked = values == self.mask_token
             numbers = np.asarray(np.where(masked, 0 if self.output_mode == "int" else -1, numbers))
@@ -337,7 +313,7 @@ class IndexLookup(HostLayer):
     def numbers_of_bytes(self, tokens: ByteTokens) -> np.ndarray:
         """The number of each token of texts: none is the mask, and unknown ones have one number."""
         places = self._vocabulary.places_of_bytes(tokens)
-        return np.where(places < 0, self._mask_places(), places + self._token_start())
+        return np.where(places < 0, self._mask_places(), places + self.token_start())
 
     def encoded(self, numbers: np.ndarray) -> np.ndarray:
         """Numbers as vectors, in the output mode."""
@@ -363,7 +339,7 @@ class IndexLookup(HostLayer):
                 f"{type(self).__name__} {self.name!r}: expected numbers of terms, got an array of "
                 f"{values.dtype}."
             )
-        terms, start, size = self._vocabulary.tokens, self._token_start(), len(self._vocabulary)
+        terms, start, size = self._vocabulary.tokens, self.token_start(), len(self._vocabulary)
 
         def term(number):
             if self.mask_token is not None and number == 0:
@@ -437,7 +413,7 @@ class IndexLookup(HostLayer):
         """Read the vocabulary from a folder, unless the config has it."""
         if self.input_vocabulary is None:
             lines = read_vocabulary(os.path.join(dir_path, VOCABULARY_FILE))
-            self._replace(Vocabulary(self._parsed(lines[self._token_start() :])))
+            self._replace(Vocabulary(self._parsed(lines[self.token_start() :])))
 
 
 def _listed(values):

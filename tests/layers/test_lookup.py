@@ -157,6 +157,15 @@ def test_what_it_refuses_when_called():
         layers.StringLookup(vocabulary=WORDS)(["a", 1])
     with pytest.raises(TypeError, match="expected integers"):
         layers.IntegerLookup(vocabulary=[1])(["a"])
+    for layer in (
+        layers.StringLookup(max_tokens=2, num_oov_indices=3),
+        layers.StringLookup(max_tokens=3, num_oov_indices=3, mask_token=""),
+    ):
+        with pytest.raises(ValueError, match=r"leaves nothing to learn beside [34] special tokens"):
+            layer.adapt(WORDS)
+    alone = layers.IntegerLookup(max_tokens=3, num_oov_indices=3)
+    alone.adapt([7, 8])
+    assert alone([7, 8, 9]).tolist() == [1, 2, 0]
     layer = layers.StringLookup(vocabulary=WORDS, output_mode="count")
     with pytest.raises(RuntimeError, match="must keep its size of 4"):
         layer.set_vocabulary(["a"])
