@@ -43,7 +43,7 @@ class Hashing(HostLayer):
     Takes strings, bytes or numbers of any shape, as arrays, lists or columns of a table; numbers
     are hashed as their decimal digits. Gives int64, or floats in the other modes. Raises
     ValueError for `num_bins` that is not positive, another salt or mode, and a dtype that holds no
-    integers with "int".
+    integers with "int"; TypeError for strings and numbers together, the mask included.
     """
 
     encoding = None  # Bytes are hashed as they are.
@@ -75,12 +75,27 @@ class Hashing(HostLayer):
         return encode(bins, self.output_mode, self.num_bins, dtype)
 
     def _bins(self, values):
+        self._check_kinds(values)
         if self.mask_value is None or self.num_bins == 1:
             return hashed(values, self.num_bins, self.salt)
         mask = self.mask_value
         if values.dtype.kind == "S" and isinstance(mask, str):
             mask = mask.encode()
         return np.where(values == mask, 0, hashed(values, self.num_bins - 1, self.salt) + 1)
+
+    def _check_kinds(self, values):
+        """Raise TypeError if there are strings and numbers, the mask among them."""
+        if values.dtype.kind == "O":
+            kinds = set(map(type, values.ravel().tolist()))
+        else:
+            kinds = {str} if values.dtype.kind in "UST" else {values.dtype.type}
+        kinds |= set() if self.mask_value is None else {type(self.mask_value)}
+        texts = {kind for kind in kinds if issubclass(kind, (str, bytes))}
+        if values.size and texts and any(issubclass(k, (int, np.number)) for k in kinds - texts):
+            raise TypeError(
+                f"Hashing {self.name!r}: expected strings or whole numbers, got both: "
+                f"{values.ravel()[:9].tolist()} with mask_value={self.mask_value!r}."
+            )
 
     def compute_output_shape(self, input_shape):
         """As Keras tells it: with "one_hot" it leaves out a last axis that is longer than 1."""
@@ -108,7 +123,7 @@ class HashedCrossing(HostLayer):
 
     Takes a list or tuple of two or more arrays of strings or integers, all of shape (), (batch,)
     or (batch, 1); gives the numbers of the bins in that shape, or (batch, num_bins). Raises
-    ValueError for other inputs.
+    ValueError for other inputs and for `num_bins` that is not positive.
     """
 
     encoding = None
@@ -116,6 +131,8 @@ class HashedCrossing(HostLayer):
     def __init__(self, num_bins, output_mode="int", sparse=False, name=None, dtype=None, **kwargs):
         dtype = "int64" if output_mode == "int" and dtype is None else dtype
         super().__init__(name=name, dtype=dtype, **kwargs)
+        if num_bins is None or num_bins <= 0:
+            raise ValueError(f"HashedCrossing: num_bins must be positive, got {num_bins}.")
         self.output_mode = check_mode("HashedCrossing", output_mode, ("int", "one_hot"))
         self.num_bins = num_bins
         self.sparse = bool(sparse)

@@ -131,8 +131,9 @@ class IndexLookup(HostLayer):
                 raise ValueError(
                     f"{type(self).__name__}: a file has no weights for output_mode='tf_idf'."
                 )
-            return self._parsed(read_vocabulary(vocabulary))
-        terms = self.checked(as_values(vocabulary, self.encoding)).ravel().tolist()
+            terms = self._parsed(read_vocabulary(vocabulary))
+        else:
+            terms = self.checked(as_values(vocabulary, self.encoding)).ravel().tolist()
         if not terms:
             raise ValueError(f"{type(self).__name__} {self.name!r}: the vocabulary is empty.")
         return terms
@@ -190,8 +191,8 @@ class IndexLookup(HostLayer):
                 document; or an iterable of batches, which is read once.
             steps: take no more batches than this.
 
-        Raises ValueError for a layer with a given vocabulary, or with more special tokens than
-        `max_tokens`. (Keras 3.15 learns too many terms then; with just as many it fails.)
+        Raises ValueError for a layer with a given vocabulary, or with as many special tokens as
+        `max_tokens` or more. (With more of them, Keras 3.15 learns too many terms.)
         """
         room(self)
         self.reset_state()
@@ -216,8 +217,9 @@ class IndexLookup(HostLayer):
         if is_ragged(values):
             rows = values.tolist()
         else:
-            values = self.checked(values)
-            rows = values.reshape(len(values) if values.ndim > 1 else 1, -1).tolist()
+            values = self.checked(values) if values.size else values
+            count = len(values) if values.ndim > 1 else 1
+            rows = values.reshape(count, values.size // max(count, 1)).tolist()
         self.count_rows(rows)
 
     def count_rows(self, rows: list[list]) -> None:
@@ -284,8 +286,16 @@ class IndexLookup(HostLayer):
         listed = self.output_mode in ("int", "one_hot")
         return [row.tolist() for row in rows] if listed else np.stack(rows)
 
+    def _require_terms(self):
+        if not len(self._vocabulary):
+            raise RuntimeError(
+                f"{type(self).__name__} {self.name!r} knows no terms: give a vocabulary, or call "
+                "adapt() first."
+            )
+
     def numbers(self, values: np.ndarray) -> np.ndarray:
         """The number of each term; -1 for the mask if it has none."""
+        self._require_terms()
         places = self._vocabulary.places(values)
         unknown = places < 0
         numbers = np.asarray(places + self.token_start())
@@ -312,17 +322,13 @@ class IndexLookup(HostLayer):
 
     def numbers_of_bytes(self, tokens: ByteTokens) -> np.ndarray:
         """The number of each token of texts: none is the mask, and unknown ones have one number."""
+        self._require_terms()
         places = self._vocabulary.places_of_bytes(tokens)
         return np.where(places < 0, self._mask_places(), places + self.token_start())
 
     def encoded(self, numbers: np.ndarray) -> np.ndarray:
         """Numbers as vectors, in the output mode."""
         depth = self._depth()
-        if depth is None:
-            raise RuntimeError(
-                f"{type(self).__name__} {self.name!r}: give a vocabulary or call adapt() first "
-                f"(output_mode={self.output_mode!r})."
-            )
         if self.output_mode != "tf_idf":
             return encode(numbers, self.output_mode, depth, "int64")
         if self.idf_weights is None:
@@ -339,6 +345,7 @@ class IndexLookup(HostLayer):
                 f"{type(self).__name__} {self.name!r}: expected numbers of terms, got an array of "
                 f"{values.dtype}."
             )
+        self._require_terms()
         terms, start, size = self._vocabulary.tokens, self.token_start(), len(self._vocabulary)
 
         def term(number):

@@ -28,20 +28,19 @@ def check_options(layer, idf_weights) -> None:
         )
     if idf_weights is not None and layer.output_mode != "tf_idf":
         raise ValueError(
-            f"{who}: idf_weights are for output_mode='tf_idf', got them with "
-            f"{layer.output_mode!r}."
+            f"{who}: idf_weights are for output_mode='tf_idf', got them with {layer.output_mode!r}."
         )
 
 
 def room(layer) -> int | None:
     """How many terms a lookup layer may learn; None for any number of them.
 
-    Raises ValueError if there are more special tokens than `max_tokens`.
+    Raises ValueError if there are as many special tokens as `max_tokens`, or more.
     """
     if layer.max_tokens is None:
         return None
     special = layer.token_start()
-    if layer.max_tokens < special:
+    if layer.max_tokens <= special:
         raise ValueError(
             f"{type(layer).__name__} {layer.name!r}: max_tokens={layer.max_tokens} leaves nothing "
             f"to learn beside {special} special tokens (num_oov_indices={layer.num_oov_indices})."

@@ -100,10 +100,10 @@ class TextVectorization(HostLayer):
 
     def _check_options(self):
         length, mode = self._output_sequence_length, self._output_mode
-        if length is not None and (mode != "int" or not isinstance(length, int)):
+        if length is not None and (mode != "int" or not isinstance(length, int) or length < 0):
             raise ValueError(
                 "TextVectorization: output_sequence_length must be None or, with output_mode='int',"
-                f" a whole number; got {length!r} with {mode!r}."
+                f" a whole number, not negative; got {length!r} with {mode!r}."
             )
         if self._ragged and mode != "int":
             raise ValueError(
@@ -361,13 +361,17 @@ def _checked(name, value, known):
 
 
 def _widths(ngrams):
-    if isinstance(ngrams, int):
-        return tuple(range(1, ngrams + 1))
-    if ngrams is None or (isinstance(ngrams, tuple) and all(isinstance(n, int) for n in ngrams)):
-        return ngrams
+    widths = tuple(range(1, ngrams + 1)) if isinstance(ngrams, int) else ngrams
+    if ngrams is None or (widths and type(widths) is tuple and all(map(_is_width, widths))):
+        return widths
     raise ValueError(
-        f"TextVectorization: ngrams must be None, an integer or a tuple of some, got {ngrams!r}."
+        "TextVectorization: ngrams must be None, a positive integer or a tuple of some, got "
+        f"{ngrams!r}."
     )
+
+
+def _is_width(n) -> bool:
+    return isinstance(n, int) and n > 0
 
 
 def _portions(texts: np.ndarray) -> list[np.ndarray]:

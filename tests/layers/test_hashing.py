@@ -54,6 +54,10 @@ def test_hashing_refuses_what_it_cannot_do():
         layers.Hashing(3, dtype="float32")
     with pytest.raises(TypeError, match="got None"):
         layers.Hashing(3)(["a", None])
+    for mask, x in ((None, ["a", 1]), ("a", [1]), (3, ["a"]), (3, np.array([b"a"])), ("", 2)):
+        with pytest.raises(TypeError, match="expected strings or whole numbers, got both"):
+            layers.Hashing(3, mask_value=mask)(x)
+    assert layers.Hashing(3, mask_value="a")([]).shape == (0,)
 
 
 def test_hashed_crossing():
@@ -68,6 +72,8 @@ def test_hashed_crossing():
 
 
 def test_hashed_crossing_refuses_what_it_cannot_cross():
+    with pytest.raises(ValueError, match="num_bins must be positive, got 0"):
+        layers.HashedCrossing(0)
     layer = layers.HashedCrossing(5)
     with pytest.raises(ValueError, match="at least two"):
         layer([np.array(["A"])])

@@ -119,6 +119,9 @@ def test_vocabularies_from_files(tmp_path):
     assert layer.get_config()["vocabulary"] is None
     with pytest.raises(ValueError, match="may not name a file"):
         layers.StringLookup.from_config({**layer.get_config(), "vocabulary": str(path)})
+    path.write_bytes(b"\n\n")
+    with pytest.raises(ValueError, match="the vocabulary is empty"):
+        layers.StringLookup(vocabulary=str(path))
     with pytest.raises(ValueError, match="no file"):
         layers.StringLookup(vocabulary=str(tmp_path / "none.txt"))
 
@@ -146,11 +149,31 @@ def test_what_it_refuses_at_once(options, message):
         layers.StringLookup(**options)
 
 
+@pytest.mark.parametrize("mode", ["int", "one_hot", "multi_hot", "count", "tf_idf"])
+@pytest.mark.parametrize("learned", [None, [], [[]]])
+def test_without_a_vocabulary(mode, learned):
+    """Keras fails in all of these, on TensorFlow as its tables are not initialized."""
+    padded = {"max_tokens": 5, "pad_to_max_tokens": True}
+    for layer, x in (
+        (layers.StringLookup(output_mode=mode), ["z"]),
+        (layers.StringLookup(output_mode=mode, **padded), [["z"]]),
+        (layers.IntegerLookup(output_mode=mode, num_oov_indices=3), [3]),
+        (layers.TextVectorization(output_mode=mode), ["z z"]),
+        (layers.TextVectorization(output_mode=mode), ["z z"] * 40),
+        (layers.TextVectorization(output_mode=mode, split=None), ["z z"]),
+    ):
+        assert len(layer(gl.Input((1,), dtype="string")).shape) in (2, 3)
+        if learned is not None and not isinstance(layer, layers.IntegerLookup):
+            layer.adapt(learned if not isinstance(layer, layers.TextVectorization) else [])
+        with pytest.raises(RuntimeError, match="knows no terms: give a vocabulary, or call adapt"):
+            layer(x)
+    with pytest.raises(RuntimeError, match="knows no terms"):
+        layers.StringLookup(invert=True)([1])
+
+
 def test_what_it_refuses_when_called():
     with pytest.raises(ValueError, match="num_oov_indices=0 lets in nothing"):
         layers.StringLookup(vocabulary=WORDS, num_oov_indices=0)(["z"])
-    with pytest.raises(RuntimeError, match="give a vocabulary or call adapt"):
-        layers.StringLookup(output_mode="count")(["z"])
     with pytest.raises(TypeError, match="expected strings, got None"):
         layers.StringLookup(vocabulary=WORDS)(["a", None])
     with pytest.raises(TypeError, match="expected strings, got 1"):
@@ -159,13 +182,11 @@ def test_what_it_refuses_when_called():
         layers.IntegerLookup(vocabulary=[1])(["a"])
     for layer in (
         layers.StringLookup(max_tokens=2, num_oov_indices=3),
+        layers.StringLookup(max_tokens=3, num_oov_indices=3),
         layers.StringLookup(max_tokens=3, num_oov_indices=3, mask_token=""),
     ):
         with pytest.raises(ValueError, match=r"leaves nothing to learn beside [34] special tokens"):
             layer.adapt(WORDS)
-    alone = layers.IntegerLookup(max_tokens=3, num_oov_indices=3)
-    alone.adapt([7, 8])
-    assert alone([7, 8, 9]).tolist() == [1, 2, 0]
     layer = layers.StringLookup(vocabulary=WORDS, output_mode="count")
     with pytest.raises(RuntimeError, match="must keep its size of 4"):
         layer.set_vocabulary(["a"])
