@@ -121,6 +121,7 @@ INFRASTRUCTURE = {
         "simple_rnn": "`recurrent` for SimpleRNN",
         "recurrent_loops": "LSTM, GRU and SimpleRNN by compiled loops",
         "grids": "where the arrays of a program lie",
+        "moves": "what plans of inference write down",
         "memory": "memory for results that serves again",
         "panels": "convolutions as matrix products",
         "program": "plans of inference in one call",

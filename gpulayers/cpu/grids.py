@@ -74,7 +74,7 @@ class Grid:
         return table(counts, self.steps[: len(counts)])
 
 
-@lru_cache(1024)
+@lru_cache(256)
 def table(counts, steps):
     """Offsets of places, the last again to fill a tile."""
     found = np.zeros(1, np.intp)

@@ -12,12 +12,12 @@ import numpy as np
 
 from . import kernel, part
 from .direct import DEEP
-from .elementary import F, exp, sigmoid, tanh
+from .elementary import HALF, ONE, TWO, F, exp, normal, sigmoid, tanh
 from .tiles import address, floats, integers, placed, tile, words
 
 # What a move does, in the first column of the table.
 SAME, ENTER, LEAVE, COPY, PRODUCT, CHANNELS, FEW_ROWS, MAP, SUM, LARGEST, MEAN = range(11)
-SIGMOID, TANH, SILU, SOFTMAX = range(11, 15)
+SIGMOID, TANH, SILU, SOFTMAX, ELU, LEAKY, GELU, NORMAL = range(11, 19)
 # The other columns.
 FROM, TO = 1, 2  # Where what it reads and what it writes begin.
 COUNT, WIDTH, DEPTH = 3, 4, 5  # Places, numbers at each, and products of a sum.
@@ -193,8 +193,26 @@ def pooled(memory, move):
 
 
 @part
-def curved(memory, move):
-    """A curve of each number, or of all of a place."""
+def normalized(memory, move, epsilon):
+    """All of a place with mean 0 and deviation 1, times factors, plus offsets."""
+    factor, offset, width = floats(move[FIRST]), floats(move[SECOND]), move[WIDTH]
+    rows, places, share = integers(move[ROWS]), integers(move[PLACES]), ONE / F(width)
+    for p in range(move[COUNT]):
+        at, to = move[FROM] + rows[p], move[TO] + places[p]
+        total, squares = F(0), F(0)
+        for c in range(width):
+            total += memory[at + c]
+        for c in range(width):
+            away = memory[at + c] - total * share
+            squares += away * away
+        scale = ONE / np.sqrt(squares * share + epsilon)
+        for c in range(width):
+            memory[to + c] = (memory[at + c] - total * share) * scale * factor[c] + offset[c]
+
+
+@part
+def curved(memory, move, a, b):
+    """A curve of each number, or of all of a place, with two numbers that it has."""
     rows, places = integers(move[ROWS]), integers(move[PLACES])
     what, width = move[0], move[WIDTH]
     for p in range(move[COUNT]):
@@ -208,6 +226,18 @@ def curved(memory, move):
         elif what == SILU:
             for c in range(width):
                 memory[to + c] = memory[at + c] * sigmoid(memory[at + c])
+        elif what == ELU:
+            for c in range(width):
+                v = memory[at + c]
+                half = tanh(v * HALF)  # See `activation.elu`.
+                memory[to + c] = a * v if v > 0 else b * TWO * half / (ONE - half)
+        elif what == LEAKY:
+            for c in range(width):
+                v = memory[at + c]
+                memory[to + c] = a * v if v < 0 else v
+        elif what == GELU:
+            for c in range(width):
+                memory[to + c] = memory[at + c] * normal(memory[at + c])
         else:
             top, total = memory[at], F(0)
             for c in range(1, width):
@@ -228,7 +258,8 @@ def run(x, memory, out, moves, limits, edges):
         x, out: flat.
         memory: begins with room for a tile.
         moves: the table, FIELDS wide; first the constants to be compared.
-        limits: (moves, 2), the least and the most that results of a move may be.
+        limits: (moves, 2), the least and the most that results of a move may be, or what else of
+            numbers a move has.
         edges: TALL, LANES, rows' offsets in a tile with two vectors to a row, and zeros.
     """
     numbers, tall = floats(address(memory)), integers(address(edges))
@@ -258,6 +289,8 @@ def run(x, memory, out, moves, limits, edges):
             copied(numbers, floats(address(out)), move)
         elif what == COPY:
             copied(numbers, numbers, move)
+        elif what == NORMAL:
+            normalized(numbers, move, least)
         else:
-            curved(numbers, move)
+            curved(numbers, move, least, most)
     return True

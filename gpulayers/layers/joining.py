@@ -38,6 +38,13 @@ class Concatenate(Merge):
             inputs = of_equal_sizes(inputs, except_axis=self.axis % inputs[0].ndim)
         return namespace(*inputs).concat(inputs, axis=self.axis)
 
+    def _inference_moves(self, program, *grids):
+        """What this layer is in a program: see `pieces.py`."""
+        rank, shapes = len(grids[0].shape), {grid.shape[:-1] for grid in grids}
+        if self.axis not in (-1, rank - 1) or len(shapes) > 1:
+            raise program.unwritable
+        return program.joined(grids)
+
     def compute_output_shape(self, input_shape):
         self._check_list(input_shape)
         rank, joined = len(input_shape[0]), []

@@ -195,6 +195,12 @@ class LayerNormalization(Affine):
         options = {"axes": ops.axes_of(x, self.axis), "epsilon": self.epsilon, "kind": kind}
         return ops.normalized_along, (self.gamma, self.beta), options
 
+    def _inference_moves(self, program, x):
+        """What this layer is in a program: see `pieces.py`."""
+        if self.rms_scaling or list(self.axis) not in ([-1], [len(x.shape) - 1]):
+            raise program.unwritable
+        return program.normalized(x, self.gamma, self.beta, self.epsilon)
+
     def get_config(self):
         config = {"axis": self.axis, **self._affine_config(), "rms_scaling": self.rms_scaling}
         return {**super().get_config(), **config}

@@ -70,7 +70,13 @@ class Piece:
 
 
 class Call(Piece):
-    """Any function of arrays."""
+    """Any function of arrays.
+
+    layer: one that it is a call of with nothing but these, if that is known; programs are written
+        by the `_inference_moves` of layers that have it.
+    """
+
+    layer = None
 
     def __init__(self, name, function, what="", fresh=False):
         super().__init__(name)
@@ -78,6 +84,12 @@ class Call(Piece):
 
     def ready(self, own, floor):
         return self.function
+
+    def write(self, program, own, *grids):
+        write = getattr(self.layer, "_inference_moves", None)
+        if write is None:
+            raise program.unwritable
+        return write(program, *grids)
 
     @property
     def what(self):
@@ -195,7 +207,7 @@ class Activated(Piece):
         return floor.applied(self.function)
 
     def write(self, program, own, x):
-        return program.curved(x, self.function, own[0])
+        return program.curved(x, self.curve, own[0])
 
     @property
     def what(self):

@@ -61,7 +61,8 @@ class Programs:
 
 def written(plan, shape):
     """The program of a plan for an array of some shape; None if it does better without."""
-    from ..cpu.program import Program, Unwritable
+    from ..cpu.grids import Unwritable
+    from ..cpu.program import Program
 
     try:
         program = Program(shape)

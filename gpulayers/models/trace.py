@@ -130,6 +130,8 @@ class Trace:
                 raise NeedsMore  # It augments unless it is told not to.
             self.in_context = True
             pieces = [Call(layer.name, call, f"full call of {what}")]
+        if type(pieces[-1]) is Call and is_plain and _is_ours(layer) and _takes_all(node):
+            pieces[-1].layer = layer
         for piece in pieces[:-1]:
             sources = self._add(piece, sources, [None])
         return self._add(pieces[-1], sources, results)
@@ -140,6 +142,13 @@ def _in_policy(layer):
     if layer.compute_dtype not in dtypes.SHORT_FLOATS:
         return layer.call
     return lambda *args, **kwargs: layer._compute(args, kwargs, dict(enumerate(args)))
+
+
+def _takes_all(node) -> bool:
+    """Whether a layer is called on its inputs and nothing else: one of them, or a list."""
+    first, *others = node.args
+    flat = list(first) if type(first) in (list, tuple) else [first]
+    return not others and len(flat) == len(node.inputs)
 
 
 def _pieces(node, arrays, on_gpu):

@@ -100,6 +100,10 @@ IMAGES = {
     "relu6": lambda x: L.ReLU(6)(x),
     "residual": residual,
     "margins of many": margins_of_many,
+    "channels joined": lambda x: L.Conv2D(8, 3, padding="same")(
+        L.Concatenate()([x, L.Conv2D(3, 3, padding="same")(x), L.Dense(5)(x)])
+    ),
+    "each place normalized": lambda x: L.LayerNormalization(axis=[-1])(L.Conv2D(9, 2)(x)),
     "nothing": lambda x: L.Dropout(0.5)(x),
 }
 
@@ -119,6 +123,11 @@ ROWS = {
     "classes": lambda x: L.Dense(7, "softmax")(L.Dense(20, "swish")(x)),
     "curves": lambda x: L.Dense(3, "tanh")(L.Dense(3, "sigmoid")(x)),
     "around": lambda x: L.Add()([L.Dense(19)(x), x]),
+    "more curves": lambda x: L.Concatenate()(
+        [L.Dense(5, name)(x) for name in ("gelu", "elu", "selu", "leaky_relu", "relu6")]
+    ),
+    "each row normalized": lambda x: L.LayerNormalization(epsilon=0.1)(L.Dense(40)(x)),
+    "without offsets": lambda x: L.Dense(2)(L.LayerNormalization(center=False, scale=False)(x)),
     "dropped": lambda x: L.Dropout(0.5)(L.Dense(4)(x)),
 }
 
@@ -167,10 +176,8 @@ def test_what_is_no_number_stays():
             x[-1, 2, 3, 1] = value
             with np.errstate(invalid="ignore"):
                 check(model, x)
-    curves = functional(
-        lambda x: L.Add()([L.Activation(a)(x) for a in ("sigmoid", "tanh", "softmax", "swish")]),
-        (5,),
-    )
+    names = ("sigmoid", "tanh", "softmax", "swish", "gelu", "elu", "selu", "leaky_relu")
+    curves = functional(lambda x: L.Concatenate()([L.Activation(a)(x) for a in names]), (5,))
     for value in (np.nan, np.inf, 200.0, -200.0, 0.0):
         x = drawn(2, 5)
         x[1, 2] = value
@@ -197,9 +204,13 @@ def test_inputs_as_they_come():
 
 
 def test_for_what_there_are_none():
-    model = functional(lambda x: L.LayerNormalization()(L.Dense(3)(x)), (4,))
+    model = functional(lambda x: L.LayerNormalization(axis=1)(L.Dense(3)(x)), (5, 4))
+    assert written(plan_of(model, drawn(2, 5, 4)), (2, 5, 4)) is None
+    model = functional(lambda x: L.Concatenate(1)([x, L.Dense(4)(x)]), (5, 4))
+    assert written(plan_of(model, drawn(2, 5, 4)), (2, 5, 4)) is None
+    model = functional(lambda x: L.Concatenate()([x, L.Dense(4)(x)]) * 2.0, (4,))
     assert written(plan_of(model, drawn(2, 4)), (2, 4)) is None
-    model = functional(lambda x: L.Dense(3, "selu")(x), (4,))
+    model = functional(lambda x: L.Dense(3, "mish")(x), (4,))
     assert written(plan_of(model, drawn(2, 4)), (2, 4)) is None
     two = functional(lambda x: [L.Dense(3)(x), x], (4,))
     assert plan_of(two, drawn(2, 4)).programs is None
