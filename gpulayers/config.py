@@ -192,24 +192,29 @@ def set_fused_augmentation(fused: bool) -> None:
 
 
 def recurrent_segment() -> int | str | None:
-    """How many steps recurrent layers compute again at a time: None, for none, unless set."""
+    """How many steps recurrent layers compute again at a time: as memory allows if None."""
     return _settings["recurrent_segment"]
 
 
 def set_recurrent_segment(steps: int | str | None) -> None:
     """Choose how much recurrent layers keep in memory for their gradients.
 
-    steps: None to keep what all steps computed: of SimpleRNN, LSTM and GRU the states alone, and
-        of gates no more than 64 MiB. A number to keep only the states between segments
-        of so many steps, and to compute each segment again for its gradient, which takes about a
-        third more time; "auto" for the square root of the number of steps, with which memory grows
-        like that, too: of 10,000 steps it is that of 200. Cells must be pure functions for it:
-        what they draw at random or assign would differ the second time. The dropout of the cells
-        here stays the same.
+    steps: None to keep states, and about 128 MiB of what steps compute (of SimpleRNN, LSTM and GRU
+        64 MiB of gates); what takes more memory is computed again for the gradient, which takes
+        about a third more time. A number to keep only the states between segments of so many
+        steps, and to compute each segment again; "auto" for the square root of the number of steps,
+        with which memory grows like that, too: of 10,000 steps it is that of 200. "whole" to
+        compute nothing again.
+
+    A cell that is to be computed again must depend on its inputs, its states and Variables alone.
+    It may assign Variables, and draw random numbers by a SeedGenerator: they are the same the
+    second time, as is the dropout of the cells here. By default a cell that does something else
+    (counts its steps in an attribute, adds losses, uses arrays of the model around it) is found at
+    its second step, and all it computes is kept.
 
     Raises ValueError for anything else.
     """
-    if steps != "auto":
+    if steps not in ("auto", "whole"):
         steps = _limit("set_recurrent_segment", steps)
     _settings["recurrent_segment"] = steps
 

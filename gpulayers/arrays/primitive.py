@@ -12,7 +12,7 @@ from .convert import as_array
 from .namespace import RANK, library, namespace, plain_namespace
 from .short_floats import in_float32, is_short
 from .symbolic import KerasTensor, connect
-from .tape import tape_array
+from .tape import OtherRecord, tape_array
 
 VERSIONS = {"numpy": "gpulayers.cpu", "cupy": "gpulayers.cuda"}  # Where faster versions register.
 ABSTRACT_RANK = RANK[Abstract]
@@ -158,9 +158,13 @@ class primitive:
         for a in args:
             index = None
             if type(a) is kind:
-                tape, index, a = a.tape, a.index, a.value
-                if index is not None:
-                    array = a
+                of, index, a = a.tape, a.index, a.value
+                if index is None:
+                    tape = tape or of
+                elif array is not None and of is not tape:
+                    raise OtherRecord(self.__name__)
+                else:
+                    tape, array = of, a
             values.append(a)
             parents.append(index)
         if array is None:  # Nothing has a gradient.

@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from .functions import TABLE
 from .namespace import RANK, namespace
-from .tape import lift, plain, tape_array
+from .tape import OtherRecord, lift, plain, tape_array
 from .variable import Variable
 
 
@@ -114,9 +114,13 @@ def _recorded(xp, fun, entry, kind, name):
                 a = a.value
                 cls = type(a)
             if cls is kind:
-                tape, index, a = a.tape, a.index, a.value
-                if index is not None:
-                    recorded = True
+                of, index, a = a.tape, a.index, a.value
+                if index is None:
+                    tape = tape or of
+                elif recorded and of is not tape:
+                    raise OtherRecord(name)
+                else:
+                    tape, recorded = of, True
             elif RANK.get(cls, 0) > level:  # An array of an inner tape, or an abstract one.
                 return attrgetter(name)(namespace(*args))(*args, **kwargs)
             values.append(a)

@@ -20,10 +20,20 @@ from .variable import SCOPE, Scope, Variable
 _namespaces: dict[type, object] = {}  # Of recorded arrays, by the plain array's type.
 
 
+class OtherRecord(ValueError):
+    """Arrays of two records meet, of which none is within the other."""
+
+    def __init__(self, who: str):
+        super().__init__(
+            f"{who}: the arguments were recorded by different tapes. Compute all of them within "
+            "one; gpulayers.stop_gradient makes constants of those of an earlier one."
+        )
+
+
 class TapeArray(Operators):
     """An array of the level below together with its place on a tape (None for a constant)."""
 
-    __slots__ = ("_mask", "index", "tape", "value")
+    __slots__ = ("__weakref__", "_mask", "index", "tape", "value")
     level = 1
     mask_slot = True
 
@@ -182,9 +192,18 @@ class Tape:
         """Whether it is inside no other tape."""
         return self._outer is None
 
-    def another(self) -> Tape:
-        """A new tape for the gradients of the same Variables."""
-        return Tape(None if self._wanted is None else self._wanted.values())
+    def another(self, kind: type[Tape] | None = None) -> Tape:
+        """A new tape, of this or another kind, for the gradients of the same Variables."""
+        return (kind or Tape)(None if self._wanted is None else self._wanted.values())
+
+    def position(self) -> tuple[int, int]:
+        """Where the record ends now, for `since`."""
+        return len(self._nodes), len(self._specs)
+
+    def since(self, position) -> tuple[list, list]:
+        """The parents of each node from a position on, and shapes and dtypes of all results."""
+        nodes, specs = position
+        return [node[2] for node in self._nodes[nodes:]], self._specs[specs:]
 
     def variables_read(self) -> list[Variable]:
         """The Variables that have been read, of those whose gradients are wanted."""

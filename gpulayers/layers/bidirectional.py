@@ -156,7 +156,7 @@ class Bidirectional(Layer):
             and (mask is None or not layer.unroll)
             for layer in layers
         )
-        if not plain or one.go_backwards or config.recurrent_segment() is not None:
+        if not plain or one.go_backwards or config.recurrent_segment() not in (None, "whole"):
             return None, None
         options = [fused(layer.cell) for layer in layers]
         if None in options or options[0] != options[1] or type(one) is not type(other):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .. import config
-from ..arrays import namespace
+from ..arrays import dtypes, namespace, plain
 from ..ops.convolution import convolved
 from ..ops.creation import zeros
+from ..ops.over_time import KEPT, over_time, whole_at_first
 from ..ops.recurrent import lstm_step
 from ..ops.sliding import counts, margins, require_padding
 from . import arguments
 from .cell_layers import CellLayer
 from .dropout_cell import DropoutCell
+from .stacked_cells import kept_masks
+
+# What a step keeps for the gradient, in states: convolved inputs, gates, the state and the carry.
+STATES_OF_A_STEP = 11
 
 
 class ConvLSTMCell(DropoutCell):
@@ -240,6 +247,16 @@ class BaseConvLSTM(CellLayer):
     def _state_shapes(self, batch):
         return [self.cell.state_shape(batch)] * 2
 
+    def _steps_within_memory(self, sequences, states, mask, training, before):
+        state = plain(states[0])
+        each = STATES_OF_A_STEP * state.size * dtypes.numpy_dtype(state.dtype).itemsize
+        keep, most = partial(kept_masks, self.cell), max(1, KEPT // max(each, 1))
+
+        def run(sequences, states, mask, before):
+            return self._steps(sequences, states, mask, training, before)
+
+        return whole_at_first(run, sequences, states, mask, before, most, keep)
+
     def _steps(self, sequences, states, mask, training, before):
         """The convolution of all steps' inputs at once, then one step after the other."""
         xp, shape = namespace(sequences), tuple(sequences.shape)
@@ -250,7 +267,7 @@ class BaseConvLSTM(CellLayer):
         def step(seen, states):
             return self.cell.advance(seen, states, training)
 
-        return self._over_time(step, z, states, mask, before)
+        return over_time(step, z, states, mask, **self._options(states, before))
 
 
 class ConvLSTM1D(BaseConvLSTM):

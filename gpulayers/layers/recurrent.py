@@ -16,12 +16,13 @@ from ..arrays import (
     plain,
     stop_gradient,
 )
-from ..ops.over_time import in_segments, over_time
+from ..ops.over_time import in_segments, over_time, over_time_within_memory
 from .added_losses import inferring
 from .calling import of_masks_only
 from .layer import Layer
 from .stacked_cells import (
     StackedRNNCells,
+    attributes,
     call_cell,
     initial_state,
     kept_masks,
@@ -55,7 +56,8 @@ class RNN(Layer):
             is zeros, and not the initial state.
         zero_output_for_mask: give zeros for masked steps, instead of the last output again.
 
-    For long sequences, `gpulayers.config.set_recurrent_segment` trades time for memory.
+    Training keeps the states of all steps; of what else steps of a cell compute, about 128 MiB are
+    kept, too, and the rest is computed again. `gpulayers.config.set_recurrent_segment` chooses.
 
     Takes (batch, steps, ...), gives (batch, size), or (batch, steps, size) with
     `return_sequences`; with `return_state` a tuple of that and the states. A mask (batch, steps)
@@ -221,20 +223,20 @@ class RNN(Layer):
             sequences = xp.flip(sequences, axis=1)
             mask = None if mask is None else xp.flip(mask, axis=1)
 
+        steps, one_by_one = config.recurrent_segment(), self._steps
+        if steps is None:
+            steps, one_by_one = "whole", self._steps_within_memory
+
         def run(sequences, states, mask, before):
-            return self._segment(sequences, states, mask, training, before)
-
-        steps = config.recurrent_segment()
-        keep = partial(kept_masks, self.cell)
-        return in_segments(run, sequences, initial_state, mask, steps, keep)
-
-    def _segment(self, sequences, states, mask, training, before):
-        """The same for some steps; `before` is the last output of those before, None at first."""
-        if mask is None or not self.unroll:
-            found = sequence(self.cell, sequences, states, mask, training)
+            found = None
+            if mask is None or not self.unroll:
+                found = sequence(self.cell, sequences, states, mask, training)
             if found is not None:
                 return self.of_sequence(*found, mask)
-        return self._steps(sequences, states, mask, training, before)
+            return one_by_one(sequences, states, mask, training, before)
+
+        keep = partial(kept_masks, self.cell)
+        return in_segments(run, sequences, initial_state, mask, steps, keep)
 
     def of_sequence(self, outputs, states, mask, last=-1):
         """What `inner_loop` gives, from the outputs and the states of all steps."""
@@ -245,23 +247,27 @@ class RNN(Layer):
         return outputs[:, last, :], outputs if self.return_sequences else None, states
 
     def _steps(self, sequences, states, mask, training, before):
-        """The same, one step after the other."""
+        """The same, one step after the other; `before` is the last output of those before, None at
+        first."""
+        step = partial(call_cell, self.cell, training=training)
+        return over_time(step, sequences, states, mask, **self._options(states, before))
 
-        def step(x, states):
-            return call_cell(self.cell, x, states, training)
+    def _steps_within_memory(self, sequences, states, mask, training, before):
+        """The same, which keeps no more than states of steps for which there is no memory."""
+        step = partial(call_cell, self.cell, training=training)
+        keep, look = partial(kept_masks, self.cell), partial(attributes, self.cell)
+        return over_time_within_memory(
+            step, sequences, states, mask,
+            keep=keep, look=look, **self._options(states, before),
+        )  # fmt: skip
 
-        return self._over_time(step, sequences, states, mask, before)
-
-    def _over_time(self, step, sequences, states, mask, before):
+    def _options(self, states, before) -> dict:
+        """The options of `over_time`."""
         if before is None and not self.unroll:
             last = states[-1] if isinstance(states[0], (list, tuple)) else states
             before = tree.flatten(last)[0]
-        return over_time(
-            step, sequences, states, mask,
-            zero_masked=self.zero_output_for_mask,
-            last_only=not self.return_sequences,
-            first=before,
-        )  # fmt: skip
+        zero, last = self.zero_output_for_mask, not self.return_sequences
+        return {"zero_masked": zero, "last_only": last, "first": before}
 
     @of_masks_only
     def compute_mask(self, inputs, mask):

@@ -10,6 +10,7 @@ from .calling import call_signature
 from .dropout_cell import DropoutCell
 from .layer import Layer
 from .recurrent_cells import DenseCell, GRUCell, LSTMCell, SimpleRNNCell
+from .tracking import BOOKKEEPING
 
 
 def require_cell(who: str, cell) -> None:
@@ -48,11 +49,24 @@ def initial_state(cell, batch_size, dtype):
     return [zeros((batch_size, n), dtype=dtype) for n in cell.state_size]
 
 
+def _parts(cell) -> list:
+    """A cell and the layers inside it, and if it is a stack, cells that are no layers."""
+    if not isinstance(cell, Layer):
+        return [cell]
+    stacked = cell.cells if isinstance(cell, StackedRNNCells) else ()
+    others = [one for one in stacked if not isinstance(one, Layer)]
+    return [*cell._flatten_layers(), *others]
+
+
+def attributes(cell) -> list:
+    """The attributes of a cell and of the layers inside it, but for what layers note themselves."""
+    every = (item for part in _parts(cell) for item in getattr(part, "__dict__", {}).items())
+    return [value for name, value in every if name not in BOOKKEEPING]
+
+
 def dropping(cell) -> list[DropoutCell]:
     """The cells among a cell and those inside it that remember dropout masks."""
-    inside = cell.cells if isinstance(cell, StackedRNNCells) else ()
-    own = [cell] if isinstance(cell, DropoutCell) else []
-    return own + [one for inner in inside for one in dropping(inner)]
+    return [one for one in _parts(cell) if isinstance(one, DropoutCell)]
 
 
 def reset_masks(cell) -> None:

@@ -6,15 +6,41 @@ import numpy as np
 import pytest
 from capture_checks import check_same, runs_of
 
-from gpulayers import config, layers
+from gpulayers import config, layers, ops, random
 from gpulayers.arrays import Tape, plain
 from gpulayers.cuda import recurrent_scan
+from gpulayers.layers import convolutional_recurrent
+from gpulayers.ops import over_time
 
 RANDOM = np.random.default_rng(0)
 SERIES = RANDOM.normal(size=(3, 4, 5)).astype("float32")
 FILMS = RANDOM.normal(size=(2, 3, 5, 4, 3)).astype("float32")
 MASK = np.array([[1, 1, 1, 1], [0, 1, 1, 0], [1, 0, 1, 1]], dtype=bool)
+
+
+class Own(layers.Layer):
+    """A user's cell."""
+
+    state_size = 6
+    noisy = False
+
+    def build(self, shape):
+        self.kernel = self.add_weight((shape[-1] + 6, 6))
+        self.seed = random.SeedGenerator(1)
+
+    def call(self, inputs, states):
+        if self.noisy:
+            inputs = inputs + random.normal(inputs.shape, seed=self.seed, like=inputs)
+        new = ops.tanh(ops.concatenate([inputs, states[0]], axis=-1) @ self.kernel)
+        return new, [new]
+
+
+class Noisy(Own):
+    noisy = True
+
+
 LAYERS = {
+    "own": (lambda: layers.RNN(Own(), return_sequences=True), SERIES, MASK),
     "SimpleRNN": (lambda: layers.SimpleRNN(6, return_sequences=True), SERIES, MASK),
     "LSTM": (lambda: layers.LSTM(6, return_sequences=True), SERIES, MASK),
     "GRU": (lambda: layers.GRU(6, return_sequences=True), SERIES, MASK),
@@ -33,8 +59,15 @@ LAYERS = {
 }  # fmt: skip
 
 
+@pytest.fixture(params=[over_time.KEPT, 0], ids=["whole", "again"])
+def kept(request, monkeypatch):
+    """Whether steps are kept, or computed again for the gradient."""
+    monkeypatch.setattr(over_time, "KEPT", request.param)
+    monkeypatch.setattr(convolutional_recurrent, "KEPT", request.param)
+
+
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_same_as_on_the_cpu(cupy, name):
+def test_the_same_as_on_the_cpu(cupy, name, kept):
     make, x, mask = LAYERS[name]
     found = []
     config.set_device("cpu")
@@ -76,3 +109,24 @@ def test_captured_steps(cupy, same_products, monkeypatch, make, way):
     monkeypatch.setattr(recurrent_scan, "MOST", most)
     model = check_same(cupy, lambda: [layers.Reshape((4, 2)), make()])
     assert runs_of(model)["train"] == 9
+
+
+@pytest.mark.parametrize("cell", [Own, Noisy, lambda: layers.LSTMCell(6, recurrent_dropout=0.3)])
+def test_captured_steps_of_any_cell(cupy, same_products, kept, cell):
+    """Random numbers of the steps themselves are counted by the capture: such steps are kept."""
+    model = check_same(cupy, lambda: [layers.Reshape((8, 1)), layers.RNN(cell())])
+    assert runs_of(model)["train"] == 9
+
+
+def test_half_precision_in_segments(cupy, monkeypatch):
+    x, found = cupy.asarray(SERIES.astype("float16")), []
+    layer = layers.RNN(Own(dtype="mixed_float16"), dtype="mixed_float16")
+    layer(x)
+    for most in (over_time.KEPT, 0):
+        monkeypatch.setattr(over_time, "KEPT", most)
+        with Tape() as tape:
+            out = layer(x)
+        assert out.dtype == "float16"
+        found.append(tape.gradient(out, layer.cell.kernel).get())
+    assert found[0].dtype == "float32"
+    np.testing.assert_allclose(*found, rtol=2e-3, atol=2e-3)

@@ -10,7 +10,8 @@ from checks import check_gradient
 
 from gpulayers import Variable
 from gpulayers.arrays import Abstract, Tape, infer, namespace, plain
-from gpulayers.ops.over_time import in_segments, over_time
+from gpulayers.ops import over_time as scan
+from gpulayers.ops.over_time import in_segments, over_time, over_time_within_memory
 
 RANDOM = np.random.default_rng(0)
 N, STEPS, D = 2, 4, 3
@@ -123,7 +124,7 @@ def test_segments_change_nothing(steps, masked, last_only, zero_masked):
     count = np.zeros((N, 1), "int64")
     mask = RANDOM.random((N, 7)) < 0.6 if masked else None
     run, found = of_cell(cell, last_only, zero_masked), []
-    for length in (None, steps):
+    for length in ("whole", steps):
         with Tape() as tape:
             given = [tape.watch(x), tape.watch(h)]
             last, every, states = in_segments(run, given[0], [given[1], count], mask, length)
@@ -132,6 +133,24 @@ def test_segments_change_nothing(steps, masked, last_only, zero_masked):
             outputs = [out * out for out in outputs]
         gradients = tape.gradient(outputs, [*given, cell.kernel])
         found.append([*map(plain, outputs), plain(states[1]), *gradients])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_little_memory_changes_nothing(masked, xp, monkeypatch):
+    x, states = RANDOM.normal(size=(N, 7, D)), [np.zeros((N, D)), np.zeros((N, 1))]
+    mask = RANDOM.random((N, 7)) < 0.6 if masked else None
+    found = []
+    for most in (1 << 26, 0):
+        monkeypatch.setattr(scan, "KEPT", most)
+        with Tape() as tape:
+            given = [tape.watch(xp.asarray(a)) for a in (x, *states)]
+            there = None if mask is None else xp.asarray(mask)
+            last, every, ends = over_time_within_memory(running, given[0], given[1:], there)
+            outputs = [last * last, every * every, *(end * end for end in ends)]
+        gradients = tape.gradient(outputs, given)
+        found.append([xp.to_numpy(plain(a)) for a in (last, every, *ends, *gradients)])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
@@ -196,7 +215,7 @@ def kept_and_peak(total, length):
 
 def test_segments_keep_the_square_root():
     """Sixteen times the steps take four times the memory, and all at once sixteen times."""
-    whole = [kept_and_peak(total, None)[0] for total in (16, 256)]
+    whole = [kept_and_peak(total, "whole")[0] for total in (16, 256)]
     (kept, peak), (kept_more, peak_more) = (kept_and_peak(n, "auto") for n in (16, 256))
     assert whole[1] > 13 * whole[0]
     assert kept_more / kept < 5
@@ -204,7 +223,7 @@ def test_segments_keep_the_square_root():
     assert peak_more < whole[1] / 8
 
 
-@pytest.mark.parametrize("length", [None, "auto"])
+@pytest.mark.parametrize("length", ["whole", "auto"])
 def test_time_is_linear_in_steps(length):
     """Eight times the steps take far less than 64 times as long, which is what a square takes."""
 
@@ -223,7 +242,7 @@ def test_time_is_linear_in_steps(length):
         assert long < 24 * short
 
 
-@pytest.mark.parametrize("length", [None, "auto"])
+@pytest.mark.parametrize("length", ["whole", "auto"])
 def test_ten_thousand_steps_of_any_cell(length):
     cell, x = Leaky(), RANDOM.normal(size=(2, 10_000, D))
     with Tape() as tape:
