@@ -11,7 +11,8 @@ from .masks import get_mask, masked, set_mask
 from .namespace import namespace
 from .primitive import primitive
 from .symbolic import KerasTensor, operation
-from .tape import Tape, is_recorded, lift, plain, stop_gradient, value_and_grad
+from .tape import Tape, is_recorded, lift, plain, stop_gradient
+from .value_and_grad import value_and_grad
 from .variable import Variable
 
 __all__ = [

@@ -10,9 +10,10 @@ import numpy as np
 from .abstract import Abstract
 from .convert import as_array
 from .namespace import RANK, library, namespace, plain_namespace
+from .recording import OtherRecord
 from .short_floats import in_float32, is_short
 from .symbolic import KerasTensor, connect
-from .tape import OtherRecord, tape_array
+from .tape import tape_array
 
 VERSIONS = {"numpy": "gpulayers.cpu", "cupy": "gpulayers.cuda"}  # Where faster versions register.
 ABSTRACT_RANK = RANK[Abstract]

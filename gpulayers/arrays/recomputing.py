@@ -15,7 +15,8 @@ import numpy as np
 
 from . import capturing, dtypes
 from .namespace import namespace
-from .tape import OtherRecord, Tape, current_tape, is_recorded, plain
+from .recording import OtherRecord
+from .tape import Tape, current_tape, is_recorded, plain
 from .variable import SCOPE
 
 OF_A_NODE = 1 << 10  # Bytes that a node of a tape takes beside its arrays; about.

@@ -7,8 +7,18 @@ from operator import attrgetter
 
 from .functions import TABLE
 from .namespace import RANK, namespace
-from .tape import OtherRecord, lift, plain, tape_array
+from .tape import lift, plain, tape_array
 from .variable import Variable
+
+
+class OtherRecord(ValueError):
+    """Arrays of two records meet, of which none is within the other."""
+
+    def __init__(self, who: str):
+        super().__init__(
+            f"{who}: the arguments were recorded by different tapes. Compute all of them within "
+            "one; gpulayers.stop_gradient makes constants of those of an earlier one."
+        )
 
 
 @cache

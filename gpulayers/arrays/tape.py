@@ -20,16 +20,6 @@ from .variable import SCOPE, Scope, Variable
 _namespaces: dict[type, object] = {}  # Of recorded arrays, by the plain array's type.
 
 
-class OtherRecord(ValueError):
-    """Arrays of two records meet, of which none is within the other."""
-
-    def __init__(self, who: str):
-        super().__init__(
-            f"{who}: the arguments were recorded by different tapes. Compute all of them within "
-            "one; gpulayers.stop_gradient makes constants of those of an earlier one."
-        )
-
-
 class TapeArray(Operators):
     """An array of the level below together with its place on a tape (None for a constant)."""
 
@@ -448,22 +438,3 @@ def lift(x):
             lifted._mask = mask
         return lifted
     return x
-
-
-def value_and_grad(fun, variables):
-    """The function that gives `fun`'s scalar result and its gradients for `variables`.
-
-    Args:
-        fun: any function that gives one array (its sum is differentiated if it is no scalar).
-        variables: Variables, one or a list, tuple or dict of them.
-
-    Returns a function of the same arguments as `fun`, which gives (result, gradients), both plain.
-    """
-    from .. import tree
-
-    def call(*args, **kwargs):
-        with Tape(tree.flatten(variables)) as tape:
-            result = fun(*args, **kwargs)
-        return result.value, tape.gradient(result, variables)
-
-    return call
