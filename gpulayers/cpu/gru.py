@@ -5,8 +5,6 @@ Inside, gates stand in the order z, r, n, and behind them what r is multiplied b
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
 from ..jit import gru as loops
@@ -66,17 +64,17 @@ class GruLoops(Loops):
             self.bias = self.wide(of_x)
         self.biases = (self.wide(of_states),)
 
-    @cached_property
     def weights(self):
-        of_x, own, both = strips(self.kernel), self.recurrent_kernel, 2 * self.units
+        of_x, own, both = strips(self.kernel, "kernel"), self.recurrent_kernel, 2 * self.units
         if self.after:
-            return of_x, strips(own), None
-        return of_x, strips(own[:, :both]), strips(own[:, both:])
+            return of_x, strips(own, "states"), None
+        return of_x, strips(own[:, :both], "states"), strips(own[:, both:], "states of n")
 
-    @cached_property
     def backs(self):
         own, both = self.recurrent_kernel, 2 * self.units
-        return (turned(own), None) if self.after else (turned(own[:, :both]), turned(own[:, both:]))
+        if self.after:
+            return turned(own, "states"), None
+        return turned(own[:, :both], "states"), turned(own[:, both:], "states of n")
 
     def memory(self, count, steps, make):
         inner = make("inner", (count, steps, self.units), self.dtype)

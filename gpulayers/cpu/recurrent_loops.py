@@ -8,7 +8,7 @@ weights that stay in its cache.  Gates are kept for the gradient, or computed ag
 from __future__ import annotations
 
 from copy import copy
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from math import ceil
 
@@ -24,7 +24,7 @@ from .threads import available, share
 
 WORTH = 1 << 13  # Elements of the gates of all steps from which on loops may be compiled.
 TOGETHER = 128  # Rows of inputs that are projected together, and stay in the cache.
-MOST = 32  # Sequences that a thread takes at a time.
+LEAST, MOST = 2, 32  # Sequences that a thread takes at a time: one is hardly faster than two.
 
 
 def worth(x, h, gates: int) -> bool:
@@ -61,7 +61,7 @@ class Loops:
         self.height = tiles.shape(4)[0] // 2
         self.bias = self.wide(bias)
         threads = available()
-        parts = min(ceil(self.count / (MOST * threads)) * threads, self.count)
+        parts = min(ceil(self.count / (MOST * threads)) * threads, max(self.count // LEAST, 1))
         ends = [self.count * i // parts for i in range(parts + 1)]
         self.parts = [slice(*pair) for pair in pairwise(ends)]
 
@@ -72,15 +72,13 @@ class Loops:
             found[: len(bias)] = bias
         return found
 
-    @cached_property
     def weights(self) -> tuple:
         """The kernel and what the states are multiplied by, in strips."""
-        return strips(self.kernel), strips(self.recurrent_kernel)
+        return strips(self.kernel, "kernel"), strips(self.recurrent_kernel, "states")
 
-    @cached_property
     def backs(self) -> tuple:
         """By what gradients are multiplied on the way back, in strips."""
-        return (turned(self.recurrent_kernel),)
+        return (turned(self.recurrent_kernel, "states"),)
 
     def memory(self, count, steps, make) -> list:
         """For what is computed of gates, (count, steps, ...) each: make(name, shape, dtype)."""
@@ -108,7 +106,7 @@ class Loops:
             now: (N, U) each, the states before, which become the last ones.
             kept: memory for gates that are kept, from the first of these steps on; or None.
         """
-        steps, weights = stop - start, self.weights
+        steps, weights = stop - start, self.weights()
 
         def work(parts):
             for part in parts:
@@ -139,7 +137,7 @@ class Loops:
             grads: of outputs, (N, steps, U) each, or None.
             carried: those of the last states, which become those of the first ones.
         """
-        found, backs = self.memory_back(), self.backs
+        found, backs = self.memory_back(), self.backs()
         zeros = np.zeros((self.count, self.width), self.dtype)
         arrays = *self.seen_back(kept, outputs, before), *grads, *found, *carried, zeros
 
@@ -222,14 +220,11 @@ class Loops:
             ours = [None if g is None else np.ascontiguousarray(g[:, piece]) for g in grads]
             d = run.backward(kept, some, before, ours, carried)
             found = run.products(needs, d, run.factors_back(kept, some, before, d))
-            if len(pieces) < 2:
-                dx, *sums = found
-                break
-            if needs[0]:
-                dx = np.empty(self.x.shape, self.dtype) if dx is None else dx
+            if dx is None and needs[0]:
+                dx = found[0] if run is self else np.empty(self.x.shape, self.dtype)
+            if needs[0] and run is not self:
                 dx[:, piece] = found[0]
-            sums = found[1:] if sums is None else map(_plus, sums, found[1:])
-            sums = list(sums)
+            sums = list(found[1:] if sums is None else map(_plus, sums, found[1:]))
         return (dx, *sums, [c[:, : self.units] for c in carried])
 
     def factors_back(self, kept, outputs, before, d) -> list:
@@ -302,20 +297,22 @@ def padded(columns: int) -> int:
     return -(-columns // width) * width
 
 
-def strips(matrix):
-    """A matrix as loops take it, (number, depth, columns of a strip)."""
-    depth, columns = matrix.shape
-    if columns < padded(columns):
-        whole = np.zeros((depth, padded(columns)), matrix.dtype)
-        whole[:, :columns] = matrix
-        matrix = whole
-    return np.ascontiguousarray(matrix.reshape(depth, -1, padded(1)).swapaxes(0, 1))
+def strips(matrix, name: str):
+    """A matrix as loops take it, (number, depth, columns of a strip), in memory of that name."""
+    (depth, columns), width = matrix.shape, padded(1)
+    whole, left = divmod(columns, width)
+    found = temporary(name, (whole + (left > 0), depth, width), matrix.dtype)
+    found[:whole] = matrix[:, : columns - left].reshape(depth, whole, width).swapaxes(0, 1)
+    if left:
+        found[whole, :, :left] = matrix[:, columns - left :]
+        found[whole, :, left:] = 0
+    return found
 
 
-def turned(matrix):
+def turned(matrix, name: str):
     """The same of a matrix turned."""
     matrix, width = np.ascontiguousarray(matrix), padded(1)
-    found = np.empty((padded(len(matrix)) // width, matrix.shape[1], width), matrix.dtype)
+    found = temporary(name, (padded(len(matrix)) // width, matrix.shape[1], width), matrix.dtype)
     loops.turn(matrix, found, 0, len(found))
     return found
 

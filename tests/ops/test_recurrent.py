@@ -7,6 +7,8 @@ from checks import check_gradient, check_primitive
 from gpulayers.arrays import Tape, namespace, plain
 from gpulayers.ops.recurrent import gru, lstm, lstm_step, simple_rnn
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 RANDOM = np.random.default_rng(0)
 N, STEPS, D, U = 2, 4, 3, 2
 MASK = np.array([[True, True, False, True], [False, True, True, False]])
