@@ -25,6 +25,7 @@ ZERO, ONE, TWO, HALF = (np.array(n, np.float32) for n in (0, 1, 2, 0.5))
 THREE, MINUS_THREE, SIX = (np.array(n, np.float32) for n in (3, -3, 6))
 LARGEST = {"f": np.array(87, np.float32), "d": np.array(700, np.float64)}  # exp is finite there.
 COST = 16  # Operations of a product that an element takes as long as, in a loop.
+CHEAP = 8  # The same where nothing is computed.
 
 
 def fits(x) -> bool:
@@ -73,10 +74,10 @@ def looped(there, back, x, needs, *numbers, of_result=False, more=0):
     return out, lambda g: (_made(back, (kept, g), numbers), *(None,) * more)
 
 
-def _made(kernel, arrays, numbers):
+def _made(kernel, arrays, numbers, cost=COST):
     out = memory.empty_like(arrays[0])
     flat = [np.ascontiguousarray(a).reshape(-1) for a in (*arrays, out)]
-    sliced(kernel, COST * out.size, *flat, numbers=numbers)
+    sliced(kernel, cost * out.size, *flat, numbers=numbers)
     return out
 
 
@@ -265,10 +266,18 @@ def _(x, approximate=True, *, needs=None):
 def _(x, negative_slope=0.0, max_value=None, threshold=0.0, *, needs=None):
     if negative_slope or threshold or max_value is not None:
         return NotImplemented
-    out = at_least(x, ZERO if x.dtype.char in LARGEST else 0)
+    if looped_relu(x):
+        out = _made(loops.relu, (x,), (None,), CHEAP)
+    else:
+        out = at_least(x, ZERO if x.dtype.char in LARGEST else 0)
     if needs is None:
         return out
     return out, lambda g: (relu_back(g, out)[0], None, None, None)
+
+
+def looped_relu(x) -> bool:
+    """Whether loops are to be used for a ReLU of an array."""
+    return x.ndim > 0 and x.size > 0 and jit.takes(x)
 
 
 def relu_back(g, y, most=None, summed: bool = False):
@@ -276,7 +285,7 @@ def relu_back(g, y, most=None, summed: bool = False):
 
     And its sums for each element of the last axis if they are wanted, else None.
     """
-    if not y.ndim or not y.size or not jit.takes(g, y):
+    if not looped_relu(y) or g.dtype != y.dtype:
         between = y > ZERO if most is None else (y > ZERO) & (y < most)
         d = g * between
         return d, channel_sums(d) if summed else None
@@ -285,7 +294,7 @@ def relu_back(g, y, most=None, summed: bool = False):
     rows = [np.ascontiguousarray(a).reshape(-1, width) for a in (g, y, d)]
     most = None if most is None else float(most)
     sums = ((width,) if summed else None,)
-    (sums,) = divided(loops.relu_back, len(rows[0]), COST * d.size, *rows, most, sums=sums)
+    (sums,) = divided(loops.relu_back, len(rows[0]), CHEAP * d.size, *rows, most, sums=sums)
     return d, sums.reshape(-1, y.shape[-1]).sum(0) if summed else None
 
 
@@ -311,8 +320,11 @@ def _(x, negative_slope=0.2, *, needs=None):
 def _(x, *, needs=None):
     if not fits(x):
         return NotImplemented
-    out = at_least(x, ZERO)
-    at_most(out, SIX, out=out)
+    if looped_relu(x):
+        out = _made(loops.relu, (x,), (6.0,), CHEAP)
+    else:
+        out = at_least(x, ZERO)
+        at_most(out, SIX, out=out)
     if needs is None:
         return out
     return out, lambda g: relu_back(g, out, SIX)[:1]

@@ -83,6 +83,17 @@ def elu_back(x, g, dx, scale, depth):
         dx[i] = g[i] * (scale if x[i] > 0 else depth * exp(x[i]))
 
 
+@kernel("y")
+def relu(x, y, most):
+    """x between 0 and `most`, if there is that; NaN stays."""
+    for i in range(len(y)):
+        v = x[i]
+        v = x.dtype.type(0) if v < 0 else v
+        if most is not None:
+            v = most if v > most else v
+        y[i] = v
+
+
 @part
 def let_through(g, y, most, i, j):
     """An element of g where the result lies between 0 and `most`, if there is that; else 0."""
