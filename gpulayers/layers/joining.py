@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from itertools import accumulate
+
+import numpy as np
 
 from .. import config
-from ..arrays import Abstract, devices, namespace
+from ..arrays import Abstract, devices, dtypes, namespace
 from .merging import Merge, check_masks, of_one_dtype, spread, written
+from .training_plan import Link
 from .unknown_sizes import is_guessed, of_equal_sizes
 
 __all__ = ["Concatenate", "Dot", "concatenate", "dot"]
@@ -44,6 +49,14 @@ class Concatenate(Merge):
         if self.axis not in (-1, rank - 1) or len(shapes) > 1:
             raise program.unwritable
         return program.joined(grids)
+
+    def _training_links(self, *arrays):
+        """What this layer is in training: see `training_plan.py`."""
+        first, count = arrays[0], len(arrays)
+        alike = all(x.dtype == first.dtype and x.ndim == first.ndim for x in arrays)
+        if not alike or not dtypes.is_floating(first) or not self.axis % first.ndim:
+            return None
+        return [Link(partial(_joined, self.axis), back=tuple(range(count, 0, -1)))]
 
     def compute_output_shape(self, input_shape):
         self._check_list(input_shape)
@@ -86,6 +99,12 @@ class Concatenate(Merge):
 
     def get_config(self):
         return {**super().get_config(), "axis": self.axis}
+
+
+def _joined(axis, *arrays, needs=None):
+    y = np.concatenate(arrays, axis)
+    ends = list(accumulate(x.shape[axis] for x in arrays[:-1]))
+    return y if needs is None else (y, lambda g: np.split(g, ends, axis))
 
 
 class Dot(Merge):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import partial, reduce
 
 from .. import config
 from ..arrays import dtypes, get_mask, namespace
 from .pieces import Sum
+from .training_plan import Link, links_between
 from .unknown_sizes import TakesUnknownSizes, is_guessed, of_equal_sizes
 
 __all__ = [
@@ -35,6 +36,7 @@ class Merge(TakesUnknownSizes):
     """
 
     _keeps_samples_apart = True
+    between: str | None = None  # The function of two arrays that it is of several.
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -49,6 +51,11 @@ class Merge(TakesUnknownSizes):
         if any(map(is_guessed, inputs)):
             inputs = of_equal_sizes(inputs)
         return self._merge(namespace(*inputs), inputs)
+
+    def _training_links(self, *arrays):
+        """What this layer is in training: see `training_plan.py`."""
+        fits = self.between and len(arrays) > 1 and are_alike(arrays)
+        return links_between(self.between, len(arrays)) if fits else None
 
     @property
     def _who(self):
@@ -98,6 +105,13 @@ class Merge(TakesUnknownSizes):
         return reduce(namespace(*mask).logical_or, mask)
 
 
+def are_alike(arrays) -> bool:
+    """Whether all are of one shape and of one floating dtype, and more than numbers."""
+    first = arrays[0]
+    alike = all(x.shape == first.shape and x.dtype == first.dtype for x in arrays)
+    return alike and dtypes.is_floating(first) and first.ndim > 0
+
+
 def written(shapes):
     return ", ".join(str(tuple(shape)) for shape in shapes)
 
@@ -140,14 +154,14 @@ class Add(Merge):
     Raises ValueError if it is not called on a list, or if the shapes don't broadcast.
     """
 
+    between = "add"
+
     def _merge(self, xp, inputs):
         return reduce(xp.add, inputs)
 
     def _inference_pieces(self, *arrays):
         """What this layer is in a plan of inference: see `pieces.py`."""
-        first, same = arrays[0], {(x.shape, x.dtype) for x in arrays}
-        fits = len(arrays) > 1 and len(same) == 1 and dtypes.is_floating(first) and first.ndim
-        return [Sum(self.name)] if fits else None
+        return [Sum(self.name)] if len(arrays) > 1 and are_alike(arrays) else None
 
 
 class Subtract(Merge):
@@ -155,6 +169,8 @@ class Subtract(Merge):
 
     Raises ValueError if it is not called on a list of two, or if their shapes don't broadcast.
     """
+
+    between = "subtract"
 
     def _check_list(self, inputs):
         super()._check_list(inputs)
@@ -171,11 +187,22 @@ class Average(Merge):
     Raises ValueError if it is not called on a list, or if the shapes don't broadcast.
     """
 
+    def _training_links(self, *arrays):
+        if len(arrays) < 2 or not are_alike(arrays):
+            return None
+        count = len(arrays)
+        return [*links_between("add", count), Link(partial(_divided, count))]
+
     def _merge(self, xp, inputs):
         total = reduce(xp.add, inputs)
         if not dtypes.is_floating(total):
             total = xp.astype(total, dtypes.of(xp, config.floatx()))
         return total / len(inputs)
+
+
+def _divided(count, x, needs=None):
+    y = x / count
+    return y if needs is None else (y, lambda g: (g / count,))
 
 
 class Multiply(Merge):
@@ -185,6 +212,8 @@ class Multiply(Merge):
 
     Raises ValueError if it is not called on a list, or if the shapes don't broadcast.
     """
+
+    between = "multiply"
 
     def _merge(self, xp, inputs):
         masks = [spread(get_mask(x), x) for x in inputs]
@@ -205,10 +234,8 @@ class Multiply(Merge):
 class _Extremum(Merge):
     """The largest or smallest of several arrays, of those inputs that are not masked."""
 
-    function = ""
-
     def _merge(self, xp, inputs):
-        choose = getattr(xp, self.function)
+        choose = getattr(xp, self.between)
         result, *rest = inputs
         mask = spread(get_mask(result), result)
         for x in rest:
@@ -228,7 +255,7 @@ class Maximum(_Extremum):
     Raises ValueError if it is not called on a list, or if the shapes don't broadcast.
     """
 
-    function = "maximum"
+    between = "maximum"
 
 
 class Minimum(_Extremum):
@@ -237,7 +264,7 @@ class Minimum(_Extremum):
     Raises ValueError if it is not called on a list, or if the shapes don't broadcast.
     """
 
-    function = "minimum"
+    between = "minimum"
 
 
 def spread(mask, x):

@@ -8,9 +8,8 @@ from .. import naming, registry, tree
 from ..arrays import Abstract, KerasTensor, dtypes, infer
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
-from ..layers.training_plan import links_of_all
 from .graph import Graph, operation_of, sizes_fit
-from .graph_plan import line_of_layers
+from .graph_plan import links_of_graph
 from .inference_plan import Plans, plan_of
 from .input_dtypes import InputDtypes
 from .operations import name_of
@@ -397,8 +396,7 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
         return None if plan is None or plan.in_context else plan.run
 
     def _training_links(self, x):
-        layers = line_of_layers(self._graph) if self._takes_as_it_is(x) else None
-        return None if layers is None else links_of_all(layers, x)
+        return links_of_graph(self._graph, x) if self._takes_as_it_is(x) else None
 
 
 def _with_fresh_inputs(graph: Graph) -> Graph:
