@@ -6,6 +6,7 @@ import numpy as np
 
 from ..arrays import as_array, dtypes, namespace, plain
 from ..ops.embedding import hot, several_hot
+from .arguments import whole
 from .layer import Layer
 
 MODES = ("int", "one_hot", "multi_hot", "count")
@@ -102,9 +103,7 @@ class CategoryEncoding(Layer):
                 "CategoryEncoding: num_tokens must be given; IntegerLookup finds out by itself "
                 "which numbers there are."
             )
-        if num_tokens < 1:
-            raise ValueError(f"CategoryEncoding: num_tokens must be at least 1, got {num_tokens}.")
-        self.num_tokens = num_tokens
+        self.num_tokens = whole("CategoryEncoding", "num_tokens", num_tokens)
         self.sparse = check_sparse("CategoryEncoding", sparse, output_mode)
         self.autocast = False  # A 16-bit float cannot hold every number.
 
@@ -118,6 +117,11 @@ class CategoryEncoding(Layer):
                     f"{self.output_mode!r}."
                 )
             count_weights = as_array(count_weights, dtype=dtype, like=inputs)
+            if tuple(count_weights.shape) != tuple(inputs.shape):
+                raise ValueError(
+                    "CategoryEncoding: count_weights must have the shape of the inputs "
+                    f"{tuple(inputs.shape)}, got {tuple(count_weights.shape)}."
+                )
         if not dtypes.is_integer(inputs.dtype):
             xp = namespace(inputs)
             inputs = xp.astype(inputs, dtypes.of(xp, "int32"))

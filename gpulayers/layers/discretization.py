@@ -27,7 +27,8 @@ class Discretization(Layer):
         sparse: without effect, and an error with "int": arrays are dense here.
 
     Takes numbers of any shape. Raises ValueError for both or none of `bin_boundaries` and
-    `num_bins`, boundaries that do not rise, and when called before `adapt`.
+    `num_bins`, boundaries that do not rise or are no numbers, an epsilon that is no share, and when
+    called before `adapt`.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Discretization(Layer):
         super().__init__(dtype=dtype, name=name)
         self.sparse = check_sparse("Discretization", sparse, output_mode)
         self.output_mode = check_mode("Discretization", output_mode)
-        if num_bins is not None and num_bins < 0:
-            raise ValueError(f"Discretization: num_bins must not be negative, got {num_bins}.")
+        if num_bins is not None and num_bins <= 0:
+            raise ValueError(f"Discretization: num_bins must be positive, got {num_bins}.")
+        if not 0 <= epsilon <= 1:
+            raise ValueError(f"Discretization: epsilon must be a share from 0 to 1, got {epsilon}.")
         if (num_bins is None) == (bin_boundaries is None):
             raise ValueError(
                 "Discretization: give either bin_boundaries or num_bins, got "
@@ -99,6 +102,11 @@ class Discretization(Layer):
             raise ValueError(
                 f"Discretization {self.name!r}: call adapt() first, or give bin_boundaries."
             )
+        inputs = inputs if hasattr(inputs, "dtype") else as_array(inputs)  # A list of nothing.
+        if dtypes.other_than_numbers(inputs.dtype):
+            raise TypeError(
+                f"Discretization {self.name!r}: expected numbers, got an array of {inputs.dtype}."
+            )
         inputs = plain(inputs)  # The numbers of bins have no gradient.
         bins = as_array(self.bin_boundaries, like=inputs)
         xp = namespace(inputs)
@@ -150,7 +158,7 @@ class Discretization(Layer):
 
 def _rising(boundaries) -> list:
     values = devices.to_numpy(boundaries).tolist()
-    if any(a > b for a, b in pairwise(values)):
+    if not all(a <= b for a, b in pairwise([*values, np.inf])):
         raise ValueError(f"Discretization: bin_boundaries must rise, got {values}.")
     return values
 

@@ -33,8 +33,10 @@ class Normalization(Layer):
 
     def __init__(self, axis=-1, mean=None, variance=None, invert=False, **kwargs):
         super().__init__(**kwargs)
-        axis = () if axis is None else axis
-        self.axis = (axis,) if isinstance(axis, int) else tuple(axis)
+        axes = () if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
+        if not all(isinstance(one, int) for one in axes):
+            raise TypeError(f"Normalization: axis must be integers or None, got {axis!r}.")
+        self.axis = tuple(axes)
         self.input_mean, self.input_variance = mean, variance
         self.invert = invert
         if (mean is None) != (variance is None):
@@ -59,12 +61,13 @@ class Normalization(Layer):
 
     def build(self, input_shape):
         ndim = len(input_shape)
-        if any(not -ndim <= axis < ndim for axis in self.axis):
+        places = {axis % ndim for axis in self.axis if -ndim <= axis < ndim}
+        if len(places) < len(self.axis):
             raise ValueError(
                 f"Normalization: axis must be in -{ndim}..{ndim - 1} for inputs with {ndim} axes, "
-                f"got {self.axis}."
+                f"and each named once, got {self.axis}."
             )
-        self._keep_axis = tuple(sorted(axis % ndim for axis in self.axis))
+        self._keep_axis = tuple(sorted(places))
         self._reduce_axis = tuple(i for i in range(ndim) if i not in self._keep_axis)
         shape = tuple(input_shape[i] for i in self._keep_axis)
         if None in shape:
@@ -89,6 +92,11 @@ class Normalization(Layer):
         kept = self._keep_axis[len(self._keep_axis) - moment.ndim :]
         for axis, size in zip(kept, moment.shape, strict=True):
             shape[axis] = size
+            if size not in (1, self._broadcast_shape[axis]):
+                raise ValueError(
+                    f"Normalization: mean and variance of shape {moment.shape} do not fit the "
+                    f"{self._broadcast_shape[axis]} places of axis {axis}."
+                )
         return np.broadcast_to(moment.reshape(shape), self._broadcast_shape).copy()
 
     @property

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..arrays import dtypes, namespace, random
 from ..arrays.short_floats import cast
+from . import arguments
 from .color_layer import ColorLayer
 from .color_mixing import RandomBrightness, RandomColorDegeneration, RandomContrast
 from .random_geometry import RandomRotation, RandomShear, RandomTranslation
@@ -155,7 +156,8 @@ class AugMix(_Policy):
         data_format: `config.image_data_format()` by default.
 
     Takes images of 3 channels, or a dict of them and what belongs to them: see `RandomFlip`. Masks
-    are mixed as the images are; boxes stay where they are, as in Keras.
+    are mixed as the images are; boxes stay where they are, as in Keras. Raises ValueError unless
+    `num_chains` and `chain_depth` are positive.
     """
 
     def __init__(
@@ -173,7 +175,8 @@ class AugMix(_Policy):
     ):
         names = (*GEOMETRY, *TONES, *(COLOURS if all_ops else ()))
         super().__init__(value_range, factor, interpolation, names, data_format, seed, **kwargs)
-        self.num_chains, self.chain_depth = num_chains, chain_depth
+        self.num_chains = arguments.whole("AugMix", "num_chains", num_chains)
+        self.chain_depth = arguments.whole("AugMix", "chain_depth", chain_depth)
         self.alpha, self.all_ops = alpha, all_ops
 
     def get_random_transformation(self, data, training=True, seed=None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..arrays import dtypes, namespace
+from ..arrays.short_floats import cast
 from ..ops.box_formats import boxes_of, clip_to_image_size, convert_format, sides
 from ..ops.resize import require_way, resize
 from .image_layer import SizedLayer
@@ -57,7 +58,7 @@ class Resizing(SizedLayer):
         return self._size(data)
 
     def transform_images(self, images, transformation=None, training=True):
-        return self._resized(images, self.interpolation)
+        return self._resized(cast(images, self._output_dtype(images)), self.interpolation)
 
     def transform_segmentation_masks(self, segmentation_masks, transformation=None, training=True):
         return self._resized(segmentation_masks, "nearest")
@@ -76,6 +77,9 @@ class Resizing(SizedLayer):
         )
 
     def _output_dtype(self, images):
+        """That of the images, but for floats in a layer of integers, as Keras casts them."""
+        if dtypes.is_floating(images.dtype) and not dtypes.is_floating(self.compute_dtype):
+            return self.compute_dtype
         return dtypes.name(images.dtype)
 
     def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):

@@ -22,8 +22,12 @@ def test_category_encoding_in_all_modes():
 
 
 def test_category_encoding_refuses_what_it_cannot_encode():
-    with pytest.raises(ValueError, match=r"num_tokens must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"num_tokens must be a positive integer, got 0"):
         layers.CategoryEncoding(0)
+    with pytest.raises(TypeError, match=r"num_tokens must be an integer, got float"):
+        layers.CategoryEncoding(2.5)
+    with pytest.raises(ValueError, match=r"must have the shape of the inputs \(1, 2\), got \(2,\)"):
+        layers.CategoryEncoding(3, "count")([[1, 2]], count_weights=[1, 2])
     with pytest.raises(ValueError, match="num_tokens must be given"):
         layers.CategoryEncoding()
     with pytest.raises(ValueError, match="output_mode must be one of"):
@@ -40,8 +44,16 @@ def test_discretization_counts_the_boundaries_that_are_not_above():
         [0, 2, 3, 1],
         [1, 3, 2, 1],
     ]
-    with pytest.raises(ValueError, match="must rise"):
-        layers.Discretization([1.0, 0.0])
+    assert layer([]).shape == (0,)
+    with pytest.raises(TypeError, match="expected numbers"):
+        layer(["a"])
+    for boundaries in ([1.0, 0.0], [np.nan, 1.0], [1.0, np.nan]):
+        with pytest.raises(ValueError, match="must rise"):
+            layers.Discretization(boundaries)
+    with pytest.raises(ValueError, match="num_bins must be positive, got 0"):
+        layers.Discretization(num_bins=0)
+    with pytest.raises(ValueError, match="epsilon must be a share from 0 to 1, got 2"):
+        layers.Discretization(num_bins=2, epsilon=2)
     with pytest.raises(ValueError, match="either bin_boundaries or num_bins"):
         layers.Discretization()
     with pytest.raises(ValueError, match="call adapt"):
@@ -114,6 +126,13 @@ def test_normalization_refuses_what_does_not_fit():
         layers.Normalization(mean=[1.0, 2.0], variance=1.0)
     with pytest.raises(ValueError, match="no more axes"):
         layers.Normalization(mean=[[1.0]], variance=[[1.0]])
+    with pytest.raises(ValueError, match=r"shape \(2,\) do not fit the 3 places of axis 1"):
+        layers.Normalization(mean=[1.0, 2.0], variance=[1.0, 2.0])(np.ones((5, 3)))
+    for axis in (1.0, "a", ("a",)):
+        with pytest.raises(TypeError, match="axis must be integers or None"):
+            layers.Normalization(axis=axis)
+    with pytest.raises(ValueError, match=r"each named once, got \(1, -1\)"):
+        layers.Normalization(axis=(1, -1))(np.ones((5, 3)))
     with pytest.raises(ValueError, match=r"axis must be in -2\.\.1"):
         layers.Normalization(2).build((3, 4))
     with pytest.raises(ValueError, match="must be known"):

@@ -171,6 +171,9 @@ def test_resizing_keeps_dtypes_and_crops_boxes():
     assert y.dtype == np.uint8
     inputs = gl.Input((20, 24, 3), dtype="uint8")
     assert layers.Resizing(10, 12)(inputs).dtype == "uint8"
+    whole = layers.Resizing(10, 12, dtype="uint8")  # Keras's casts floats to its integer dtype.
+    np.testing.assert_array_equal(whole(IMAGES.astype("float32")), y)
+    assert whole(gl.Input((20, 24, 3))).dtype == whole(IMAGES).dtype == "uint8"
     assert layers.Resizing(10, 12)(inputs).shape == (None, 10, 12, 3)
     model = gl.Sequential([gl.Input((20, 24, 3)), layers.Resizing(8, 8), layers.CenterCrop(4, 6),
                            layers.RandomCrop(3, 3)])  # fmt: skip
@@ -217,6 +220,8 @@ def test_bad_input():
         layers.Resizing(4, 4, "cubic")
     with pytest.raises(ValueError, match="not both"):
         layers.Resizing(4, 4, crop_to_aspect_ratio=True, pad_to_aspect_ratio=True)
+    with pytest.raises(ValueError, match="num_chains must be a positive integer, got 0"):
+        layers.AugMix(num_chains=0)
     with pytest.raises(ValueError, match="rank 3"):
         layers.RandomCrop(2, 2)(np.zeros((4, 4)))
     with pytest.raises(ValueError, match="positive"):
