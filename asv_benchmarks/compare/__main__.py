@@ -8,33 +8,13 @@ turns.  Who is not installed is left out; `--python PATH` is an interpreter that
 "Training step" is `train_on_batch`, "in an epoch" one step of `fit`; for PyTorch both are a plain
 loop.  PyTorch gets what is faster for it: Adam fused, images with their channels last, packed
 projections.  All have the same weights, and give the same results within 1e-4: else it stops.
-
-Two cores of an EPYC (Zen 5, AVX-512), PyTorch 2.13, ONNX Runtime 1.32, 2 threads, nothing else at
-work, on 2026-11-28, before there were plans for whole models; "times as fast":
-
-| | gpulayers | PyTorch | ONNX Runtime |
-| --- | ---: | ---: | ---: |
-| ResNet-50, batch of 8 | 216 ms | 274 ms: 1.29 | 139 ms: 0.65 |
-| U-Net, batch of 8 | 143 ms | 156 ms: 1.10 | 114 ms: 0.80 |
-| MobileNetV2, batch of 8 | 108 ms | 95.2 ms: 0.87 | 50.5 ms: 0.46 |
-| transformer, batch of 8 | 212 ms | 261 ms: 1.24 | 120 ms: 0.57 |
-| LSTM, batch of 8 | 5.86 ms | 2.58 ms: 0.47 | 1.42 ms: 0.25 |
-| digits, batch of 8 | 347 µs | 325 µs: 0.94 | 67.4 µs: 0.19 |
-| ResNet-50, training step | 861 ms | 732 ms: 0.85 | |
-| U-Net, training step | 445 ms | 398 ms: 0.89 | |
-| MobileNetV2, training step | 368 ms | 205 ms: 0.56 | |
-| transformer, training step | 498 ms | 708 ms: 1.42 | |
-| LSTM, training step | 28.1 ms | 19.1 ms: 0.69 | |
-| MLP, training step | 2.2 ms | 3.8 ms: 1.62 | |
-| digits, training step | 5.46 ms | 4.12 ms: 0.76 | |
-
-With `--keep-memory` PyTorch's MobileNetV2 took 32 instead of 105 ms: see `racing.environment`.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
+import signal
 import subprocess
 import sys
 from datetime import date
@@ -44,14 +24,14 @@ from tempfile import TemporaryDirectory
 
 from . import imports
 from .contestants import CONTESTANTS
-from .parts import HAND, PARTS, TORCH, TRAINED, names, verdicts
+from .parts import HAND, IMPORTS, MEMORY, PARTS, TORCH, TRAINED, names, verdicts
 from .racing import OURS, Race, Result, duration, environment, note
-
-IMPORTS, MEMORY = "imports", "memory"
 
 
 def table(title: str, results: list[Result], others) -> str:
     """The results of a part, in Markdown."""
+    if not results:
+        return f"{title}: there is nobody to compare with."
     others = [name for name in others if any(name in result.seconds for result in results)]
     lines = [f"| {title} | {' | '.join([OURS, *others])} |"]
     lines.append(f"| --- |{' ---: |' * (len(others) + 1)}")
@@ -121,8 +101,7 @@ def heading(race: Race, options) -> str:
 
 def blocks(options, pythons, folder):
     """Tables and the verdicts on them, one after the other; first the heading."""
-    wanted = names(options.parts)
-    with Race(wanted, pythons, folder, options) as race:
+    with Race(names(options.parts), pythons, folder, options) as race:
         yield heading(race, options), []
         there = {c.name for c in race.contestants}
         for part in options.parts:
@@ -137,7 +116,7 @@ def blocks(options, pythons, folder):
     if IMPORTS in options.parts:
         found = imports.measured(options.python, environment(options.threads, False))
         yield imports.table(found), [imports.verdict(found)]
-    if MEMORY in options.parts and TORCH in there | {TORCH} - set(wanted):
+    if MEMORY in options.parts and TORCH in there:
         networks = [network for network in TRAINED if options.only in network]
         found = list(memory(networks, pythons, folder, options))
         yield memory_table(found), memory_verdicts(found)
@@ -161,12 +140,19 @@ def main() -> None:
     pythons = dict.fromkeys(CONTESTANTS, options.python)
     pythons |= dict.fromkeys((OURS, HAND), sys.executable)
     texts, said = [], []
-    with TemporaryDirectory() as folder:
-        for text, verdict in blocks(options, pythons, folder):
-            note("")
-            print(f"{text}\n", flush=True)
-            texts.append(text)
-            said += verdict
+    # Whoever is told to end ends the contestants first.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        with TemporaryDirectory() as folder:
+            for text, verdict in blocks(options, pythons, folder):
+                note("")
+                print(f"{text}\n", flush=True)
+                texts.append(text)
+                said += verdict
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except (RuntimeError, AssertionError) as error:
+        sys.exit(f"{error}")
     print("\n".join(said))
     if options.markdown:
         options.markdown.write_text("\n\n".join(texts) + "\n")

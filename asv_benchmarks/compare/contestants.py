@@ -7,9 +7,11 @@ what the others read: weights, data, `.keras` and `.onnx` files.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
+import signal
 import sys
 import traceback
 from itertools import count
@@ -28,6 +30,7 @@ STEP, EPOCH = "training step", "step of an epoch"
 TAPE = "an operation, there and back"
 STEPS, OPERATIONS = 10, 90  # of an epoch; of a chain on a tape
 PARTS = {EPOCH: STEPS, TAPE: OPERATIONS}  # How many of its kind one call of a work does.
+PR_SET_PDEATHSIG = 1  # Of Linux's prctl.
 EPOCHS_BELOW = 1_000_000  # weights
 
 
@@ -234,8 +237,15 @@ def answer(contestant: Contestant, works: dict, question: dict, numbers=count())
     return (perf_counter() - start) / question["number"] / PARTS.get(question["work"], 1)
 
 
+def end_with_parent() -> None:
+    """Have Linux end this process when who started it is killed, for it may be stopped then."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main(name: str, folder: str) -> None:
     """Answer on standard output until standard input ends."""
+    end_with_parent()
     channel, sys.stdout = sys.stdout, sys.stderr  # What libraries print disturbs no answer.
 
     def say(what):
@@ -243,8 +253,8 @@ def main(name: str, folder: str) -> None:
 
     try:
         contestant, works = CONTESTANTS[name](Path(folder)), {}
-    except ImportError as error:
-        say({"absent": str(error)})
+    except Exception as error:  # Not installed, or not as a library needs it.
+        say({"absent": f"{error}".partition("\n")[0] or type(error).__name__})
         return
     say({"versions": [f"{found.__name__} {found.__version__}" for found in contestant.packages]})
     for line in sys.stdin:

@@ -13,6 +13,7 @@ SMALL = ("LSTM", "MLP", "digits", "classifier")  # Under a million weights.
 TRAINED = (*LARGE, "LSTM", "MLP", "digits")
 ON_KERAS = tuple(name for name in CONTESTANTS if name.startswith("Keras"))
 ALL = tuple(CONTESTANTS)[1:]
+IMPORTS, MEMORY = "imports", "memory"  # Parts that are measured in ways of their own.
 TORCH, ONNX, HAND = "PyTorch", "ONNX Runtime", "NumPy by hand"
 
 
@@ -80,4 +81,6 @@ def verdicts(part: str, results: list[Result]) -> Iterator[str]:
 def names(parts) -> list[str]:
     """The contestants that some parts need, gpulayers first."""
     wanted = {OURS}.union(*(PARTS[part].others for part in parts if part in PARTS))
+    if MEMORY in parts:
+        wanted.add(TORCH)
     return [name for name in CONTESTANTS if name in wanted]

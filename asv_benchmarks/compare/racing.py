@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
@@ -67,18 +67,26 @@ class Contestant:
     def absent(self) -> str | None:
         """Why it does not take part; waits until it has started."""
         if self.hello is None:
-            self.hello = json.loads(self.process.stdout.readline() or '{"absent": "it stopped"}')
+            self.hello = self.heard("absent")
         return self.hello.get("absent")
 
+    def heard(self, otherwise: str) -> dict:
+        """The next that it says; why it says nothing more, if it has ended."""
+        if line := self.process.stdout.readline():
+            return json.loads(line)
+        return {otherwise: f"its process ended with status {self.process.wait()}"}
+
     def ask(self, **question):
-        """What it answers.  Raises RuntimeError if it fails."""
+        """What it answers.  Raises RuntimeError if it fails, or has ended."""
         self.signal("SIGCONT")
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline() or '{"failed": "it stopped"}')
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(question) + "\n")
+            self.process.stdin.flush()
+        answer = self.heard("failed")
         self.signal("SIGSTOP")
         if "failed" in answer:
-            raise RuntimeError(f"{self.name}, {question}: {answer['failed']}")
+            what = ", ".join(f"{key} {value}" for key, value in question.items())
+            raise RuntimeError(f"{self.name} failed ({what}): {answer['failed']}")
         return answer["is"]
 
     def make(self, network: str | None) -> None:
@@ -96,9 +104,11 @@ class Contestant:
             self.process.send_signal(getattr(signal, name))
 
     def close(self) -> None:
-        self.signal("SIGCONT")
-        self.process.stdin.close()
+        """End it, whatever it does, and also where it is stopped."""
+        self.process.kill()
         self.process.wait()
+        with suppress(BrokenPipeError):  # It may not have read the last question.
+            self.process.stdin.close()
         self.process.stdout.close()
 
 
@@ -129,11 +139,13 @@ class Race:
     """
 
     def __init__(self, names, pythons: dict[str, str], folder: str, options):
-        self.seconds, self.stack = options.seconds, ExitStack()
-        self.started = [Contestant(name, pythons[name], folder, options) for name in names]
-        for contestant in self.started:
-            self.stack.callback(contestant.close)
-        self.contestants = [c for c in self.started if not c.absent]
+        self.seconds, self.started = options.seconds, []
+        with ExitStack() as stack:
+            for name in names:
+                self.started.append(Contestant(name, pythons[name], folder, options))
+                stack.callback(self.started[-1].close)
+            self.contestants = [c for c in self.started if not c.absent]
+            self.stack = stack.pop_all()  # From here on, they end with this context.
 
     def __enter__(self):
         return self
