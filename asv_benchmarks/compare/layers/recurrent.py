@@ -1,31 +1,9 @@
 """Recurrent layers beside PyTorch's, on the CPU.
 
-For an interpreter that has PyTorch, Keras 3 and what gpulayers needs.  Layers are called as users
-call them, on sequences with the axis of the batch first here and second there, which is what each
-has by default; a training step gives the gradients of the inputs and of all weights.  Convolutional
-memories, which PyTorch has not, are compared with those of Keras on PyTorch.
-
-Two cores of an EPYC (Zen 5, AVX-512), OpenBLAS 0.3.31, PyTorch 2.13 with oneDNN 3.12, Keras 3.15.1,
-float32, both with 2 threads, nothing else running; medians of 7 turns.  The LSTM of one sequence
-had a later run, with Numba 0.68; without it, 0.55 and 0.60.
-
-| | PyTorch, ms | gpulayers, ms | times as fast |
-| --- | ---: | ---: | ---: |
-| LSTM: (32, 100, 128) to 128 | 2.14 | 3.54 | 0.61 |
-| LSTM: (32, 100, 512) to 512 | 29.41 | 34.68 | 0.86 |
-| LSTM: (1, 100, 32) to 32 | 0.15 | 0.07 | 1.97 |
-| GRU: (32, 100, 128) to 128 | 5.37 | 2.93 | 1.82 |
-| GRU: (32, 100, 512) to 512 | 61.89 | 26.93 | 2.33 |
-| GRU: (1, 100, 32) to 32 | 0.77 | 0.49 | 1.56 |
-| ConvLSTM2D: (8, 10, 32, 32, 3) to 16 | 26.11 | 18.17 | 1.44 |
-| ConvLSTM2D: (4, 10, 40, 40, 16) to 32 | 45.12 | 27.67 | 1.61 |
-| LSTM, training step: (32, 100, 128) to 128 | 7.98 | 11.84 | 0.67 |
-| LSTM, training step: (32, 100, 512) to 512 | 114.39 | 112.04 | 1.02 |
-| LSTM, training step: (1, 100, 32) to 32 | 0.43 | 0.28 | 1.55 |
-| GRU, training step: (32, 100, 128) to 128 | 22.43 | 9.36 | 2.34 |
-| GRU, training step: (32, 100, 512) to 512 | 191.53 | 81.00 | 2.37 |
-| ConvLSTM2D, training step: (8, 10, 32, 32, 3) to 16 | 63.92 | 55.47 | 1.18 |
-| ConvLSTM2D, training step: (4, 10, 40, 40, 16) to 32 | 102.37 | 85.11 | 1.22 |
+Layers are called as users call them, on sequences with the axis of the batch first here and second
+there, which is what each has by default; a training step gives the gradients of the inputs and of
+all weights.  Convolutional memories, which PyTorch has not, are compared with those of Keras on
+PyTorch.
 """
 
 from __future__ import annotations

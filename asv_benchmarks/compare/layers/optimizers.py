@@ -2,17 +2,6 @@
 
 Weights and gradients of a ResNet's sizes, 25 million in all; PyTorch's fused kernels where it has
 them.  Ours makes new weights, so that whoever holds old ones keeps these; PyTorch's rewrites them.
-
-Two cores of an EPYC (Zen 5, AVX-512), PyTorch 2.13, NumPy 2.4, Numba 0.68, float32, both with 2
-threads, nothing else running; medians of 7 turns.  The last column is without Numba.
-
-| | PyTorch, ms | gpulayers, ms | times as fast | without Numba |
-| --- | ---: | ---: | ---: | ---: |
-| Adam | 11.69 | 14.80 | 0.78 | 0.29 |
-| AdamW | 11.44 | 20.24 | 0.56 | 0.24 |
-| SGD, momentum | 7.84 | 11.15 | 0.70 | 0.36 |
-| SGD | 5.23 | 8.06 | 0.65 | 0.36 |
-| RMSprop | 19.31 | 11.75 | 1.64 | 0.49 |
 """
 
 from __future__ import annotations

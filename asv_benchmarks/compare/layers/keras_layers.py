@@ -1,34 +1,4 @@
-"""Layers beside the same ones of Keras on its NumPy backend.
-
-See `beside_torch` for how it is measured, and `convolution` for where: in one run, with
-Keras 3.15.1.  Keras leaves windows that slide to JAX there.
-
-| | Keras, ms | gpulayers, ms | times as fast |
-| --- | ---: | ---: | ---: |
-| Conv2D(filters=64, kernel_size=3, padding='same'): (8, 56, 56, 64) | 14.64 | 2.95 | 4.97 |
-| Conv2D(filters=256, kernel_size=3, padding='same'): (8, 14, 14, 256) | 6.57 | 3.92 | 1.68 |
-| Conv2D(filters=512, kernel_size=3, padding='same'): (8, 7, 7, 512) | 10.62 | 5.67 | 1.91 |
-| Conv2D(filters=64, kernel_size=7, strides=2): (8, 224, 224, 3) | 57.65 | 6.05 | 9.40 |
-| Conv2D(filters=64, kernel_size=1): (8, 56, 56, 256) | 30.66 | 2.65 | 11.29 |
-| Conv1D(filters=64, kernel_size=5, padding='causal'): (16, 1000, 32) | 4.00 | 2.19 | 2.22 |
-| Conv3D(filters=16, kernel_size=3): (2, 16, 32, 32, 8) | 8.14 | 1.39 | 6.08 |
-| Conv2DTranspose(filters=32, kernel_size=3, strides=2): (8, 28, 28, 64) | 3.58 | 2.12 | 1.68 |
-| DepthwiseConv2D(kernel_size=3, padding='same'): (8, 112, 112, 32) | 75.78 | 5.23 | 14.38 |
-| SeparableConv2D(filters=64, kernel_size=3): (8, 56, 56, 64) | 37.79 | 3.57 | 10.79 |
-| MaxPooling2D(pool_size=2): (8, 112, 112, 64) | 2.69 | 1.84 | 1.44 |
-| MaxPooling2D(pool_size=3, strides=2): (8, 112, 112, 64) | 10.39 | 2.75 | 3.69 |
-| AveragePooling2D(pool_size=2): (8, 112, 112, 64) | 2.72 | 1.96 | 1.38 |
-| GlobalAveragePooling2D(): (32, 7, 7, 512) | 0.21 | 0.06 | 3.28 |
-| GlobalMaxPooling2D(): (32, 7, 7, 512) | 0.14 | 0.09 | 1.47 |
-| AdaptiveAveragePooling2D(output_size=7): (8, 56, 56, 64) | 11.86 | 0.53 | 21.92 |
-| BatchNormalization(), in training: (8, 56, 56, 64) | 3.04 | 1.61 | 1.91 |
-| BatchNormalization(), in inference: (8, 56, 56, 64) | 1.47 | 0.35 | 3.82 |
-| LayerNormalization(): (4096, 1024) | 17.13 | 2.18 | 7.84 |
-| LayerNormalization(): (32, 64) | 0.10 | 0.02 | 4.58 |
-| GroupNormalization(groups=8): (8, 56, 56, 64) | 9.06 | 1.46 | 6.41 |
-| RMSNormalization(): (4096, 1024) | 19.17 | 1.43 | 13.37 |
-| UnitNormalization(): (4096, 1024) | 4.53 | 0.88 | 5.19 |
-"""
+"""Layers beside the same ones of Keras on its NumPy backend."""
 
 from __future__ import annotations
 

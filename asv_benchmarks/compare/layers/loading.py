@@ -1,4 +1,4 @@
-"""Loading a file beside reading its arrays with h5py alone: `python compare_loading.py FILE`.
+"""Loading a file beside reading its arrays with h5py alone: `... loading FILE`.
 
     FILE.keras    such as keras.applications.ResNet50(weights=None).save("FILE.keras") writes
 

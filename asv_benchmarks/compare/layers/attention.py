@@ -1,26 +1,7 @@
 """Attention beside PyTorch's scaled_dot_product_attention, on the CPU.
 
-See `convolution` for how.  PyTorch gets its own layout, with heads before positions;
-gpulayers has that of layers, and that of a `KeyValueCache` where there is one query.
-
-Two cores of an EPYC of the Zen 5 kind (AVX-512), OpenBLAS 0.3.31, PyTorch 2.13, float32, both with
-2 threads, and nothing else on the machine:
-
-| | PyTorch, ms | gpulayers, ms | times as fast |
-| --- | ---: | ---: | ---: |
-| full: (4, 512, 8, 64) | 13.70 | 10.48 | 1.31 |
-| causal: (4, 512, 8, 64) | 15.06 | 12.02 | 1.25 |
-| full, training step: (4, 512, 8, 64) | 48.35 | 33.35 | 1.46 |
-| causal, training step: (4, 512, 8, 64) | 48.79 | 29.90 | 1.63 |
-| shared keys, causal: (4, 512, 8, 64) | 13.54 | 8.04 | 1.68 |
-| padded keys: (4, 512, 8, 64) | 13.65 | 7.59 | 1.78 |
-| long, causal: (1, 4096, 4, 64) | 53.78 | 40.57 | 1.32 |
-| long, window of 256: (1, 4096, 4, 64) | 132.65 | 18.78 | 6.89 |
-| short: (32, 64, 8, 32) | 2.02 | 1.52 | 1.36 |
-| short, training step: (32, 64, 8, 32) | 6.97 | 4.82 | 1.47 |
-| one query: (8, 1, 8, 64) to 2048 | 2.19 | 1.71 | 1.22 |
-| one query, shared keys: (8, 1, 8, 64) to 2048 | 0.69 | 0.74 | 0.92 |
-| one query of one sequence: (1, 1, 8, 64) to 2048 | 0.10 | 0.21 | 0.44 |
+PyTorch gets its own layout, with heads before positions; gpulayers has that of layers, and that of
+a `KeyValueCache` where there is one query.
 """
 
 from __future__ import annotations

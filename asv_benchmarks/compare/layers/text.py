@@ -1,38 +1,16 @@
 """Layers of texts beside Keras's.
 
-For an interpreter that has Keras, TensorFlow and what gpulayers needs: Keras's layers of strings
-need TensorFlow on every backend; KERAS_BACKEND says which, "numpy" by default.  Both take the same
-lists of strings (on backends other than TensorFlow, Keras refuses NumPy's arrays of strings) and
-take turns, round by round; results are compared first.  Printed are medians, and the median over
-rounds of how many times as fast gpulayers is.
-
-Two cores of an AMD EPYC with AVX-512 (Zen 5), TensorFlow 2.21 with its threads, gpulayers with one,
-Keras 3.15.1 on NumPy, 20,000 texts of 13 words on average:
-
-| | Keras, ms | gpulayers, ms | times as fast |
-| --- | ---: | ---: | ---: |
-| numbers | 92 | 17 | 5.3 |
-| multi_hot | 104 | 26 | 4.0 |
-| tf_idf | 162 | 43 | 3.6 |
-| bigrams | 147 | 36 | 4.1 |
-| characters | 362 | 53 | 6.8 |
-| adapt | 67 | 16 | 4.2 |
-| adapt, tf_idf | 3674 | 29 | 129.2 |
-| adapt, bigrams | 420 | 63 | 6.4 |
-| StringLookup | 376 | 27 | 13.8 |
-| Hashing, a million strings | 2181 | 295 | 7.4 |
-| Hashing with salt, a million strings | 2277 | 341 | 6.7 |
-
-"adapt" was 4.1, 4.2, 4.2 and (Keras on PyTorch) 4.2 times as fast in four runs of its own, and 6.7
-in that of all rows, where Keras took 135 ms.  On TensorFlow, with NumPy's arrays of strings, which
-Keras takes there, gpulayers is 2.4 times as fast for numbers, and slower than TensorFlow for
-lookups and hashes.
+Keras's layers of strings need TensorFlow on every backend; KERAS_BACKEND says which, "numpy" by
+default.  Both take the same lists of strings (on backends other than TensorFlow, Keras refuses
+NumPy's arrays of strings) and take turns, round by round; results are compared first.  Printed are
+medians, and the median over rounds of how many times as fast gpulayers is.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from statistics import median
 
@@ -150,7 +128,11 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "numpy")
-    import keras
+    try:
+        import keras
+        import tensorflow  # noqa: F401 (Keras says only later that it needs it.)
+    except ImportError as error:
+        sys.exit(f"{error}: Keras is compared by an interpreter that has it, and TensorFlow.")
 
     import gpulayers
 

@@ -1,33 +1,4 @@
-"""Normalization beside PyTorch's, on the CPU.
-
-See `beside_torch` for how it is measured, and `convolution` for where: in one run.  Others
-gave ratios up to a fifth apart, and PyTorch's root mean square anything from 1 to 24 ms.  The
-last column is from an earlier run, without Numba.
-
-Without Numba, each operation is a pass over the array, and PyTorch's kernels do several in one.
-What a pass over 2^19 elements takes on one core, microseconds: sums of rows or columns by BLAS 24,
-of products of rows (`vecdot`) 26 and of columns (`einsum`) 60; an array times a long row 37 in
-place and 55 into another array; times a column, in rows of 1024, 73 and 91.  So layer
-normalization, with three sums and four passes that write, two of these by columns, takes 310 for
-each 2^19: two threads 1.3 ms for (4096, 1024) if none ever waited, when PyTorch needs 0.5.  The
-same passes by themselves, written for this one shape, take 1.7 to 1.85 ms, as measured beside ours
-with 1.7 to 1.9; the gradient's 3.75 and ours 3.85.
-
-| | PyTorch, ms | gpulayers, ms | times as fast | without Numba |
-| --- | ---: | ---: | ---: | ---: |
-| batch: (8, 56, 56, 64) | 0.28 | 0.41 | 0.70 | 0.49 |
-| batch: (8, 14, 14, 256) | 0.07 | 0.12 | 0.59 | 0.33 |
-| layer: (4096, 1024) | 0.55 | 0.64 | 0.86 | 0.29 |
-| layer: (8, 196, 768) | 0.15 | 0.14 | 1.07 | 0.31 |
-| root mean square: (4096, 1024) | 11.16 | 0.45 | 25.42 | 1.86 |
-| group: (8, 56, 56, 64) | 0.19 | 0.38 | 0.50 | 0.31 |
-| batch, training step: (8, 56, 56, 64) | 0.76 | 1.05 | 0.72 | 0.45 |
-| batch, training step: (8, 14, 14, 256) | 0.18 | 0.27 | 0.66 | 0.33 |
-| layer, training step: (4096, 1024) | 1.94 | 2.10 | 0.91 | 0.92 |
-| layer, training step: (8, 196, 768) | 0.39 | 0.41 | 0.95 | 0.26 |
-| root mean square, training step: (4096, 1024) | 24.12 | 1.71 | 13.85 | 5.97 |
-| group, training step: (8, 56, 56, 64) | 0.81 | 1.12 | 0.75 | 0.39 |
-"""
+"""Normalization beside PyTorch's, on the CPU."""
 
 from __future__ import annotations
 

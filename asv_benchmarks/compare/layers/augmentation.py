@@ -1,41 +1,8 @@
 """Layers that augment images beside Keras's, on the CPU.
 
-For an interpreter that has Keras, PyTorch and what gpulayers needs; KERAS_BACKEND says what Keras
-computes with, "numpy" by default, "torch" or "jax".  Both change the same 16 images of 224 x 224
-pixels as the same numbers say, and results are compared first.
-
-Two cores of an AMD EPYC with AVX-512 (Zen 5), 2 threads, Keras 3.15.1, NumPy 2.4.6, PyTorch 2.13,
-float32.  "Drawing" layers are called as they are, each drawing for itself; "five layers" are
-RandomFlip, RandomRotation, RandomZoom, RandomContrast and RandomBrightness, one after another in
-Keras and as a `Pipeline` here.  On PyTorch, CLAHE gives other results, and MixUp was not measured.
-The images are 9.6 MB, within the L3 cache, where one thread copies 96 GB/s (19.2 MB read and
-written in 0.20 ms); RandomBrightness, in two steps over each image, moves 30 GB/s.
-
-| | Keras (numpy), ms | gpulayers, ms | times as fast | than Keras on PyTorch |
-| --- | ---: | ---: | ---: | ---: |
-| RandomBrightness | 2.28 | 0.65 | 3.40 | 2.43 |
-| RandomContrast | 16.97 | 1.90 | 8.95 | 3.48 |
-| RandomColorDegeneration | 17.20 | 1.87 | 9.19 | 5.45 |
-| RandomGrayscale | 7.31 | 0.94 | 7.96 | 8.13 |
-| RandomInvert | 11.09 | 0.58 | 19.38 | 4.26 |
-| RandomSaturation | 50.13 | 5.21 | 11.13 | 6.11 |
-| RandomHue | 81.98 | 7.56 | 10.85 | 3.98 |
-| RandomSharpness | 58.33 | 3.84 | 15.18 | 2.08 |
-| RandomGaussianBlur | 95.06 | 7.48 | 13.77 | 1.12 |
-| RandomPosterization | 2.66 | 0.84 | 3.00 | 1.91 |
-| Solarization | 12.71 | 1.67 | 7.63 | 4.96 |
-| AutoContrast | 50.50 | 3.47 | 15.30 | 4.71 |
-| Equalization | 25.20 | 6.51 | 3.29 | 2.40 |
-| CLAHE | 323.13 | 36.64 | 10.31 |  |
-| MixUp | 2.55 | 0.57 | 4.52 |  |
-| RandomErasing, drawing of noise | 40.39 | 7.48 | 5.34 | 2.93 |
-| RandomErasing, drawing, in one colour | 14.36 | 0.42 | 36.10 | 21.71 |
-| CutMix, drawing | 8.15 | 1.12 | 7.26 | 7.28 |
-| RandomColorJitter, drawing | 87.84 | 16.76 | 5.77 | 3.83 |
-| RandAugment, drawing | 2112.97 | 12.79 | 164.70 | 73.97 |
-| AugMix, drawing | 695.74 | 41.42 | 16.73 | 3.43 |
-| Five layers, float32 | 640.50 | 19.25 | 32.84 | 16.41 |
-| Five layers, uint8 | 591.85 | 18.52 | 31.95 | 17.44 |
+KERAS_BACKEND says what Keras computes with, "numpy" by default, "torch" or "jax".  Both change the
+same 16 images of 224 x 224 pixels as the same numbers say, and results are compared first; layers
+that draw are called as they are.
 """
 
 from __future__ import annotations

@@ -1,13 +1,16 @@
-"""Work by PyTorch and by gpulayers in turns, and a table of how long each takes.
+"""Work by PyTorch, or by Keras, and by gpulayers in turns, and a table of how long each takes.
 
-`convolution` and its like say what the work is; an interpreter that has both, and as
-many threads for both, does it.
+`convolution` and its like say what the work is; an interpreter that has both, and as many threads
+for both, does it.  They take turns, block by block of `--seconds`, and results are compared first.
+Printed are medians of the blocks' medians, and the median over turns of how many times as fast
+gpulayers is.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from statistics import median
 
@@ -51,6 +54,14 @@ def table(description: str, cases, peer: str = "PyTorch") -> None:
     options = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # Before NumPy is imported.
         os.environ[name] = str(options.threads)
+    try:
+        measure(cases, peer, options)
+    except ImportError as error:
+        sys.exit(f"{error}: {peer} is compared by an interpreter that has it.")
+
+
+def measure(cases, peer: str, options) -> None:
+    """Print a line for each case."""
     import torch
 
     torch.set_num_threads(options.threads)
