@@ -4,18 +4,18 @@
 # takes over 10 % more time, or memory, than that of BASE, and not by chance.  BENCHMARKS is a
 # regular expression for asv: "convolution", or "whole_models.*time_training_step.*LSTM".  Without
 # it: what Python costs in calls and in training, and small networks, some minutes.
-# ASV runs asv; BENCH_FOLDER keeps the environments and results for the next time.
+# Environments and results stay in .asv for the next time; ASV is the command of asv.
 set -eu
 [ $# -ge 2 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)
 base=$(git -C "$root" rev-parse --verify "$1^{commit}")
 head=$(git -C "$root" rev-parse --verify "$2^{commit}")
 wanted=${3:-"^classifier|^tape|whole_models.Rows|^core.*Dense|^activation.*Softmax|^optimizers.*(Adam|SGD)"}
-folder=${BENCH_FOLDER:-$root/.asv}
 asv=${ASV:-$root/.venv/bin/python -m asv}
-mkdir -p "$folder/home"
+home=$root/.asv/home
+mkdir -p "$home"
 # asv keeps its description of the machine in the home directory: not in yours.
-export PIP_CACHE_DIR="${PIP_CACHE_DIR:-$HOME/.cache/pip}" HOME="$folder/home"
+export PIP_CACHE_DIR="${PIP_CACHE_DIR:-$HOME/.cache/pip}" HOME="$home"
 cd "$root/asv_benchmarks"
 $asv machine --yes >/dev/null
 exec $asv continuous --factor 1.1 --only-changed --show-stderr --interleave-rounds \

@@ -18,13 +18,14 @@ import signal
 import subprocess
 import sys
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 from . import imports
 from .contestants import CONTESTANTS
-from .parts import HAND, IMPORTS, MEMORY, PARTS, TORCH, TRAINED, names, verdicts
+from .parts import HAND, IMPORTS, MEMORY, ONNX, PARTS, TORCH, TRAINED, names, verdicts
 from .racing import OURS, Race, Result, duration, environment, note
 
 
@@ -95,7 +96,10 @@ def heading(race: Race, options) -> str:
     if options.keep_memory:
         where += ", freed memory kept"
     lines = [f"{date.today()}, {where}, {', '.join(versions)}."]
-    lines += [f"Left out: {c.name} ({c.absent})." for c in race.started if c.absent]
+    left_out = {c.name: c.absent for c in race.started if c.absent}
+    if any(c.name == ONNX for c in race.contestants) and find_spec("onnx") is None:
+        left_out[ONNX] = "gpulayers makes its files with onnx, which is not installed"
+    lines += [f"Left out: {name} ({why})." for name, why in left_out.items()]
     return "\n".join(lines)
 
 
