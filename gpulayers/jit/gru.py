@@ -36,7 +36,7 @@ def forward(
         gates, inner: (N, ..., width), (N, ..., U).
         v: (N, width), or (N, U) with of_n.
     """
-    count, units, span, width = len(h), h.shape[1], stop - start, gates.shape[2]
+    count, units, span = len(h), h.shape[1], stop - start
     for some in range(number):
         begin, end = start + span * some // number, start + span * (some + 1) // number
         first = begin - start if gates.shape[1] >= span else 0
@@ -47,15 +47,15 @@ def forward(
                 multiply(
                     (address(h), 0), table(tables, LINES), table(tables, COLUMNS), of_h,
                     (address(of_states), 0, table(tables, SAME)), (address(v), 0),
-                    table(tables, WIDE), count, count, height,
+                    table(tables, WIDE), count, count, height, t % 2 > 0,
                 )  # fmt: skip
                 for n in range(count):
                     reset_after(gates[n, t], v[n], inner[n, t])
             else:
-                add_states(h, of_h, gates, t * width, tables, count, height)
+                add_states(h, of_h, gates, t, 0, tables, count, height)
                 for n in range(count):
                     reset_before(gates[n, t], h[n], inner[n, t], v[n])
-                add_states(v, of_n, gates, t * width + 2 * units, tables, count, height)
+                add_states(v, of_n, gates, t, 2 * units, tables, count, height)
             for n in range(count):
                 if mask is None or mask[n, now]:
                     step(gates[n, t], h[n])
@@ -125,17 +125,16 @@ def backward(
             step_back(gates[n, t], last, dh[n], kept[n], dx[n, t])
             if dv is not None:
                 after_back(gates[n, t], inner[n, t], dx[n, t], dv[n, t])
-        at = t * dx.shape[2]
         if dv is not None:
-            turn_back(dv, at, back, kept, dh, tables, count, height)
+            turn_back(dv, t, 0, back, kept, dh, tables, count, height)
         if back_n is not None:
             v[:] = 0
-            turn_back(dx, at + 2 * units, back_n, v, v, tables, count, height)
+            turn_back(dx, t, 2 * units, back_n, v, v, tables, count, height)
             for n in range(count):
                 if mask is None or mask[n, t]:
                     last = states[n, t - 1] if t else before[n]
                     before_back(gates[n, t], last, v[n], kept[n], dx[n, t])
-            turn_back(dx, at, back, kept, dh, tables, count, height)
+            turn_back(dx, t, 0, back, kept, dh, tables, count, height)
 
 
 @part

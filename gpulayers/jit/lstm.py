@@ -48,7 +48,7 @@ def forward(
         project(x, of_x, bias, gates, tables, begin, first, end - begin, count, height)
         for now in range(begin, end):
             t = first + now - begin
-            add_states(h, of_h, gates, t * gates.shape[2], tables, count, height)
+            add_states(h, of_h, gates, t, 0, tables, count, height)
             for n in range(count):
                 if mask is None or mask[n, now]:
                     step(gates[n, t], c[n], h[n])
@@ -109,4 +109,4 @@ def backward(back, mask, gates, carries, before, g_c, g_h, dz, dc, dh, kept, tab
             kept[n] = 0
             last = carries[n, t - 1] if t else before[n]
             step_back(gates[n, t], carries[n, t], last, dh[n], dc[n], dz[n, t])
-        turn_back(dz, t * dz.shape[2], back, kept, dh, tables, count, height)
+        turn_back(dz, t, 0, back, kept, dh, tables, count, height)

@@ -45,7 +45,7 @@ def table(tables, which):
 
 
 @part
-def multiply(x, lines, columns, strips, start, z, places, count, last, height):
+def multiply(x, lines, columns, strips, start, z, places, count, last, height, odd):
     """Rows of z become those of `start`, plus those of x times the matrix in strips.
 
     Args:
@@ -57,10 +57,13 @@ def multiply(x, lines, columns, strips, start, z, places, count, last, height):
         last: where the last tile begins at most: either it sees rows again, which `start` allows if
             it is not z, or the tables have the last row again and again.
         height: that of a tile.
+        odd: whether to go from the last strip to the first, which is in the cache from the step
+            before: every other step does.
     """
     depth, width = strips.shape[1], strips.shape[2]
     weights, free = strips.reshape(-1), strips.dtype.type(np.inf)
-    for s in range(len(strips)):
+    for strip in range(len(strips)):
+        s = len(strips) - 1 - strip if odd else strip
         for first in range(0, count, height):
             i = min(first, last)
             begin = (start[0], start[1] + s * width, start[2], i)
@@ -77,28 +80,29 @@ def multiply(x, lines, columns, strips, start, z, places, count, last, height):
 @part
 def project(x, of_x, bias, gates, tables, begin, first, steps, count, height):
     """Write what gates have of the inputs of steps from `begin` on, into places from `first` on."""
+    rows = steps * count
     multiply(
         (address(x), begin * x.shape[2]), table(tables, SEEN), table(tables, COLUMNS), of_x,
         (address(bias), 0, table(tables, SAME)), (address(gates), first * gates.shape[2]),
-        table(tables, EVERY), steps * count, max(steps * count - height, 0), height,
+        table(tables, EVERY), rows, max(rows - height, 0), height, False,
     )  # fmt: skip
 
 
 @part
-def add_states(h, weights, gates, at, tables, count, height):
-    """Add states times a matrix to the gates of a step, which begin at some place."""
-    places, z = table(tables, PLACES), (address(gates), at)
+def add_states(h, weights, gates, t, column, tables, count, height):
+    """Add states times a matrix to the gates of a step, from some column on."""
+    places, z = table(tables, PLACES), (address(gates), t * gates.shape[2] + column)
     multiply(
         (address(h), 0), table(tables, LINES), table(tables, COLUMNS), weights,
-        (z[0], z[1], places), z, places, count, count, height,
+        (z[0], z[1], places), z, places, count, count, height, t % 2 > 0,
     )  # fmt: skip
 
 
 @part
-def turn_back(dz, at, back, kept, dh, tables, count, height):
-    """dh = kept + the gradients of a step's gates, which begin at some place, times a matrix."""
+def turn_back(dz, t, column, back, kept, dh, tables, count, height):
+    """dh = kept + the gradients of a step's gates, from some column on, times a matrix."""
     lines = table(tables, WIDE)
     multiply(
-        (address(dz), at), table(tables, PLACES), table(tables, COLUMNS), back,
-        (address(kept), 0, lines), (address(dh), 0), lines, count, count, height,
+        (address(dz), t * dz.shape[2] + column), table(tables, PLACES), table(tables, COLUMNS),
+        back, (address(kept), 0, lines), (address(dh), 0), lines, count, count, height, t % 2 > 0,
     )  # fmt: skip

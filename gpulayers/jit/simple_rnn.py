@@ -17,7 +17,7 @@ def forward(x, of_x, of_h, bias, mask, z, states, h, tables, start, stop, number
         project(x, of_x, bias, z, tables, begin, first, end - begin, count, height)
         for now in range(begin, end):
             t = first + now - begin
-            add_states(h, of_h, z, t * z.shape[2], tables, count, height)
+            add_states(h, of_h, z, t, 0, tables, count, height)
             for n in range(count):
                 if mask is None or mask[n, now]:
                     for j in range(units):
@@ -42,4 +42,4 @@ def backward(back, mask, states, g_h, dz, dh, kept, tables, height):
             for j in range(units):
                 h = states[n, t, j]
                 dz[n, t, j] = dh[n, j] * (ONE - h * h)
-        turn_back(dz, t * dz.shape[2], back, kept, dh, tables, count, height)
+        turn_back(dz, t, 0, back, kept, dh, tables, count, height)
