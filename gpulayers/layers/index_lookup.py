@@ -217,6 +217,11 @@ class IndexLookup(HostLayer):
         if is_ragged(values):
             rows = values.tolist()
         else:
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise ValueError(
+                    f"{type(self).__name__} {self.name!r}: adapt() takes whole numbers, got NaN or "
+                    "infinity (missing values of a table?)."
+                )
             values = self.checked(values) if values.size else values
             count = len(values) if values.ndim > 1 else 1
             rows = values.reshape(count, values.size // max(count, 1)).tolist()

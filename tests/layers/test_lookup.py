@@ -187,6 +187,8 @@ def test_what_it_refuses_when_called():
     ):
         with pytest.raises(ValueError, match=r"leaves nothing to learn beside [34] special tokens"):
             layer.adapt(WORDS)
+    with pytest.raises(ValueError, match="takes whole numbers, got NaN"):
+        layers.IntegerLookup().adapt(np.array([1.0, np.nan]))
     layer = layers.StringLookup(vocabulary=WORDS, output_mode="count")
     with pytest.raises(RuntimeError, match="must keep its size of 4"):
         layer.set_vocabulary(["a"])
