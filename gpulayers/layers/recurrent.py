@@ -157,6 +157,8 @@ class RNN(Layer):
             for variable, new in zip(tree.flatten(self.states), tree.flatten(states), strict=True):
                 variable.assign(plain(stop_gradient(new)))
         output = outputs if self.return_sequences else last
+        if type(output) is Abstract:  # As in Keras, one state in a list of cells is no list then.
+            states = [_only(state) for state in states]
         return (output, *states) if self.return_state else output
 
     def _states_for(self, sequences, given):
@@ -283,3 +285,8 @@ class RNN(Layer):
     def from_config(cls, config, custom_objects=None):
         cell = registry.deserialize(config["cell"], custom_objects, registry.in_safe_mode())
         return cls(**{**config, "cell": cell})
+
+
+def _only(state):
+    """What a list of one holds; anything else as it is."""
+    return state[0] if isinstance(state, (list, tuple)) and len(state) == 1 else state
