@@ -10,31 +10,37 @@ from sys import getrefcount
 
 import numpy as np
 
+from .following import SMALL
+
 
 class Given(list):
     """A list of gradients that its maker gives away.
 
     Args:
-        gradients: a list.  Arrays that are held by nobody else may be written.
+        gradients: a list.  Large arrays that are held by nobody else may be written.
 
     `free` has the identities of these arrays.
     """
 
     def __init__(self, gradients: list):
-        holders = _holders(gradients)
+        places = [i for i, g in enumerate(gradients) if g is not None and g.size > SMALL]
+        holders = _holders(gradients, places)
         super().__init__(gradients)
         self.free = frozenset(
-            id(g) for g, found in zip(self, holders) if found in ALONE and _is_whole(g)
+            id(self[i])
+            for i, found in zip(places, holders)
+            if found in ALONE and _is_whole(self[i])
         )
 
 
-def _holders(arrays: list) -> list[tuple[int, int]]:
-    """How many references there are to each array, and to what it is a view of.
+def _holders(arrays: list, places) -> list[tuple[int, int]]:
+    """How many references there are to arrays of a list, and to what they are views of.
 
     What Python itself holds meanwhile counts too: compare with `ALONE`.
     """
     found = []
-    for array in arrays:
+    for i in places:
+        array = arrays[i]
         base = getattr(array, "base", None)
         found.append((getrefcount(array), 0 if base is None else getrefcount(base)))
     return found
@@ -50,4 +56,4 @@ def _is_whole(array) -> bool:
     )
 
 
-ALONE = _holders([np.empty(2), np.empty(2).reshape(1, 2)])
+ALONE = _holders([np.empty(2), np.empty(2).reshape(1, 2)], (0, 1))
