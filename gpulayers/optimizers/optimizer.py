@@ -234,6 +234,9 @@ class Optimizer(WeightDecay, Averages):
         """Add the gradients up; every so many steps, update the weights by their mean."""
         steps = self.gradient_accumulation_steps
         sums = [self._sums[self._get_variable_index(v)] for v in variables]
+        if type(grads[0]) is np.ndarray:
+            self._accumulate_in_place(grads, sums, variables)
+            return
         totals = [g + s._value for g, s in zip(grads, sums, strict=True)]
 
         def update():
@@ -246,6 +249,19 @@ class Optimizer(WeightDecay, Averages):
                 one.assign(total)
 
         self._choose((self._steps_made() + 1) % steps == 0, update, wait)
+
+    def _accumulate_in_place(self, grads, sums, variables) -> None:
+        totals = [self._rewritable(one) for one in sums]
+        for total, g in zip(totals, grads, strict=True):
+            total += g
+        if (self._steps_made() + 1) % self.gradient_accumulation_steps:
+            return
+        for total in totals:
+            total /= self.gradient_accumulation_steps
+        self._update(totals, variables)
+        for one in self._sums:
+            if one is not None:
+                self._rewritable(one)[...] = 0
 
     def _overwrite(self, grads, variables):
         """Put gradients in the place of the weights that want it; what remains is returned.

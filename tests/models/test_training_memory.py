@@ -107,3 +107,19 @@ def test_bytes_of_a_training_step(loops, optimizer):
     # Small weights stand end to end; on the way back there are gradients of two results at most.
     assert weights < most < weights + 3 * small + 2 * results + pieces + 60_000
     assert left < 2 * weights + 60_000  # New weights, in the place of others from before.
+
+
+def test_gradients_are_added_up_in_place():
+    features, batch = 800, 16
+    model = gl.Sequential([L.Input((features,)), L.Dense(features, use_bias=False)])
+    model.compile(gl.optimizers.SGD(1.0, gradient_accumulation_steps=3), "mse")
+    x, y = (RNG.normal(size=(batch, features)).astype("float32") for _ in range(2))
+    before, weights = model.get_weights()[0], 4 * features**2
+    model.train_on_batch(x, y)  # The first of three.
+    most, left = traced(lambda: model.train_on_batch(x, y))
+    assert weights < most < weights + 4 * 4 * x.size + 60_000
+    assert left < 60_000
+    np.testing.assert_array_equal(model.get_weights()[0], before)
+    model.train_on_batch(x, y)
+    g = 2 * x.T @ (x @ before - y) / y.size
+    np.testing.assert_allclose(model.get_weights()[0], before - g, rtol=1e-4, atol=1e-6)
