@@ -176,8 +176,12 @@ class Strips(Plan):
         return np.ascontiguousarray(weights[:, own].transpose(1, 0, 2))
 
 
-@lru_cache(1024)
 def planned(geo: Geometry, itemsize: int) -> Strips:
+    return _planned(geo, itemsize, available())
+
+
+@lru_cache(1024)
+def _planned(geo: Geometry, itemsize: int, threads: int) -> Strips:
     return Strips(geo, itemsize)
 
 

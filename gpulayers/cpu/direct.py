@@ -256,8 +256,12 @@ class Plan:
         return scratch("edge", 2 * self.edges.size * self.lanes, dtype)
 
 
-@lru_cache(1024)
 def planned(geo: Geometry, itemsize: int) -> Plan:
+    return _planned(geo, itemsize, available())
+
+
+@lru_cache(1024)
+def _planned(geo: Geometry, itemsize: int, threads: int) -> Plan:
     return Plan(geo, itemsize)
 
 

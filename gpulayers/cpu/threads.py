@@ -15,7 +15,7 @@ import os
 import threading
 from collections import deque
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +196,28 @@ class _OneThread:
 
 
 one_blas_thread = _OneThread()
+
+
+class _Alone:
+    """Within this, a thread does its work without others, as each of those that `share` uses."""
+
+    def __enter__(self):
+        self.before = getattr(_own, "works", False)
+        _own.works = True
+
+    def __exit__(self, *error):
+        _own.works = self.before
+
+
+def by_samples(run, parts: list, operations: float) -> list:
+    """The results run(part) of parts of a batch, each part by one thread, alone."""
+
+    def work(some):
+        with _Alone():
+            return [(i, run(parts[i])) for i in some]
+
+    found = dict(chain(*share(work, range(len(parts)), operations)))
+    return [found[i] for i in range(len(parts))]
 
 
 def share(work, items, operations: float, most: int | None = None, sums: bool = False) -> list:

@@ -313,8 +313,12 @@ class Looped:
         return plan.unpacked(strips).reshape(*geo.windows, -1, geo.filters)
 
 
-@lru_cache(1024)
 def planned(form: Looped, geo: Geometry, itemsize: int, backwards: bool = False) -> Tiled:
+    return _planned(form, geo, itemsize, backwards, available())
+
+
+@lru_cache(1024)
+def _planned(form: Looped, geo: Geometry, itemsize: int, backwards: bool, threads: int) -> Tiled:
     return Tiled(form, geo, itemsize, backwards)
 
 

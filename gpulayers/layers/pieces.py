@@ -40,9 +40,10 @@ class Piece:
     names: of the layers that it stands for, in their order.
     fresh: whether its result is an array that nothing else refers to.
     overwrites: whether it makes use of arguments that may be overwritten.
+    takes_parts: whether it does with each sample the same, whatever others there are.
     """
 
-    fresh, overwrites = True, False
+    fresh, overwrites, takes_parts = True, False, True
 
     def __init__(self, name: str):
         self.names = [name]
@@ -76,7 +77,7 @@ class Call(Piece):
         by the `_inference_moves` of layers that have it.
     """
 
-    layer = None
+    layer, takes_parts = None, False
 
     def __init__(self, name, function, what="", fresh=False):
         super().__init__(name)
@@ -202,6 +203,7 @@ class Activated(Piece):
     def __init__(self, name, function):
         super().__init__(name)
         self.function, self.curve = function, ALIASES.get(function, function)
+        self.takes_parts = getattr(function, "__module__", "").startswith("gpulayers.")
 
     def ready(self, own, floor):
         return floor.applied(self.function)

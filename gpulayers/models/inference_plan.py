@@ -25,6 +25,7 @@ from ..layers.calling import CALL, CallContext
 from ..layers.pieces import Nothing
 from ..layers.tracking import STRUCTURE
 from ..ops.dense import dense
+from .divided_plan import divided, operations_of
 from .folding import joined
 from .programs import Programs
 from .trace import NeedsMore, Step, Trace
@@ -40,7 +41,7 @@ class InferencePlan:
 
     __slots__ = (
         "_ready", "array", "constants", "fresh", "gpu", "home", "in_context", "inputs", "kinds",
-        "model", "outputs", "programs", "single", "steps", "structure", "version",
+        "model", "operations", "outputs", "programs", "single", "steps", "structure", "version",
     )  # fmt: skip
 
     def __init__(self, model, inputs, trace: Trace):
@@ -55,6 +56,9 @@ class InferencePlan:
         self.structure = structure if tree.is_nested(structure) else None
         self.steps = folded(trace.steps, trace.outputs)
         mark_last_uses(self.steps, self.outputs)
+        self.operations = None  # See `divided_plan`.
+        if self.gpu is None and not self.in_context:
+            self.operations = operations_of(self.steps, trace.arrays)
         variables = {id(v): v for step in self.steps for v in step.piece.constants}
         self.constants = list(variables.values())
         made = {to for step in self.steps if step.piece.fresh for to in step.to}
@@ -163,6 +167,8 @@ class Ready:
             from ..cpu import memory
 
             self.run = memory.served(self.run)
+        if plan.operations is not None:
+            self.run = divided(self.run, plan, plan.operations)
 
     def holds(self) -> bool:
         """Whether the variables' values are what they were: of arrays on a GPU, whether they are

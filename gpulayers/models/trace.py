@@ -14,6 +14,7 @@ from ..layers.layer import Layer
 from ..layers.pieces import Call, Piece
 from ..layers.plan import asks_for_more
 from ..layers.plan import step as own_step
+from .divided_plan import takes_parts
 from .graph import operation_of
 from .operations import name_of
 
@@ -130,8 +131,10 @@ class Trace:
                 raise NeedsMore  # It augments unless it is told not to.
             self.in_context = True
             pieces = [Call(layer.name, call, f"full call of {what}")]
-        if type(pieces[-1]) is Call and is_plain and _is_ours(layer) and _takes_all(node):
-            pieces[-1].layer = layer
+        for piece in pieces if _is_ours(layer) and not masked else ():
+            if type(piece) is Call:
+                piece.takes_parts = takes_parts(node)
+                piece.layer = layer if is_plain and len(pieces) == 1 and _takes_all(node) else None
         for piece in pieces[:-1]:
             sources = self._add(piece, sources, [None])
         return self._add(pieces[-1], sources, results)
