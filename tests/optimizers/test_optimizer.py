@@ -8,6 +8,7 @@ from optimizers.samples import make
 
 from gpulayers import optimizers, registry
 from gpulayers.arrays import Variable, namespace
+from gpulayers.optimizers.clipping import ROW, global_norm
 
 
 def test_learning_rate_is_a_variable_that_can_be_assigned():
@@ -120,6 +121,15 @@ def test_gradients_of_other_kinds():
     sgd.apply([Variable(np.array([1.0, 2.0], np.float32))], [w])
     np.testing.assert_array_equal(w.numpy(), [-3, -6])
     assert w.numpy().dtype == np.float32
+
+
+@pytest.mark.parametrize("size", [0, 1, ROW - 1, ROW, ROW + 1, 3 * ROW])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_norm_of_gradients_of_any_size(size, dtype):
+    g = np.random.default_rng(0).normal(size=size).astype(dtype)
+    found = global_norm([g, g.reshape(1, -1)])
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, np.sqrt(2 * np.square(g, dtype="float64").sum()), rtol=1e-6)
 
 
 def test_global_clipnorm_shows_what_is_not_finite():
