@@ -137,8 +137,9 @@ def jit() -> bool | None:
 def set_jit(wanted: bool | None) -> None:
     """Choose whether NumPy arrays go through loops that Numba compiles.
 
-    wanted: None for large arrays, if Numba is installed (`pip install gpulayers[numba]`); False for
-        NumPy's functions alone; True for arrays of any size, which is of use in tests. The
+    wanted: None for large arrays, and for small models that have been called 16 times on arrays of
+        a shape, if Numba is installed (`pip install gpulayers[numba]`); False for NumPy's
+        functions alone; True for arrays of any size at once, which is of use in tests. The
         environment variable GPULAYERS_JIT (0 or 1) sets the same before the process starts.
         Results differ in their last bits.
 

@@ -54,7 +54,8 @@ class Moves:
     def value(self, variable, fixed: bool = False):
         """The array of a variable, which is read in each run, or `fixed`, compared with now."""
         value = variable._value
-        if type(value) is not np.ndarray or value.dtype.char != "f" or not value.flags.carray:
+        there = type(value) is np.ndarray and value.dtype == np.float32
+        if not there or not (value.flags.c_contiguous and value.flags.aligned):
             raise Unwritable
         self.values[id(variable)] = variable, value
         if fixed:

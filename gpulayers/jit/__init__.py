@@ -36,7 +36,7 @@ def takes(x, *others, least: int | None = None) -> bool:
     Other arrays, or None, must have the same dtype.
     """
     wanted = config.jit()
-    if wanted is False or x.dtype.char not in "fd":
+    if wanted is False or x.dtype.char not in "fd" or not x.dtype.isnative:
         return False
     if wanted is None and (x.size < (LEAST if least is None else least) or not installed()):
         return False

@@ -23,14 +23,9 @@ class Programs:
     @classmethod
     def of(cls, plan):
         """Those of a plan that has one input and one output, both arrays; else None."""
-        if (
-            plan.gpu is not None
-            or not plan.single
-            or plan.structure is not None
-            or len(plan.outputs) != 1
-        ):
-            return None
-        return None if plan.in_context or plan.kinds[0][0].char != "f" else cls(plan)
+        one = plan.single and plan.structure is None and len(plan.outputs) == 1
+        fits = plan.gpu is None and not plan.in_context and plan.kinds[0][0] == "float32"
+        return cls(plan) if one and fits else None
 
     def output(self, x):
         """The output for an array; None if plans are to do it another way, as yet or ever."""

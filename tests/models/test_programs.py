@@ -212,6 +212,9 @@ def test_for_what_there_are_none():
     assert written(plan_of(model, drawn(2, 4)), (2, 4)) is None
     model = functional(lambda x: L.Dense(3, "mish")(x), (4,))
     assert written(plan_of(model, drawn(2, 4)), (2, 4)) is None
+    turned = functional(lambda x: L.ReLU()(x), (4,))
+    for x in [drawn(2, 4)] * 3:  # Bytes in the other order.
+        compare(np.asarray(turned(x.astype(">f4")), "f4"), np.maximum(x, 0))
     two = functional(lambda x: [L.Dense(3)(x), x], (4,))
     assert plan_of(two, drawn(2, 4)).programs is None
     wide = gl.Sequential([gl.Input((4,), dtype="float64"), L.Dense(3, dtype="float64")])
@@ -224,7 +227,9 @@ def test_for_what_there_are_none():
 def test_kernels_are_read_as_they_are_now():
     model = functional(lambda x: L.Dense(5)(flat(L.Conv2D(16, 3)(x))), (7, 6, 4))
     x = drawn(4, 7, 6, 4)
+    model.layers[1].kernel.value.flags.writeable = False
     program = check(model, x)
+    model.layers[1].kernel.value.flags.writeable = True
     conv, dense = model.layers[1], model.layers[3]
     conv.kernel.value[0, 0, 0, 0] = 5
     compare(program(x), in_full(model, x))
