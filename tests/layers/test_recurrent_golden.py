@@ -4,14 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from parity import recurrent_cases
+from parity import own_cells, recurrent_cases
 from parity.decoding import Cases
 
 from gpulayers import layers, tree
 from gpulayers.arrays import Tape, namespace
+from gpulayers.ops import over_time
 
-CASES = list(recurrent_cases.recurrent_cases())
-RECORDED = Cases(Path(recurrent_cases.__file__).parent / "golden", "recurrent")
+CASES, OWN = list(recurrent_cases.recurrent_cases()), list(own_cells.own_cases())
+GOLDEN = Path(recurrent_cases.__file__).parent / "golden"
+RECORDED, RECORDED_OWN = Cases(GOLDEN, "recurrent"), Cases(GOLDEN, "own_cells")
 
 
 def check_close(found, expected) -> None:
@@ -58,9 +60,25 @@ def outputs_of(layer, case, x, mask, states, drops):
     return found
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.key.replace(", ", "-"))
+def by_key(cases):
+    return pytest.mark.parametrize("case", cases, ids=lambda case: case.key.replace(", ", "-"))
+
+
+@by_key(CASES)
 def test_outputs_states_and_gradients(case):
-    recorded = RECORDED.cases[case.key]
+    check_case(case, RECORDED)
+
+
+@by_key(OWN)
+@pytest.mark.parametrize("kept", [over_time.KEPT, 0])
+def test_cells_of_users(case, kept, monkeypatch):
+    """Whether steps are kept for the gradient or computed again."""
+    monkeypatch.setattr(over_time, "KEPT", kept)
+    check_case(case, RECORDED_OWN)
+
+
+def check_case(case, golden):
+    recorded = golden.cases[case.key]
     layer, x, mask, states, drops = built(case)
     with Tape() as tape:
         x, states = tree.map_structure(tape.watch, [x, states])
@@ -70,8 +88,8 @@ def test_outputs_states_and_gradients(case):
         ]
     assert len(found) == len(recorded["outputs"])
     for y, expected in zip(found, recorded["outputs"], strict=True):
-        check_close(y.value, RECORDED.array(expected))
+        check_close(y.value, golden.array(expected))
     watched = [x, *tree.flatten(states), *layer.trainable_weights]
     gradients = tape.gradient(total, watched)
     for gradient, expected in zip(gradients, recorded["gradients"], strict=True):
-        check_close(gradient, RECORDED.array(expected))
+        check_close(gradient, golden.array(expected))
