@@ -22,7 +22,7 @@ from ..layers.pooling import BasePooling
 from ..layers.projected_attention import ProjectedAttention
 from ..layers.sliding import SlidingLayer
 
-LEAST = 3e7  # Operations of all products in a batch: another thread takes its time to wake up.
+LEAST = 1e9  # Operations of all products in a batch: with fewer, weights are read twice in vain.
 APART = (
     SlidingLayer, BasePooling, BaseGlobalPooling, Merge, ProjectedAttention, L.Embedding, L.Reshape,
     L.Permute, L.LeakyReLU, L.ELU, L.PReLU, L.UpSampling1D, L.UpSampling2D, L.Cropping1D,
