@@ -73,8 +73,8 @@ class Kernel:
     def _compiled(self, key, args):
         with _compiling:
             if key not in self._made:
-                made = _dispatcher(self.function)
-                made.disable_compile(False)
+                # One for each: other threads may call what was made before.
+                made = _dispatcher.__wrapped__(self.function)
                 made.compile(self._signature(args))
                 made.disable_compile()  # Other arguments are errors, not reasons to compile.
                 self._made[key] = made

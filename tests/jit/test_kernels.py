@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -93,3 +94,31 @@ def test_numba_is_not_loaded_for_little():
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert not done.returncode, done.stderr
+
+
+@jit.kernel("y")
+def shifted(x, y, by):
+    for i in range(len(y)):
+        y[i] = x[i] if by is None else x[i] + by
+
+
+def test_threads_call_what_others_compile_more_of():
+    x, wrong, go = np.arange(4.0), [], threading.Event()
+    shifted(x, np.empty(4), 1.0)
+
+    def work():
+        go.wait()
+        while not wrong and len(shifted._made) < 3:
+            y = np.empty(4)
+            try:
+                shifted(x, y, 1.0)
+            except Exception as error:
+                wrong.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    go.set()
+    shifted(x.astype("f4"), np.empty(4, "f4"), 1.0)
+    shifted(x, np.empty(4), None)
+    thread.join()
+    assert not wrong
