@@ -18,26 +18,28 @@ def boxed():
     boxes = integers(100, 32, 6, 4).astype("float32")
     boxes[..., 2:] += 100
     labels = {"boxes": boxes, "labels": integers(10, 32, 6)}
-    return layers.MaxNumBoundingBoxes(4, bounding_box_format="xyxy"), {
-        "images": images(), "bounding_boxes": labels
-    }  # fmt: skip
+    given = {"images": images(), "bounding_boxes": labels}
+    return layers.MaxNumBoundingBoxes(4, bounding_box_format="xyxy"), given
+
+
+ARGUMENTS = {
+    "RandomFlip": (),
+    "RandomTranslation": (0.2, 0.2),
+    "RandomRotation": (0.2,),
+    "RandomZoom": (0.3,),
+    "RandomShear": (0.2, 0.2),
+    "RandomPerspective": (),
+    "RandomElasticTransform": (),
+    "RandomCrop": (160, 160),
+    "CenterCrop": (160, 160),
+    "Resizing": (112, 112),
+}
 
 
 class Images(layer.PreprocessingBenchmark):
     cases = {
-        name: lambda kind=kind, args=args: (getattr(layers, kind)(*args), images())
-        for name, kind, args in (
-            ("RandomFlip", "RandomFlip", ()),
-            ("RandomTranslation", "RandomTranslation", (0.2, 0.2)),
-            ("RandomRotation", "RandomRotation", (0.2,)),
-            ("RandomZoom", "RandomZoom", (0.3,)),
-            ("RandomShear", "RandomShear", (0.2, 0.2)),
-            ("RandomPerspective", "RandomPerspective", ()),
-            ("RandomElasticTransform", "RandomElasticTransform", ()),
-            ("RandomCrop", "RandomCrop", (160, 160)),
-            ("CenterCrop", "CenterCrop", (160, 160)),
-            ("Resizing to half", "Resizing", (112, 112)),
-        )
+        name: lambda name=name, given=given: (getattr(layers, name)(*given), images())
+        for name, given in ARGUMENTS.items()
     }
     cases |= {
         "Resizing, bicubic": lambda: (
