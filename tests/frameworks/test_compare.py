@@ -22,5 +22,7 @@ def test_networks_of_pytorch(name, tmp_path):
     if name == "digits":  # It has noise in training.
         return
     assert there[STEP]() == pytest.approx(here[STEP](), rel=CLOSE)
-    if name != "ResNet-50":  # Its last statistics are those of 8 numbers, here.
+    # The last statistics of these are those of 8 numbers, here, so that Adam's next step is not the
+    # same even for other orders of sums.
+    if name not in ("ResNet-50", "MobileNetV2"):
         assert there[STEP]() == pytest.approx(here[STEP](), rel=20 * CLOSE)
