@@ -3,12 +3,12 @@
 // x: (batch, sizes[3], groups * channels); kernel: (windows[3], channels, groups * filters); y and its gradient g: (batch, counts[3],
 // groups * filters); C-contiguous, at any alignment, of any sizes; fewer axes than three: 1 in front.
 // WHOLE_A, WHOLE_B: operand a, or b, is aligned, and what it has of one place (channels of a group, or filters) are whole chunks.
-// PASS: FORWARD   y = f(x * kernel + bias)   rows: places of y      columns: filters   depth: (taps of the window, channels)
+// PASS: FORWARD   y = f(x * kernel + added + bias)   rows: places of y      columns: filters   depth: (taps of the window, channels)
 //       INPUT     dx from g and kernel       rows: places of x      columns: channels  depth: (taps, filters)
 //       KERNEL    dk from x and g            rows: (taps, channels) columns: filters   depth: places of y
 // A place of x is seen by the taps of its residue modulo the stride only.  So the places of each residue (`strides` of each axis) are
 // a product of their own: no multiplication with the zeros between elements, and no two blocks write to one place.
-// f: ACTIVATION of activations.cuh, bias may be NULL; both of FORWARD only.  Sums in A; f and the rounding to T once, at the end.
+// f: ACTIVATION of activations.cuh, bias and added (like y) may be NULL; all of FORWARD only.  Sums in A; f and the rounding to T once, at the end.
 // Constants: T, PASS, ACTIVATION; ROWS, COLUMNS, TENSOR: see tiles.cuh.  Dynamic shared memory: tiles, then Tables.
 // By warpgroups (TENSOR 3; WHOLE_A and WHOLE_B) a is gathered, and b comes by TMA: a map of the kernel, or of g for KERNEL, as (1, depth,
 // groups * filters); for floats, which wgmma takes along the depth only, of the kernel's transpose, and not in KERNEL.  INPUT gathers
@@ -216,7 +216,8 @@ struct Output {
   }
 };
 
-GL_DEVICE Result result(const Geometry& o, const T* bias, T* y, A* partial, long long group, long long split, int splits) {
+GL_DEVICE Result result(
+    const Geometry& o, const T* bias, const T* added, T* y, A* partial, long long group, long long split, int splits) {
   Result r;
   const long long taps = o.windows[0] * o.windows[1] * o.windows[2];
   const long long places = o.batch * (PASS == INPUT ? o.sizes[0] * o.sizes[1] * o.sizes[2] : o.counts[0] * o.counts[1] * o.counts[2]);
@@ -224,10 +225,11 @@ GL_DEVICE Result result(const Geometry& o, const T* bias, T* y, A* partial, long
   r.columns = PASS == INPUT ? o.channels : o.filters;
   r.ld = r.columns * o.groups;
   r.bias = bias ? bias + group * r.columns : bias;
+  r.added = PASS == FORWARD && added ? added + group * r.columns : (const T*)0;
   r.y = y + group * r.columns;
-  r.saved = 0, r.alpha = 1, r.p0 = r.p1 = r.p2 = 0, r.accumulate = false;
+  r.saved = 0, r.alpha = 1, r.p0 = r.p1 = r.p2 = 0;
   r.partial = partial ? partial + (group * splits + split) * r.rows * r.columns : partial;
-  r.whole = gl::aligned(y) && r.columns % PER == 0;
+  r.whole = gl::aligned(y, added) && r.columns % PER == 0;
   return r;
 }
 
@@ -236,14 +238,14 @@ GL_DEVICE Result result(const Geometry& o, const T* bias, T* y, A* partial, long
 // what the L2 cache holds of x, and of the kernel all.
 // `map`: of b, for warpgroups.
 GL_DEVICE void convolve(
-    const T* a, const T* b, const void* map, const T* bias, T* y, A* partial, const Geometry& o, long long down, int residues, int splits,
-    long long depth_each) {
+    const T* a, const T* b, const void* map, const T* bias, const T* added, T* y, A* partial, const Geometry& o, long long down,
+    int residues, int splits, long long depth_each) {
   const long long across = ((PASS == INPUT ? o.channels : o.filters) + COLUMNS - 1) / COLUMNS;
   const long long tile = blockIdx.x % (down * across), rest = blockIdx.x / (down * across);
   const int residue = (int)(rest % residues), split = (int)(rest / residues % splits);
   const long long group = rest / residues / splits, row = tile / across * ROWS, column = tile % across * COLUMNS;
   const long long k = split * depth_each;
-  Result r = result(o, bias, y, partial, group, split, splits);
+  Result r = result(o, bias, added, y, partial, group, split, splits);
   GL_DYN_SMEM(uint4, shared);
   Tables& tables = *(Tables*)(shared + TILES);
 #if PASS == INPUT
@@ -287,26 +289,27 @@ GL_DEVICE void convolve(
 }
 #if TENSOR == 3
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolution_of_warpgroups(
-    const T* a, const T* b, const __grid_constant__ gl::TensorMap map, const T* bias, T* y, A* partial, Geometry o, long long down,
-    int residues, int splits, long long depth_each) {
-  convolve(a, b, &map, bias, y, partial, o, down, residues, splits, depth_each);
+    const T* a, const T* b, const __grid_constant__ gl::TensorMap map, const T* bias, const T* added, T* y, A* partial, Geometry o,
+    long long down, int residues, int splits, long long depth_each) {
+  convolve(a, b, &map, bias, added, y, partial, o, down, residues, splits, depth_each);
 }
 #else
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolution(
-    const T* a, const T* b, const T* bias, T* y, A* partial, Geometry o, long long down, int residues, int splits, long long depth_each) {
-  convolve(a, b, 0, bias, y, partial, o, down, residues, splits, depth_each);
+    const T* a, const T* b, const T* bias, const T* added, T* y, A* partial, Geometry o, long long down, int residues, int splits,
+    long long depth_each) {
+  convolve(a, b, 0, bias, added, y, partial, o, down, residues, splits, depth_each);
 }
 #endif
 
 // One thread for eight elements of y.
 extern "C" __global__ void __launch_bounds__(256) convolution_finish(
-    const A* partial, const T* bias, T* y, Geometry o, int splits) {
-  Result r = result(o, bias, y, (A*)partial, 0, 0, splits);
+    const A* partial, const T* bias, const T* added, T* y, Geometry o, int splits) {
+  Result r = result(o, bias, added, y, (A*)partial, 0, 0, splits);
   const long long across = (r.columns + 7) / 8, index = (long long)blockIdx.x * 256 + threadIdx.x;
   const long long column = index % across * 8, row = index / across % r.rows, group = index / across / r.rows;
   if (group >= o.groups) return;
   A sum[8];
   add_splits(partial + group * splits * r.rows * r.columns, r.rows, r.columns, splits, row, column, sum);
-  r = result(o, bias, y, 0, group, 0, splits);
+  r = result(o, bias, added, y, 0, group, 0, splits);
   put(r, sum, row, column);
 }

@@ -77,7 +77,11 @@ HOPPER_INSTANCES = [
 
 
 @ops.convolution.on("cupy")
-def _(x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation=None, needs=None):
+def _(
+    x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation=None, added=None,
+    needs=None,
+):  # fmt: skip
+    """In inference any `activation` without parameters, and an array that is `added` before it."""
     if x.ndim > 5 or not is_float(x, kernel, bias):
         return NotImplemented
     windows, filters = kernel.shape[:-2], kernel.shape[-1]
@@ -91,7 +95,9 @@ def _(x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation
     x, kernel = contiguous(x), contiguous(kernel)
     bias = None if bias is None else contiguous(bias)
     name = "LINEAR" if activation is None else activation.upper()
-    y = forward(x, kernel, bias, geo, name)
+    y = forward(x, kernel, bias, geo, name, added)
+    if y is None:
+        return NotImplemented
     y = y.reshape(len(x), *count, filters)
     if needs is None:
         return y
@@ -145,17 +151,20 @@ def _(x, g, *, windows, strides, padding, dilations, groups=1, needs=None):
 # Of C-contiguous arrays; results have the elements that the caller wants, in whatever shape.
 
 
-def forward(x, kernel, bias, geo: Geometry, activation: str = "LINEAR"):
-    """activation(x * kernel + bias)."""
+def forward(x, kernel, bias, geo: Geometry, activation: str = "LINEAR", added=None):
+    """activation(x * kernel + added + bias); None if something else than one launch is better."""
     if geo.is_product:
         a, b = x.reshape(geo.places, geo.channels), kernel.reshape(geo.channels, geo.filters)
-        return gemm.affine(a, b, bias, activation)[0]
+        return gemm.sum_of_affine(a, b, bias, activation, added)
     if depthwise.serves(geo):
+        if added is not None:
+            return None
         return depthwise.forward(x, kernel, bias, geo, activation)
     y = empty((geo.places * geo.filters * geo.groups,), x.dtype)
     depth = prod(geo.windows) * geo.channels
     if y.size:
-        _launch("FORWARD", x, kernel, bias, y, geo, geo.places, geo.filters, depth, activation)
+        sizes = geo.places, geo.filters, depth
+        _launch("FORWARD", x, kernel, bias, y, geo, *sizes, activation, added)
     return y
 
 
@@ -229,7 +238,7 @@ def tiling(rows, columns, depth, batch, kind, most) -> tuple[int, int, int, int]
     return *tile, max(blocks(depth, each), 1), each
 
 
-def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR"):
+def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR", added=None):
     """One launch, or two if the depth is split; `rows` and `depth` are those of a residue."""
     dtype = y.dtype
     residues = prod(geo.strides) if way == "INPUT" else 1
@@ -258,13 +267,13 @@ def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR"):
     down, numbers = blocks(rows, tall), struct(geo)
     source.kernel(name, **constants)(
         down * blocks(columns, wide) * batch * splits, threads,
-        *operands, bias, y, partial, numbers, down, residues, splits, each,
+        *operands, bias, added, y, partial, numbers, down, residues, splits, each,
         shared=shared + (tall + wide) * 24 + 320,
     )  # fmt: skip
     if partial is not None:
         grid = blocks(blocks(columns, 8) * (y.size // columns), THREADS)
         finish = source.kernel("convolution_finish", **constants)
-        finish(grid, THREADS, partial, bias, y, numbers, splits)
+        finish(grid, THREADS, partial, bias, added, y, numbers, splits)
 
 
 def _for_warpgroups(way, b, size, batch, path):

@@ -11,20 +11,24 @@ from math import prod
 from ..ops import dense as ops
 from ..ops.dense import require_sizes
 from .activation import activation_backward, bias_activation_backward
-from .gemm import affine, matmul
+from .gemm import affine, matmul, sum_of_affine
 from .module import contiguous, is_float
 
 NAMES = {None: "LINEAR", "relu": "RELU", "sigmoid": "SIGMOID", "tanh": "TANH"}
 
 
 @ops.dense.on("cupy")
-def _(x, kernel, bias=None, *, activation=None, needs=None):
+def _(x, kernel, bias=None, *, activation=None, added=None, needs=None):
+    """With an array `added` before the activation, in inference."""
     if not is_float(x, kernel, bias):
         return NotImplemented
     require_sizes(x, kernel)
     name = NAMES.get(activation) or activation.upper()  # Any that has no parameters, in inference.
     units = kernel.shape[1]
     rows = x.reshape(prod(x.shape[:-1]), x.shape[-1])
+    if added is not None:
+        y = sum_of_affine(rows, kernel, bias, name, added.reshape(rows.shape[0], units))
+        return NotImplemented if y is None else y.reshape(added.shape)
     y, _ = affine(rows, kernel, bias, name)
     out = y.reshape(*x.shape[:-1], units)
     if needs is None:

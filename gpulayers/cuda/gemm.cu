@@ -1,9 +1,9 @@
-// Matrix products with what usually follows them, in one launch: y = f(alpha op(a) op(b) + y + bias).
+// Matrix products with what usually follows them, in one launch: y = f(alpha op(a) op(b) + added + bias).
 //
 // op(a): (rows, depth), op(b): (depth, columns), y: (rows, columns), any sizes, row after row.  TRANS_A: a is held as (depth,
 // rows); TRANS_B: b as (columns, depth).  From one line to the next are ld... elements, from one matrix of a batch to the next
-// stride... (0: the same for all).  bias: (columns,) or NULL.  saved: like y, gets what the bias is added to, or NULL.  y is added
-// only if `accumulate`.  f is ACTIVATION of activations.cuh with the parameters p0, p1, p2.  Any alignment; vectors where all
+// stride... (0: the same for all).  bias: (columns,) or NULL.  saved: like y, gets what the bias is added to, or NULL.  added:
+// like y, or NULL; it may be y itself.  f is ACTIVATION of activations.cuh with the parameters p0, p1, p2.  Any alignment; vectors where all
 // lines allow.
 // Products and sums in A; f and the rounding to T once, at the end.
 // Constants: T, TRANS_A, TRANS_B, ACTIVATION; TILE: a block computes 64 x 64 or 128 x 128 elements of y (double: 64 x 64);
@@ -39,12 +39,13 @@ struct Part {
 };
 GL_DEVICE Result result(
     const T* bias, T* y, T* saved, long long batch, long long rows, long long columns, long long ldy, long long stride_y, A alpha,
-    bool accumulate, A p0, A p1, A p2) {
+    const T* added, A p0, A p1, A p2) {
   Result r;
   r.bias = bias, r.y = y + batch * stride_y, r.saved = saved ? saved + batch * stride_y : saved, r.partial = 0;
+  r.added = added ? added + batch * stride_y : added;
   r.rows = rows, r.columns = columns, r.ld = ldy;
-  r.alpha = alpha, r.p0 = p0, r.p1 = p1, r.p2 = p2, r.accumulate = accumulate;
-  r.whole = gl::aligned(y, saved) && ldy % PER == 0 && stride_y % PER == 0;
+  r.alpha = alpha, r.p0 = p0, r.p1 = p1, r.p2 = p2;
+  r.whole = gl::aligned(y, saved, added) && ldy % PER == 0 && stride_y % PER == 0;
   return r;
 }
 // Where the sums of a tile go.
@@ -61,13 +62,13 @@ struct Output {
 extern "C" __global__ void __launch_bounds__(THREADS, 2) gemm(
     const T* a, const T* b, const T* bias, T* y, T* saved, A* partial, long long rows, long long columns, long long depth,
     long long lda, long long ldb, long long ldy, long long stride_a, long long stride_b, long long stride_y,
-    long long depth_each, int splits, A alpha, bool accumulate, A p0, A p1, A p2) {
+    long long depth_each, int splits, A alpha, const T* added, A p0, A p1, A p2) {
   const Part at(rows, columns, splits, depth_each);
   Lines<!TRANS_A, ROWS> left(
       a + at.batch * stride_a, lda, rows, at.row, at.k, gl::aligned(a) && lda % PER == 0 && stride_a % PER == 0);
   Lines<TRANS_B, COLUMNS> right(
       b + at.batch * stride_b, ldb, columns, at.column, at.k, gl::aligned(b) && ldb % PER == 0 && stride_b % PER == 0);
-  Output out = {result(bias, y, saved, at.batch, rows, columns, ldy, stride_y, alpha, accumulate, p0, p1, p2), at.row, at.column};
+  Output out = {result(bias, y, saved, at.batch, rows, columns, ldy, stride_y, alpha, added, p0, p1, p2), at.row, at.column};
   if (partial) out.r.partial = partial + (at.batch * splits + at.split) * rows * columns;
   compute(left, right, gl::min(depth - at.k, depth_each), out);
 }
@@ -76,11 +77,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) gemm(
 extern "C" __global__ void __launch_bounds__(THREADS, 1) gemm_of_warpgroups(
     const __grid_constant__ gl::TensorMap a, const __grid_constant__ gl::TensorMap b, const T* bias, T* y, T* saved, A* partial,
     long long rows, long long columns, long long depth, long long ldy, long long stride_y, bool many_a, bool many_b,
-    long long depth_each, int splits, A alpha, bool accumulate, A p0, A p1, A p2) {
+    long long depth_each, int splits, A alpha, const T* added, A p0, A p1, A p2) {
   const Part at(rows, columns, splits, depth_each);
   Mapped<!TRANS_A, ROWS> left = {&a, (int)at.row, (int)at.k, many_a ? (int)at.batch : 0};
   Mapped<TRANS_B, COLUMNS> right = {&b, (int)at.column, (int)at.k, many_b ? (int)at.batch : 0};
-  Output out = {result(bias, y, saved, at.batch, rows, columns, ldy, stride_y, alpha, accumulate, p0, p1, p2), at.row, at.column};
+  Output out = {result(bias, y, saved, at.batch, rows, columns, ldy, stride_y, alpha, added, p0, p1, p2), at.row, at.column};
   if (partial) out.r.partial = partial + (at.batch * splits + at.split) * rows * columns;
   compute(left, right, gl::min(depth - at.k, depth_each), out);
 }
@@ -89,11 +90,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) gemm_of_warpgroups(
 // One thread for eight elements of y.
 extern "C" __global__ void __launch_bounds__(256) gemm_finish(
     const A* partial, const T* bias, T* y, T* saved, long long batches, long long rows, long long columns, long long ldy,
-    long long stride_y, int splits, A alpha, bool accumulate, A p0, A p1, A p2) {
+    long long stride_y, int splits, A alpha, const T* added, A p0, A p1, A p2) {
   const long long groups = (columns + 7) / 8, index = (long long)blockIdx.x * 256 + threadIdx.x;
   const long long column = index % groups * 8, row = index / groups % rows, batch = index / groups / rows, size = rows * columns;
   if (batch >= batches) return;
   A sum[8];
   add_splits(partial + batch * splits * size, rows, columns, splits, row, column, sum);
-  finish(result(bias, y, saved, batch, rows, columns, ldy, stride_y, alpha, accumulate, p0, p1, p2), sum, row, column);
+  finish(result(bias, y, saved, batch, rows, columns, ldy, stride_y, alpha, added, p0, p1, p2), sum, row, column);
 }

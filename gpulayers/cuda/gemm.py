@@ -96,7 +96,8 @@ def multiply(a: Matrices, b: Matrices, y: Matrices, batch: int = 1, accumulate=F
         tf32 = products.tf32(y.array.dtype)
         cublas.gemm(a, b, y, batch=batch, accumulate=accumulate, tf32=tf32)
     else:
-        products.launch(a, b, y, batch=batch, accumulate=accumulate)
+        result = products._flat(y, batch) if accumulate else None
+        products.launch(a, b, y, batch=batch, added=result)
 
 
 def by_cublas(a: Matrices, b: Matrices, y: Matrices, batch: int) -> bool:
@@ -115,13 +116,16 @@ def capturing() -> bool:
 
 
 def affine(
-    a, b, bias=None, activation="LINEAR", parameters=(0.0, 0.0, 0.0), *, keep=False, fused=None
-):
-    """activation(a @ b + bias) of matrices, and what the bias is added to (None unless `keep`).
+    a, b, bias=None, activation="LINEAR", parameters=(0.0, 0.0, 0.0), *,
+    keep=False, fused=None, added=None,
+):  # fmt: skip
+    """activation(a @ b + added + bias) of matrices, and what the bias is added to (None unless
+    `keep`).
 
     Args:
         a, b: (M, K) and (K, N), of one floating dtype.
         bias: (N,) of that dtype, or None.
+        added: (M, N), C-contiguous, or None; only if all is `fused`.
         activation, parameters: a name of the list in activations.cuh, and its own parameters.
         fused: all in one launch, or not; None for whatever is expected to be faster.
     """
@@ -134,7 +138,7 @@ def affine(
             ((left, right, result, _),) = batches(a, b, y)
             products.launch(
                 left, right, result,
-                bias=bias, saved=saved, activation=(activation, tuple(parameters)),
+                bias=bias, saved=saved, activation=(activation, tuple(parameters)), added=added,
             )  # fmt: skip
         return y, saved
     matmul(a, b, out=y)
@@ -144,9 +148,20 @@ def affine(
     return made, y if keep else None
 
 
-def fusing_wins(a, b, bias, activation) -> bool:
-    """Whether our kernel is to be taken for a product with a bias and an activation."""
-    if bias is None and activation == "LINEAR":
+def sum_of_affine(a, b, bias, activation="LINEAR", added=None):
+    """activation(a @ b + added + bias), all in one launch; None if that is not expected to be
+    faster than another for what is added."""
+    if added is None:
+        return affine(a, b, bias, activation)[0]
+    if not fusing_wins(a, b, bias, activation, always=True):
+        return None
+    return affine(a, b, bias, activation, fused=True, added=added)[0]
+
+
+def fusing_wins(a, b, bias, activation, always=False) -> bool:
+    """Whether our kernel is to be taken for a product with a bias and an activation, or (`always`)
+    with something else to be done afterwards."""
+    if bias is None and activation == "LINEAR" and not always:
         return False
     if capturing() or cublas.library() is None:
         return True

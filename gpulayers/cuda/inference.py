@@ -15,8 +15,10 @@ from ..ops import rectifier as ramps
 from ..ops.activation import SELU_ALPHA, SELU_SCALE
 from ..ops.convolution import convolution
 from ..ops.dense import dense
+from ..ops.normalization import normalized_along
 from .activation import SIMPLE
 from .module import Module, blocks, contiguous, empty_like, is_float
+from .normalization import sum_and_normalized, takes
 from .partial_sums import accumulator
 
 _source = Module("inference")
@@ -118,8 +120,10 @@ def _product(operation, curve, options):
     version = operation.version("cupy")
     fused = curve.name.lower() if curve.is_plain and curve != LINEAR else None
 
-    def run(x, kernel, bias, factor=None):
+    def run(x, kernel, bias, factor=None, added=None):
         kernel = kernel if factor is None else kernel * factor
+        if added is not None:
+            return plus(x, kernel, bias, contiguous(added))
         y = version(x, kernel, bias, activation=fused, **options)
         if y is NotImplemented:
             y = operation.reference(x, kernel, bias, **options)
@@ -127,12 +131,35 @@ def _product(operation, curve, options):
             return y
         return y if curve == LINEAR else curved(y, curve, True)
 
+    def plus(x, kernel, bias, added):
+        """The same with an array that is added before the activation: in one launch, or two."""
+        y = NotImplemented
+        if fused or curve == LINEAR:
+            y = version(x, kernel, bias, activation=fused, added=added, **options)
+        if y is NotImplemented:
+            y = operation(x, kernel, None, **options)
+            y = merged([y, added], None, bias, curve, y)
+        return y
+
     return run
 
 
 def pooled(operation, options):
     """`ops.max_pooling` or `ops.average_pooling`: a function of an array."""
     return partial(operation, **options)
+
+
+def normalized(options):
+    """`ops.normalized_along`: a function (x, gamma, beta), and one (x, other, gamma, beta) that
+    gives the sum of the first two, too."""
+
+    def summed(x, other, gamma, beta):
+        if takes(x, options["axes"]):
+            return sum_and_normalized(x, other, gamma, beta, **options)
+        total = merged([x, other], None, None, LINEAR, None)
+        return total, normalized_along(total, gamma, beta, **options)
+
+    return partial(normalized_along, **options), summed
 
 
 def curved(x, curve: Curve, own: bool):

@@ -50,14 +50,17 @@ class Rows:
     def _kernel(self, name):
         return _source.kernel(name, T=self.x.dtype, KIND=KINDS[self.kind], PER=self.per)
 
-    def forward(self, gamma, beta, keep: bool):
-        """The result; if it is to `keep` them, the moments stay here for `backward`."""
+    def forward(self, gamma, beta, keep: bool, added=None, total=None):
+        """The result; if it is to `keep` them, the moments stay here for `backward`.
+
+        In inference rows may be `added` first; the sums are written to `total`, if that is given.
+        """
         y = empty_like(self.x)
         if keep:
             self.factors = empty((self.rows,), self.accumulator)
             if self.kind in (LAYER, DEVIATION):
                 self.means = empty((self.rows,), self.accumulator)
-        given = self.x, gamma, beta, y, self.means, self.factors
+        given = self.x, added, total, gamma, beta, y, self.means, self.factors
         if self.group > LARGEST:
             kernel = self._kernel("normalize_forward_long")
             kernel(self.rows, LARGEST_BACKWARD, *given, self.width, self.epsilon)
@@ -99,6 +102,22 @@ class Rows:
 def in_accumulator(weights, dtype):
     """Weights as the kernels take them: contiguous, in the dtype of sums; None stays."""
     return None if weights is None else contiguous(weights.astype(accumulator(dtype), copy=False))
+
+
+def sum_and_normalized(x, other, gamma, beta, *, axes, epsilon, kind):
+    """x + other, and that normalized along its last axes, in one pass over memory."""
+    width = prod(x.shape[axis] for axis in axes)
+    x, other, total = contiguous(x), contiguous(other), empty_like(x)
+    weights = [None if w is None else in_accumulator(w, x.dtype).reshape(-1) for w in (gamma, beta)]
+    rows = [a.reshape(-1, width) for a in (x, other, total)]
+    made = Rows(rows[0], kind, float(epsilon)).forward(*weights, False, *rows[1:])
+    return total, made.reshape(x.shape)
+
+
+def takes(x, axes) -> bool:
+    """Whether `sum_and_normalized` is for arrays like `x`."""
+    last = tuple(range(x.ndim - len(axes), x.ndim))
+    return is_float(x) and tuple(axes) == last and 0 < prod(x.shape[a] for a in axes) <= LONGEST
 
 
 @normalized_along.on("cupy")

@@ -84,20 +84,21 @@ def tiling(rows: int, columns: int, depth: int, batch: int, dtype) -> tuple[int,
 def launch(
     a: Matrices, b: Matrices, y: Matrices, *,
     batch: int = 1, bias=None, saved=None, activation=LINEAR, alpha: float = 1.0,
-    accumulate: bool = False,
+    added=None,
 ) -> None:  # fmt: skip
-    """y = activation(alpha a b (+ y) + bias) for each of a batch; see gemm.cu.
+    """y = activation(alpha a b (+ added) + bias) for each of a batch; see gemm.cu.
 
     Args:
         a, b, y: of one dtype; y is not transposed, and neither empty.
         bias: (columns,) or None.
+        added: an array like y's, perhaps y itself, or None.
         saved: an array like y's that gets what the bias is added to, or None.
         activation: a name of the list in activations.cuh, and its three parameters.
     """
     name, parameters = activation
     rows, columns, depth, dtype = y.rows, y.columns, a.columns, y.array.dtype
     constants = {"T": dtype, "TRANS_A": a.transposed, "TRANS_B": b.transposed, "ACTIVATION": name}
-    result, after = _flat(y, batch), (alpha, accumulate, *parameters)
+    result, after = _flat(y, batch), (alpha, added, *parameters)
     way = path(dtype)
     mapped = warpgroups.operands(a, b, batch) if way != SIMT else None
     if mapped is not None:

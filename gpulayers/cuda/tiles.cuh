@@ -61,12 +61,12 @@ template <bool ALONG, int WIDTH, bool ALL_WHOLE = false> struct Lines {
 
 // --------------------------------------------------------------------------------------------------------------- results
 struct Result {
-  const T* bias;
+  const T *bias, *added;
   T *y, *saved;
   A* partial;
   long long rows, columns, ld;
   A alpha, p0, p1, p2;
-  bool accumulate, whole;
+  bool whole;
 };
 
 // Eight elements of a row of y, from their sums.
@@ -78,8 +78,8 @@ GL_DEVICE void finish(const Result& r, const A* sum, long long row, long long co
     A z[PER];
 #pragma unroll
     for (int i = 0; i < PER; i++) z[i] = r.alpha * sum[part + i];
-    if (r.accumulate) {
-      const gl::Vector<T> before = gl::load(r.y, first + part, end, r.whole);
+    if (r.added) {
+      const gl::Vector<T> before = gl::load(r.added, first + part, end, r.whole);
 #pragma unroll
       for (int i = 0; i < PER; i++) z[i] += gl::to<A>(before.at[i]);
     }

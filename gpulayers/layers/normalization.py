@@ -11,6 +11,7 @@ from ..ops.normalization import group_normalization, layer_normalization, normal
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
+from .pieces import normalized_pieces
 from .training_plan import primitive_link, without_gradients
 
 SMALLEST_LENGTH = 1e-12  # By which UnitNormalization divides at least.
@@ -201,6 +202,10 @@ class LayerNormalization(Affine):
             raise program.unwritable
         return program.normalized(x, self.gamma, self.beta, self.epsilon)
 
+    def _inference_pieces(self, x):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        return normalized_pieces(self, x)
+
     def get_config(self):
         config = {"axis": self.axis, **self._affine_config(), "rms_scaling": self.rms_scaling}
         return {**super().get_config(), **config}
@@ -329,6 +334,10 @@ class RMSNormalization(Normalizing):
     def _operation(self, x):
         options = {"axes": ops.axes_of(x, self.axis), "epsilon": self.epsilon}
         return ops.normalized_along, (self.scale,), options | {"kind": ops.ROOT_MEAN_SQUARE}
+
+    def _inference_pieces(self, x):
+        """What this layer is in a plan of inference: see `pieces.py`."""
+        return normalized_pieces(self, x)
 
     def get_config(self):
         return {**super().get_config(), "axis": self.axis, "epsilon": self.epsilon}

@@ -234,6 +234,48 @@ class Sum(Piece):
         return "sum" + _and(self.curve)
 
 
+class Normalized(Piece):
+    """Arrays normalized along axes, on a GPU.
+
+    Args:
+        weights: two Variables, or None: gamma and beta.
+        options: of `ops.normalized_along`.
+
+    adds: whether it takes two arrays, of which it normalizes the sum, and gives that, too.
+    """
+
+    adds = False
+
+    def __init__(self, name, weights, options):
+        super().__init__(name)
+        self.weights, self.options = weights, options
+
+    def ready(self, own, floor):
+        alone, summed = floor.normalized(self.options)
+        gamma, beta = self.weights
+        function = summed if self.adds else alone
+        return lambda *arrays: function(
+            *arrays,
+            None if gamma is None else gamma._value,
+            None if beta is None else beta._value,
+        )
+
+    @property
+    def what(self):
+        return f"{'sum, ' if self.adds else ''}{self.options['kind']} normalization"
+
+
+def normalized_pieces(layer, x) -> list[Piece] | None:
+    """What a layer of normalization with weights on a GPU is there, as long as it casts nothing."""
+    _, weights, options = layer._operation(x)
+    there = [w for w in weights if w is not None]
+    if not there or not all(devices.is_cupy(w._value) for w in there):
+        return None
+    if dtypes.name(x.dtype) != layer.compute_dtype or not x.size:
+        return None
+    return [Normalized(layer.name, (*weights, None, None)[:2], options)]
+
+
 class Margins(Piece):
     """Zeros around arrays: a pair (before, after) for each axis."""
 
@@ -262,7 +304,11 @@ class Product(Piece):
         dtype: that of the arrays; Variables of another one are cast to it, once.
         shape: that of the kernel as the operation takes it.
         options: of the operation.
+
+    adds: whether it takes a second array, which is added before the activation: on a GPU.
     """
+
+    adds = False
 
     SMALL = 1 << 16  # Elements of kernels that are multiplied by what follows: more would take long
     # to compare with what they were, and memory.
@@ -299,6 +345,8 @@ class Product(Piece):
     def ready(self, own, floor):
         form = floor.matrix_product if self.operation is dense else floor.convolved
         run = form(floor.curve(self.curve), self.options)
+        if self.adds:
+            return self._ready_to_add(run, floor)
         variable, bias, shape = self.kernel, self.bias, self.shape
         if not self.constants:
             if bias is None:
@@ -308,6 +356,17 @@ class Product(Piece):
         if kernel is not None:
             return lambda x: run(x, kernel, bias, factor)
         return lambda x: run(x, variable._value.reshape(shape), bias, factor)
+
+    def _ready_to_add(self, run, floor):
+        variable, bias, shape = self.kernel, self.bias, self.shape
+        kernel = None
+        if self.constants:
+            kernel, _, bias = self.folded(floor)
+        if kernel is not None:
+            return lambda x, other: run(x, kernel, bias, added=other)
+        return lambda x, other: run(
+            x, variable._value.reshape(shape), None if bias is None else bias._value, added=other
+        )
 
     def write(self, program, own, x):
         for variable in self.constants:
@@ -348,7 +407,8 @@ class Product(Piece):
     @property
     def what(self):
         sizes = " x ".join(map(str, self.shape))
-        return f"{self.operation.__name__} with {sizes}{_and(self.curve)}"
+        plus = ", sum" if self.adds else ""
+        return f"{self.operation.__name__} with {sizes}{plus}{_and(self.curve)}"
 
 
 def _and(curve) -> str:
@@ -356,7 +416,7 @@ def _and(curve) -> str:
 
 
 def _name(function) -> str:
-    return getattr(function, "__name__", str(function))
+    return getattr(getattr(function, "func", function), "__name__", str(function))
 
 
 def products_fit(x, *weights) -> bool:

@@ -19,10 +19,18 @@ def joined(first: Piece, second: Piece) -> Piece | None:
 
 def _product_and_map(product: Product, after: ChannelMap):
     """Batch normalization in a convolution: factors of the filters, and another bias."""
-    if product.curve is not None:
+    if product.curve is not None or product.adds:
         return None
     product.maps.append(after)
     product.curve = after.curve
+    return product
+
+
+def _product_and_sum(product: Product, _: Sum):
+    """Another array, added where a GPU writes the product."""
+    if not product.is_on_gpu or product.curve is not None or product.adds:
+        return None
+    product.adds = True
     return product
 
 
@@ -85,6 +93,7 @@ def _nothing(first, _):
 
 RULES = {
     (Product, ChannelMap): _product_and_map,
+    (Product, Sum): _product_and_sum,
     (ChannelMap, Product): _map_and_product,
     (ChannelMap, ChannelMap): _map_and_map,
     (Product, Curve): _and_curve,

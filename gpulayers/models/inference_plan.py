@@ -22,7 +22,7 @@ from ..arrays import devices
 from ..arrays.capturing import ACTIVE, WRITTEN, current
 from ..arrays.masks import _masks, any_masks
 from ..layers.calling import CALL, CallContext
-from ..layers.pieces import Nothing
+from ..layers.pieces import Normalized, Nothing, Sum
 from ..layers.tracking import STRUCTURE
 from ..ops.dense import dense
 from .divided_plan import divided, operations_of
@@ -258,10 +258,40 @@ def folded(steps: list[Step], outputs) -> list[Step]:
         if made is not None:
             del maker[first]
             step.piece, step.sources = made, before.sources
+        elif type(step.piece) is Sum and len(step.sources) == 2:
+            _join_with_a_product(step, maker, uses)
+        elif type(step.piece) is Normalized and _join_with_a_sum(step, maker):
+            continue
         for place in step.to:
             maker[place] = step
     left = {id(step): step for step in maker.values()}
     return [step for step in steps if id(step) in left]
+
+
+def _join_with_a_product(step: Step, maker, uses) -> None:
+    """Let the product that makes one of two arrays add the other, if nobody else reads it."""
+    for place, other in (step.sources[::-1], step.sources):
+        before = maker.get(place)
+        if before is None or place == other or uses[place] != 1 or len(before.sources) != 1:
+            continue
+        made = joined(before.piece, step.piece)
+        if made is not None:
+            del maker[place]
+            step.piece, step.sources = made, (*before.sources, other)
+            return
+
+
+def _join_with_a_sum(step: Step, maker) -> bool:
+    """Let a sum of two arrays normalize it, too, as `step` would; gives whether it does."""
+    before = maker.get(step.sources[0])
+    if before is None or type(before.piece) is not Sum or len(before.sources) != 2:
+        return False
+    if before.piece.curve is not None:
+        return False
+    step.piece.adds, step.piece.names = True, before.piece.names + step.piece.names
+    before.piece, before.to = step.piece, (*before.to, *step.to)
+    maker[step.to[0]] = before
+    return True
 
 
 def mark_last_uses(steps: list[Step], outputs) -> None:
@@ -273,6 +303,7 @@ def mark_last_uses(steps: list[Step], outputs) -> None:
     for number, step in enumerate(steps):
         step.own = tuple(place in fresh and uses[place] == 1 for place in step.sources)
         ends = {p for p in step.sources if last[p] == number and p not in outputs}
+        ends |= {p for p in step.to if not uses[p]}
         step.free = tuple(sorted(ends))
 
 

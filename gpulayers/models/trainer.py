@@ -13,6 +13,7 @@ from ..callbacks import CallbackList, History, ProgbarLogger
 from ..callbacks.logs import Logs
 from .compiling import CompileMetrics
 from .data import Batches, kind_of, make_batches, to_kind, train_validation_split, unpack
+from .data.prefetch import host_copies
 from .inference_plan import Plans
 from .interruption import Interruption
 from .patient_bar import PatientBar
@@ -276,15 +277,22 @@ class Trainer(Steps):
 
     def _predict(self, batches, callbacks, kind):
         predict, parts = self.make_predict_function(), []
+        copies = host_copies(device_of(self)) if kind is devices.CPU else None
 
-        def fetched(outputs):
-            return tree.map_structure(lambda leaf: to_kind(leaf, kind), outputs)
+        def fetched(outputs, done):
+            def there(leaf):
+                if done is not None and devices.is_cupy(leaf):
+                    return copies.fetched(leaf, done)
+                return to_kind(leaf, kind)
+
+            return tree.map_structure(there, outputs)
 
         def step(batch):
             outputs = predict(batch)
+            done = None if copies is None else copies.mark()
             if parts:  # The one before comes to the host while this one is under way.
-                parts[-1] = fetched(parts[-1])
-            parts.append(outputs)
+                parts[-1] = fetched(*parts[-1])
+            parts.append((outputs, done))
             return {"outputs": outputs}
 
         self.__dict__["stop_predicting"] = False
@@ -296,7 +304,7 @@ class Trainer(Steps):
             callbacks.on_predict_batch_end,
             "stop_predicting",
         )
-        parts[-1] = fetched(parts[-1])
+        parts[-1] = fetched(*parts[-1])
         callbacks.on_predict_end()
         with devices.on(kind):
             return tree.map_structure(_joined, *parts)

@@ -56,3 +56,18 @@ def same_products(monkeypatch):
     from gpulayers.cuda import gemm
 
     monkeypatch.setattr(gemm, "capturing", lambda: True)
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The names of the kernels that were launched."""
+    from gpulayers.cuda.module import Kernel
+
+    names, launch = [], Kernel.__call__
+
+    def noted(kernel, *args, **options):
+        names.append(kernel.name)
+        return launch(kernel, *args, **options)
+
+    monkeypatch.setattr(Kernel, "__call__", noted)
+    return names

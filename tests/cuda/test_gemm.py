@@ -199,7 +199,7 @@ def test_scaled_and_added(cupy, depth, dtype):
     before = numbers(17, 9, dtype=dtype, seed=3)
     y = cupy.asarray(before)
     ((left, right, result, _),) = matrices.batches(cupy.asarray(a), cupy.asarray(b), y)
-    products.launch(left, right, result, alpha=0.5, accumulate=True)
+    products.launch(left, right, result, alpha=0.5, added=y)
     check(y, (a * np.asarray(0.5, a.dtype)), b, more=before.astype("f8"))
 
 

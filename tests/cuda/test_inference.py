@@ -5,76 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from capture_checks import runs_of
+from gpu_plan_checks import block, check, in_full, model_of, numbers, randomized, residual
 from kernel_checks import FLOATS, TOLERANCE, kind
 
 import gpulayers as gl
 from gpulayers import layers as L
 from gpulayers.cuda import inference
-from gpulayers.cuda.module import Kernel
 from gpulayers.models.inference_plan import plan_of
 from gpulayers.ops import activation as smooth
 from gpulayers.ops import rectifier as ramps
-
-RNG = np.random.default_rng(0)
-
-
-def numbers(*shape):
-    return RNG.normal(size=shape).astype("float32")
-
-
-def randomized(model):
-    """A model with weights that are no zeros and ones, so that each of them counts."""
-    rng = np.random.default_rng(1)
-    for w in model.weights:
-        if w.dtype.kind == "f":
-            low, high = (0.5, 1.5) if "variance" in w.path else (-0.5, 0.5)
-            w.assign(rng.uniform(low, high, w.shape).astype("float32"))
-    return model
-
-
-def model_of(build, shape, policy="float32"):
-    gl.config.set_device("gpu")
-    before = gl.config.dtype_policy()
-    gl.config.set_dtype_policy(policy)
-    try:
-        inputs = gl.Input(shape)
-        return randomized(gl.Model(inputs, build(inputs)))
-    finally:
-        gl.config.set_dtype_policy(before)
-
-
-def in_full(model, x):
-    """What the layers give one after another, without any plan."""
-    return model._call((x,), {"training": False})
-
-
-@pytest.fixture
-def launched(monkeypatch):
-    """The names of the kernels that were launched."""
-    names, launch = [], Kernel.__call__
-
-    def noted(kernel, *args, **options):
-        names.append(kernel.name)
-        return launch(kernel, *args, **options)
-
-    monkeypatch.setattr(Kernel, "__call__", noted)
-    return names
-
-
-def check(cupy, model, *arrays, rtol=1e-5, steps=None):
-    """Compare a plan with full calls; gives the plan."""
-    given = [cupy.asarray(a) for a in arrays]
-    x = given if len(given) > 1 else given[0]
-    plan = plan_of(model, x)
-    assert plan is not None
-    found, expected = gl.tree.flatten(plan.run(x)), gl.tree.flatten(in_full(model, x))
-    for a, b in zip(found, expected, strict=True):
-        assert (type(a), a.shape, a.dtype) == (cupy.ndarray, b.shape, b.dtype)
-        a, b = (part.get().astype("f4") for part in (a, b))
-        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * max(np.abs(b).max(initial=0), 1e-3))
-    assert steps is None or len(plan.steps) == steps, plan
-    return plan
-
 
 # The kernel.
 
@@ -146,11 +85,6 @@ def test_many_arrays(cupy, launched):
 # What becomes one step.
 
 
-def block(x, filters=6, **options):
-    x = L.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-    return L.Activation("relu")(L.BatchNormalization(**options)(x))
-
-
 FUSED = {
     "convolution, normalization, activation": (block, 1),
     "no factors": (lambda x: block(x, scale=False), 1),
@@ -197,6 +131,11 @@ def test_a_block_is_so_many_launches(cupy, launched):
     launched.clear()
     plan.run(x)
     assert launched == ["convolution", "summed_and_mapped"]
+    model = model_of(lambda x: residual(residual(x), window=1), (6, 6, 4))
+    plan = check(cupy, model, x.get(), steps=2)
+    launched.clear()
+    plan.run(x)
+    assert launched == ["convolution", "gemm"]
 
 
 def test_several_inputs_and_outputs_and_models_in_models(cupy):

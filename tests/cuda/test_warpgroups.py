@@ -107,7 +107,7 @@ def test_what_follows(cupy, always):
     before = numbers(72, 40, dtype="float16", seed=4)
     y = cupy.asarray(before)
     ((left, right, result, _),) = matrices.batches(cupy.asarray(a), cupy.asarray(b), y)
-    products.launch(left, right, result, alpha=0.5, accumulate=True)
+    products.launch(left, right, result, alpha=0.5, added=y)
     check(y, a * np.float16(0.5), b, more=before.astype("f8"))
 
 

@@ -5,8 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import stand_in_cupy
 
-from gpulayers.models.data.prefetch import PinnedCopies, one_ahead
+import gpulayers as gl
+from gpulayers import layers
+from gpulayers.models.data.prefetch import HostCopies, PinnedCopies, host_copies, one_ahead
 
 
 class Copies:
@@ -143,3 +146,87 @@ def test_host_buffers_are_used_in_turn(cuda):
     assert cuda.pinned == [(32,)] * 3 + [(64,)]  # One for each turn, and a larger one.
     waits = [note for note in cuda.notes if note.startswith("host")]
     assert waits == [f"host waits for copy event {n}" for n in range(4)]
+
+
+# The way back.
+
+
+def test_results_wait_for_their_own_step_alone(cuda):
+    copies = HostCopies(cuda)
+    first, second = copies.mark(), copies.mark()
+    cuda.notes.clear()
+
+    class Result:
+        def get(self, stream):
+            stream.record()
+            return "on the host"
+
+    assert copies.fetched(Result(), first) == "on the host"
+    assert cuda.notes == ["copy waits for compute event 0", "copy event 0"]
+    assert second.name == "compute event 1"
+
+
+def test_nothing_comes_back_from_the_cpu():
+    assert host_copies("cpu") is None
+    assert host_copies(None) is None
+
+
+# All of it, over the stand-in, whose copies happen as late as CUDA may let them happen.
+
+
+def model_of(width):
+    gl.utils.set_random_seed(0)
+    model = gl.Sequential([layers.Input((width,)), layers.Dense(3)])
+    model.compile(gl.optimizers.SGD(0.1), "mse", metrics=["mae"])
+    return model
+
+
+def batches_of(kind, x, y):
+    """The same data in several kinds of sources, and what else `fit` is told."""
+    if kind == "arrays":
+        return (x, y), {"batch_size": 8}
+    if kind == "wide":
+        return (x.astype("f8"), y.astype("f8")), {"batch_size": 8}
+    if kind == "views":
+        return (np.repeat(x, 2, 0)[::2], np.asfortranarray(y)), {"batch_size": 8}
+    spans = [slice(i, i + 8) for i in range(0, len(x), 8)]
+    if kind == "generator":
+        return ((x[s], y[s]) for _ in range(2) for s in spans), {"steps_per_epoch": len(spans)}
+
+    class Data(gl.utils.PyDataset):
+        def __len__(self):
+            return len(spans)
+
+        def __getitem__(self, i):
+            return x[spans[i]], y[spans[i]]
+
+    return Data(), {}
+
+
+@pytest.mark.parametrize("kind", ["arrays", "wide", "views", "generator", "dataset", "cupy"])
+def test_a_gpu_gets_what_the_cpu_gets(kind):
+    """43 samples: the last batch is smaller; buffers are used several times, in two epochs."""
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(43, n)).astype("f4") for n in (5, 3))
+
+    def trained(device, kind):
+        gl.config.set_device(device)
+        model = model_of(5)
+        data, how = batches_of("arrays" if kind == "cupy" else kind, x, y)
+        if kind == "cupy":
+            import cupy
+
+            data = tuple(map(cupy.asarray, data))
+        given = data if type(data) is tuple else (data,)
+        history = model.fit(*given, epochs=2, verbose=0, shuffle=False, **how).history
+        found = model.predict(x, batch_size=8, verbose=0)
+        assert type(found) is np.ndarray
+        return history, model.evaluate(x, y, batch_size=8, verbose=0), found
+
+    with stand_in_cupy.installed():
+        found = trained("gpu", kind)
+        expected = trained("cpu", "arrays")
+    for name in expected[0]:
+        np.testing.assert_allclose(found[0][name], expected[0][name], rtol=1e-5)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5)
+    np.testing.assert_allclose(found[2], expected[2], rtol=1e-5, atol=1e-6)

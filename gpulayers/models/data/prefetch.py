@@ -1,4 +1,4 @@
-"""The way of batches to a GPU: each is copied while the step before it computes."""
+"""The way of batches to a GPU, and of results back: each is copied while another step computes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ def to_gpu(batches: Iterator, device: str) -> Iterator:
     """The batches with their host arrays copied to `device` ("gpu", "gpu:1"), one ahead."""
     copies = PinnedCopies(devices.parse(device).device)
     return one_ahead(batches, copies.start, copies.finish)
+
+
+def host_copies(device: str | None) -> HostCopies | None:
+    """The way back from `device`; None from the CPU, and where nobody knows."""
+    if device is None or device == "cpu":
+        return None
+    return HostCopies(devices.parse(device).device)
 
 
 def one_ahead(batches: Iterator, start: Callable, finish: Callable) -> Iterator:
@@ -97,3 +104,26 @@ class PinnedCopies:
             target = self._cupy.empty(x.shape, x.dtype)
         target.set(source, stream=self._stream)
         return target
+
+
+class HostCopies:
+    """Copies of results from one GPU, on a stream of their own: each waits for its step alone, and
+    not for what the computing stream was given after it."""
+
+    def __init__(self, device):
+        import cupy
+
+        self._cupy, self._device = cupy, device
+        with device:
+            self._stream = cupy.cuda.Stream(non_blocking=True)
+
+    def mark(self):
+        """The place of now in the work of the computing stream."""
+        with self._device:
+            return self._cupy.cuda.get_current_stream().record()
+
+    def fetched(self, x, done):
+        """An array that was computed before `done`, on the host."""
+        with self._device:
+            self._stream.wait_event(done)
+            return x.get(stream=self._stream)  # Waits for this stream.

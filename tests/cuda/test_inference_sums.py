@@ -1,0 +1,141 @@
+"""Sums in plans of inference on CuPy arrays: in products, and in normalizations of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gpu_plan_checks import check, model_of, numbers, residual
+from kernel_checks import FLOATS, kind
+
+import gpulayers as gl
+from gpulayers import layers as L
+from gpulayers.cuda import gemm, inference
+from gpulayers.ops import rectifier as ramps
+
+# Sums in products.
+
+
+SUMS = {
+    "convolution": (lambda x: residual(x), 1),
+    "product": (lambda x: residual(x, window=1), 1),
+    "projection around": (lambda x: residual(x, 6, around=lambda x: L.Conv2D(6, 1)(x)), 2),
+    "depthwise": (lambda x: L.Add()([x, L.DepthwiseConv2D(3, padding="same")(x)]), 1),
+    "groups": (lambda x: L.Add()([L.Conv2D(4, 3, padding="same", groups=2)(x), x]), 1),
+    "dense": (lambda x: L.Activation("gelu")(L.Add()([x, L.Dense(4)(x)])), 1),
+    "elu": (lambda x: L.Activation("elu")(L.Add()([x, L.Dense(4)(x)])), 1),
+    "a curve before": (lambda x: L.Add()([x, L.Dense(4, "relu")(x)]), 2),
+    "normalized afterwards": (lambda x: L.BatchNormalization()(residual(x)), 2),
+    "itself": (lambda x: (lambda y: L.Add()([y, y]))(L.Dense(4)(x)), 2),
+    "three": (lambda x: L.Add()([x, L.Dense(4)(x), L.Dense(4)(x)]), 3),
+    "read twice": (lambda x: (lambda y: L.Add()([L.Add()([x, y]), y]))(L.Dense(4)(x)), 3),
+}
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_become_a_part_of_products(cupy, name):
+    build, steps = SUMS[name]
+    check(cupy, model_of(build, (6, 6, 4)), numbers(3, 6, 6, 4), steps=steps, rtol=2e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", ["convolution", "product", "elu"])
+def test_sums_in_16_bits(cupy, name, policy):
+    model = model_of(SUMS[name][0], (6, 6, 4), policy)
+    check(cupy, model, numbers(3, 6, 6, 4), rtol=2e-3 if policy == "mixed_float16" else 2e-2)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_sum_in_a_product_or_after_it(cupy, launched, monkeypatch, fused, bias):
+    """By our kernel in one launch; by cuBLAS, where that is faster, and one more."""
+    monkeypatch.setattr(gemm, "fusing_wins", lambda *about, **options: fused)
+    x, kernel, other, offset = numbers(70, 9), numbers(9, 70), numbers(70, 70), numbers(70)
+    run = inference.matrix_product(inference.curve(ramps.relu), {})
+    given = [cupy.asarray(a) for a in (x, kernel)] + [cupy.asarray(offset) if bias else None]
+    there = cupy.asarray(other)
+    found = run(*given, added=there).get()
+    expected = np.maximum(x @ kernel + other + (offset if bias else 0), 0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert np.array_equal(there.get(), other)
+    assert launched == (["gemm"] if fused else ["summed_and_mapped"])
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 6), (2, 9, 5), (3, 1, 1)])
+def test_sums_around_tiles_and_with_a_split_depth(cupy, launched, shape):
+    """Places, and channels of which a deep kernel makes one tile for many blocks."""
+    batch, size, channels = shape
+    x, other = numbers(batch, size, channels), numbers(batch, size, channels)
+    kernel, bias = numbers(300 if size > 9 else 3, channels, channels), numbers(channels)
+    options = {"strides": (1,), "padding": ((len(kernel) // 2, (len(kernel) - 1) // 2),)}
+    run = inference.convolved(inference.LINEAR, {**options, "dilations": (1,), "groups": 1})
+    found = run(*[cupy.asarray(a) for a in (x, kernel, bias)], added=cupy.asarray(other)).get()
+    apart = run(*[cupy.asarray(a) for a in (x, kernel, bias)]).get()
+    np.testing.assert_allclose(found, apart + other, rtol=1e-4, atol=1e-4)
+    assert ("convolution_finish" in launched) == (size > 9)
+
+
+# Sums that are normalized.
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("width", "kind_of_it"), [(5, "layer"), (64, "rms"), (1000, "layer")])
+def test_a_sum_and_its_normalization(cupy, dtype, width, kind_of_it):
+    """They are what the sum, rounded to the dtype, and a normalization of that are."""
+    a, b = (numbers(3, 7, width).astype(kind(dtype)) for _ in range(2))
+    wide = "f8" if dtype == "float64" else "f4"
+    gamma, beta = (cupy.asarray(numbers(width).astype(wide)) for _ in range(2))
+    alone, summed = inference.normalized({"axes": (2,), "epsilon": 1e-3, "kind": kind_of_it})
+    total, found = summed(cupy.asarray(a), cupy.asarray(b), gamma, beta)
+    expected = (a.astype(wide) + b.astype(wide)).astype(kind(dtype))
+    assert total.dtype == found.dtype == kind(dtype)
+    assert np.array_equal(total.get(), expected)
+    assert np.array_equal(found.get(), alone(cupy.asarray(expected), gamma, beta).get())
+
+
+def test_long_rows_and_views(cupy, monkeypatch):
+    from gpulayers.cuda import normalization
+
+    monkeypatch.setattr(normalization, "LARGEST", 32)
+    alone, summed = inference.normalized({"axes": (0, 1), "epsilon": 1e-3, "kind": "layer"})
+    x = cupy.asarray(numbers(6, 900))
+    total, found = summed(x[:, ::2], x[:, 1::2], None, None)
+    assert np.array_equal(total.get(), (x[:, ::2] + x[:, 1::2]).get())
+    assert np.array_equal(found.get(), alone(total, None, None).get())
+    other, there = inference.normalized({"axes": (0,), "epsilon": 1e-3, "kind": "layer"})
+    total, found = there(x, x, None, None)
+    np.testing.assert_allclose(found.get(), other(x + x, None, None).get(), rtol=1e-6, atol=1e-6)
+
+
+def before_and_after(x):
+    """Blocks of a transformer with the normalization in front, and one with it behind."""
+    x = L.Add()([x, L.MultiHeadAttention(2, 4)(x, x)])
+    y = L.RMSNormalization()(x)
+    x = L.Add()([x, L.Dense(8)(L.Dense(16, "gelu")(y))])
+    z = L.Add()([x, L.MultiHeadAttention(2, 4)(x, x)])
+    return L.LayerNormalization()(z)
+
+
+def test_blocks_of_a_transformer(cupy, launched):
+    model = model_of(before_and_after, (5, 8))
+    plan = check(cupy, model, numbers(3, 5, 8), steps=6)
+    text = repr(plan)
+    assert text.count("sum, rms normalization") == text.count("sum, layer normalization") == 1
+    assert text.count("dense with 16 x 8, sum") == 1
+    launched.clear()
+    plan.run(cupy.asarray(numbers(3, 5, 8)))
+    assert launched.count("normalize_forward") == 2
+    assert "summed_and_mapped" not in launched
+
+
+def test_sums_that_are_outputs_or_read_before_they_are_normalized(cupy):
+    def build(x):
+        y = L.Add()([x, L.Dropout(0.1)(gl.ops.tanh(x))])
+        return [y, L.Dense(2)(y), L.LayerNormalization()(y), L.RMSNormalization()(y)]
+
+    check(cupy, model_of(build, (5, 8)), numbers(3, 5, 8))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_blocks_in_16_bits(cupy, policy):
+    model = model_of(before_and_after, (5, 8), policy)
+    check(cupy, model, numbers(3, 5, 8), rtol=2e-3 if policy == "mixed_float16" else 2e-2)
