@@ -1,4 +1,5 @@
-"""Whole networks on a GPU: steps of training, and inference, each by Python and as a CUDA graph.
+"""Whole networks on a GPU: steps of training, and inference, each by Python and as a CUDA graph;
+and what inference does between products.
 
 PyTorch is eager, with its own automatic mixed precision, images with channels last, and fused Adam.
 """
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpu_cases import Case
+from gpu_cases import Case, Floats, Operation, passes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -115,6 +116,39 @@ class Ours:
             predict = model.make_predict_function()
             return lambda: predict((x,))
         return lambda: model(x, training=False)
+
+
+def between_products() -> Iterator[Operation]:
+    """What plans of inference do with residuals."""
+    from gpulayers.ops.rectifier import relu
+
+    def two(*shape):
+        return [Floats(shape), Floats(shape)]
+
+    def sum_and_relu(x, other):
+        from gpulayers.cuda.inference import curve, summed
+
+        return summed([x, other], curve(relu), None)
+
+    def sum_and_norm(x, other):
+        from gpulayers.cuda.inference import normalized
+
+        options = {"axes": (x.ndim - 1,), "epsilon": 1e-5, "kind": "layer"}
+        return normalized(options)[1](x, other, None, None)
+
+    def norm_by_torch(F, x, other):
+        total = x + other
+        return F.layer_norm(total, total.shape[-1:])
+
+    once = {"directions": ("forward",)}
+    yield Operation(
+        "inference", "sum + relu", ((64, 56, 56, 256),), two, passes(3, 0), sum_and_relu,
+        lambda F, x, other: F.relu(x + other), **once,
+    )  # fmt: skip
+    yield Operation(
+        "inference", "sum + layer normalization", ((16384, 1024),), two, passes(4, 0),
+        sum_and_norm, norm_by_torch, **once,
+    )  # fmt: skip
 
 
 def torch_network(torch, network: Network, batch: int, device: str = "cuda"):
