@@ -9,6 +9,7 @@ from .. import constraints, initializers, regularizers
 from ..arrays import devices, dtypes, get_mask, is_array, masked, namespace, plain, set_mask
 from ..ops.attention import attention, attention_weights, seen_by, weighted_mean
 from ..ops.dense import dense
+from ..ops.joining import cut
 from . import arguments
 from .einsum_dense import EinsumDense
 from .key_value_cache import KeyValueCache
@@ -166,19 +167,19 @@ class ProjectedAttention(Layer):
 
     def _joined_projections(self, x):
         """Queries, keys and values (B, T, heads, size) of an array (B, T, D), by one product."""
-        xp, ends, start = namespace(x), [], 0
+        xp = namespace(x)
         kernels = [xp.reshape(d.kernel.value, (d.kernel.shape[0], -1)) for d in self._three()]
         biases = [
             None if d.bias is None else xp.reshape(d.bias.value, (-1,)) for d in self._three()
         ]
         bias = None if biases[0] is None else xp.concat(biases)
-        y = dense(x, xp.concat(kernels, axis=1), bias)
-        for d in self._three():
-            shape = d.kernel.shape[1:]
-            end = start + shape[0] * shape[1]
-            ends.append(xp.reshape(y[..., start:end], (*x.shape[:2], *shape)))
-            start = end
-        return ends
+        shapes = [d.kernel.shape[1:] for d in self._three()]
+        sizes = tuple(heads * size for heads, size in shapes)
+        parts = cut(dense(x, xp.concat(kernels, axis=1), bias), sizes=sizes)
+        return [
+            xp.reshape(part, (*x.shape[:2], *shape))
+            for part, shape in zip(parts, shapes, strict=True)
+        ]
 
     def positioned(self, x, positions):
         """Queries or keys (batch, T, heads, size) that know where they stand: here they do not.

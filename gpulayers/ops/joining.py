@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import wraps
 from inspect import signature
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
-from ..arrays import is_array, namespace
+from ..arrays import is_array, namespace, primitive
 from ..arrays.primitive import is_symbolic
 from ..arrays.symbolic import connect
 from .calling import array_function, as_arrays, together
@@ -151,6 +151,19 @@ def split(x, indices_or_sections, axis: int = 0):
             f"split: axis {axis} of the shape {tuple(x.shape)} has no {sections} equal parts."
         )
     return _parts(x, [i * (size // sections) for i in range(1, sections)], axis)
+
+
+@primitive
+def cut(x, *, sizes):
+    """Parts of some sizes along the last axis, which add up to it: their gradients are joined once,
+    and not added up as those of slices are."""
+    ends = list(accumulate(sizes))
+    return tuple(x[..., end - size : end] for size, end in zip(sizes, ends, strict=True))
+
+
+@cut.vjp
+def _(xp, out, x, *, sizes):
+    return lambda gs: (xp.concat(gs, axis=-1),)
 
 
 @array_function(computes=False)

@@ -157,12 +157,15 @@ def test_results_wait_for_their_own_step_alone(cuda):
     cuda.notes.clear()
 
     class Result:
-        def get(self, stream):
-            stream.record()
-            return "on the host"
+        def __init__(self, whole):
+            self.flags = SimpleNamespace(c_contiguous=whole)
 
-    assert copies.fetched(Result(), first) == "on the host"
+        def get(self, stream=cuda.current):
+            return stream.record().name
+
+    assert copies.fetched(Result(True), first) == "copy event 0"
     assert cuda.notes == ["copy waits for compute event 0", "copy event 0"]
+    assert copies.fetched(Result(False), first) == "compute event 2"  # Behind what copies it.
     assert second.name == "compute event 1"
 
 

@@ -125,5 +125,7 @@ class HostCopies:
     def fetched(self, x, done):
         """An array that was computed before `done`, on the host."""
         with self._device:
+            if not x.flags.c_contiguous:  # The computing stream makes a copy that is, first.
+                return x.get()
             self._stream.wait_event(done)
             return x.get(stream=self._stream)  # Waits for this stream.
