@@ -2,7 +2,7 @@
 // read once, dx written once; rows too long for registers are read twice.
 //
 // x, g, y, dx: (rows, width) of T, C-contiguous, at any alignment.  In inference `added`, like x, may be added to it first, and the
-// sum, rounded to T, is written to `total`; either may be NULL.  gamma, beta: (width,) of A, or NULL.  What is kept for the backward
+// sum, rounded to T, is written to `total`.  gamma, beta: (width,) of A, or NULL.  What is kept for the backward
 // pass is x and, of each row, what was subtracted (means, not for RMS and LENGTH) and by what was multiplied (factors), of A.  Moments
 // are those of two passes over registers: the mean, then the squares around it; long rows merge the moments of their parts (Chan et
 // al., 1979).  Computed in A, rounded once.
@@ -62,24 +62,23 @@ GL_DEVICE void numbers(gl::Vector<T> v, A* out) {
 #pragma unroll
   for (int i = 0; i < N; i++) out[i] = gl::to<A>(v.at[i]);
 }
-// N numbers of a row from a column on, with those that are added.
-GL_DEVICE void read(const T* x, const T* added, T* total, int column, int count, bool whole, A* out) {
+// N numbers of a row from a column on; if SUM, with those that are added.
+template <bool SUM> GL_DEVICE void read(const T* x, const T* added, T* total, int column, int count, bool whole, A* out) {
   numbers(gl::load(x, column, count, whole), out);
-  if (!added) return;
+  if (!SUM) return;
   A more[N];
   numbers(gl::load(added, column, count, whole), more);
 #pragma unroll
   for (int i = 0; i < N; i++) more[i] += out[i];
   const gl::Vector<T> sum = gl::packed<T>(more);
-  if (total) gl::store(total, column, count, whole, sum);
+  gl::store(total, column, count, whole, sum);
   numbers(sum, out);
 }
 
 // One row for each `group` threads, held in their registers.
-extern "C" __global__ void __launch_bounds__(1024) normalize_forward(
+template <bool SUM> GL_DEVICE void forward(
     const T* x, const T* added, T* total, const A* gamma, const A* beta, T* y, A* means, A* factors, long long rows, int width,
-    int group, A epsilon) {
-  __shared__ A shared[32];
+    int group, A epsilon, A* shared) {
   const bool whole = gl::aligned(x, y, added, total) && width % N == 0;
   const int lane = threadIdx.x % group;
   const long long row = (long long)blockIdx.x * (blockDim.x / group) + threadIdx.x / group;
@@ -87,8 +86,7 @@ extern "C" __global__ void __launch_bounds__(1024) normalize_forward(
   A v[E];
 #pragma unroll
   for (int k = 0; k < PER; k++)
-    read(x + row * width, added ? added + row * width : added, total ? total + row * width : total, (k * group + lane) * N, count, whole,
-         v + k * N);
+    read<SUM>(x + row * width, added + row * width, total + row * width, (k * group + lane) * N, count, whole, v + k * N);
   A mean = 0, squares = 0;
   if (CENTRED) {
     A sum = 0;
@@ -119,6 +117,16 @@ extern "C" __global__ void __launch_bounds__(1024) normalize_forward(
     for (int i = 0; i < N; i++) out[i] = v[k * N + i] * factor * scale[i] + offset[i];
     gl::store(y + row * width, column, count, whole, gl::packed<T>(out));
   }
+}
+extern "C" __global__ void __launch_bounds__(1024) normalize_forward(
+    const T* x, const A* gamma, const A* beta, T* y, A* means, A* factors, long long rows, int width, int group, A epsilon) {
+  __shared__ A shared[32];
+  forward<false>(x, 0, 0, gamma, beta, y, means, factors, rows, width, group, epsilon, shared);
+}
+extern "C" __global__ void __launch_bounds__(512) normalize_sum(
+    const T* x, const T* added, T* total, const A* gamma, const A* beta, T* y, long long rows, int width, int group, A epsilon) {
+  __shared__ A shared[32];
+  forward<true>(x, added, total, gamma, beta, y, 0, 0, rows, width, group, epsilon, shared);
 }
 
 // The gradient by x of one element: g is weighed by gamma; `first` and `second` are the row's means of g, and of g times the result.
@@ -213,18 +221,16 @@ extern "C" __global__ void __launch_bounds__(512) normalize_backward(
 
 // ---------------------------------------------------------------------------------------------------------------- long rows
 // One block for each row, which reads it twice; the second time it may still be in the L2 cache.
-extern "C" __global__ void __launch_bounds__(LONG_BLOCK) normalize_forward_long(
-    const T* x, const T* added, T* total, const A* gamma, const A* beta, T* y, A* means, A* factors, int width, A epsilon) {
-  __shared__ A shared[32];
+template <bool SUM> GL_DEVICE void forward_long(
+    const T* x, const T* added, T* total, const A* gamma, const A* beta, T* y, A* means, A* factors, int width, A epsilon, A* shared) {
   const bool whole = gl::aligned(x, y, added, total) && width % N == 0;
   const long long row = blockIdx.x;
   x += row * width, y += row * width;
-  if (added) added += row * width;
-  if (total) total += row * width;
+  if (SUM) added += row * width, total += row * width;
   A size = 0, mean = 0, squares = 0;  // Of this thread's part.
   for (int column = threadIdx.x * N; column < width; column += LONG_BLOCK * N) {
     A v[N], sum = 0, own = 0;
-    read(x, added, total, column, width, whole, v);
+    read<SUM>(x, added, total, column, width, whole, v);
     const int count = gl::min(N, width - column);
     if (!CENTRED) {
 #pragma unroll
@@ -253,13 +259,23 @@ extern "C" __global__ void __launch_bounds__(LONG_BLOCK) normalize_forward_long(
   }
   for (int column = threadIdx.x * N; column < width; column += LONG_BLOCK * N) {
     A v[N], scale[N], offset[N];
-    read(x, added, 0, column, width, whole, v);
+    numbers(gl::load(SUM ? total : x, column, width, whole), v);  // What this thread has written.
     weights(gamma, column, width, 1, scale);
     weights(beta, column, width, 0, offset);
 #pragma unroll
     for (int i = 0; i < N; i++) v[i] = (KIND == LAYER ? v[i] - mean : v[i]) * factor * scale[i] + offset[i];
     gl::store(y, column, width, whole, gl::packed<T>(v));
   }
+}
+extern "C" __global__ void __launch_bounds__(LONG_BLOCK) normalize_forward_long(
+    const T* x, const A* gamma, const A* beta, T* y, A* means, A* factors, int width, A epsilon) {
+  __shared__ A shared[32];
+  forward_long<false>(x, 0, 0, gamma, beta, y, means, factors, width, epsilon, shared);
+}
+extern "C" __global__ void __launch_bounds__(LONG_BLOCK) normalize_sum_long(
+    const T* x, const T* added, T* total, const A* gamma, const A* beta, T* y, int width, A epsilon) {
+  __shared__ A shared[32];
+  forward_long<true>(x, added, total, gamma, beta, y, 0, 0, width, epsilon, shared);
 }
 
 // The two means of each row that its gradient needs: `both` is (rows, 2).

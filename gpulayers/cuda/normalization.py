@@ -13,6 +13,7 @@ _source = Module("normalization")
 KINDS = {LAYER: "LAYER", ROOT_MEAN_SQUARE: "RMS", DEVIATION: "DEVIATION", LENGTH: "LENGTH"}
 VECTOR, HELD = 16, {2: 2, 4: 4, 8: 4}  # Bytes; vectors that a thread holds at most, by itemsize.
 BLOCK, LARGEST, LARGEST_BACKWARD, TILE = 256, 1024, 512, 256  # Threads, as in the source.
+LARGEST_OF_SUM = 512
 LONGEST = 2**31 - 2**16  # Elements of a row, so that columns are ints.
 
 INSTANCES = [
@@ -50,22 +51,31 @@ class Rows:
     def _kernel(self, name):
         return _source.kernel(name, T=self.x.dtype, KIND=KINDS[self.kind], PER=self.per)
 
-    def forward(self, gamma, beta, keep: bool, added=None, total=None):
-        """The result; if it is to `keep` them, the moments stay here for `backward`.
-
-        In inference rows may be `added` first; the sums are written to `total`, if that is given.
-        """
+    def forward(self, gamma, beta, keep: bool):
+        """The result; if it is to `keep` them, the moments stay here for `backward`."""
         y = empty_like(self.x)
         if keep:
             self.factors = empty((self.rows,), self.accumulator)
             if self.kind in (LAYER, DEVIATION):
                 self.means = empty((self.rows,), self.accumulator)
-        given = self.x, added, total, gamma, beta, y, self.means, self.factors
+        given = self.x, gamma, beta, y, self.means, self.factors
         if self.group > LARGEST:
             kernel = self._kernel("normalize_forward_long")
             kernel(self.rows, LARGEST_BACKWARD, *given, self.width, self.epsilon)
         else:
             kernel, grid = self._kernel("normalize_forward"), blocks(self.rows, self.at_once)
+            kernel(grid, self.block, *given, self.rows, self.width, self.group, self.epsilon)
+        return y
+
+    def forward_of_sum(self, added, total, gamma, beta):
+        """The result for these rows and others, whose sums are written to `total`."""
+        y = empty_like(self.x)
+        given = self.x, added, total, gamma, beta, y
+        if self.group > LARGEST_OF_SUM:
+            kernel = self._kernel("normalize_sum_long")
+            kernel(self.rows, LARGEST_BACKWARD, *given, self.width, self.epsilon)
+        else:
+            kernel, grid = self._kernel("normalize_sum"), blocks(self.rows, self.at_once)
             kernel(grid, self.block, *given, self.rows, self.width, self.group, self.epsilon)
         return y
 
@@ -110,7 +120,7 @@ def sum_and_normalized(x, other, gamma, beta, *, axes, epsilon, kind):
     x, other, total = contiguous(x), contiguous(other), empty_like(x)
     weights = [None if w is None else in_accumulator(w, x.dtype).reshape(-1) for w in (gamma, beta)]
     rows = [a.reshape(-1, width) for a in (x, other, total)]
-    made = Rows(rows[0], kind, float(epsilon)).forward(*weights, False, *rows[1:])
+    made = Rows(rows[0], kind, float(epsilon)).forward_of_sum(*rows[1:], *weights)
     return total, made.reshape(x.shape)
 
 
