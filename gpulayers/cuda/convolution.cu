@@ -8,7 +8,8 @@
 //       KERNEL    dk from x and g            rows: (taps, channels) columns: filters   depth: places of y
 // A place of x is seen by the taps of its residue modulo the stride only.  So the places of each residue (`strides` of each axis) are
 // a product of their own: no multiplication with the zeros between elements, and no two blocks write to one place.
-// f: ACTIVATION of activations.cuh, bias and added (like y) may be NULL; all of FORWARD only.  Sums in A; f and the rounding to T once, at the end.
+// f: ACTIVATION of activations.cuh, bias and added (like y; for COLUMNS <= 128) may be NULL; all of FORWARD only.
+// Sums in A; f and the rounding to T once, at the end.
 // Constants: T, PASS, ACTIVATION; ROWS, COLUMNS, TENSOR: see tiles.cuh.  Dynamic shared memory: tiles, then Tables.
 // By warpgroups (TENSOR 3; WHOLE_A and WHOLE_B) a is gathered, and b comes by TMA: a map of the kernel, or of g for KERNEL, as (1, depth,
 // groups * filters); for floats, which wgmma takes along the depth only, of the kernel's transpose, and not in KERNEL.  INPUT gathers
@@ -35,6 +36,7 @@
 #define FORWARD 0
 #define INPUT 1
 #define KERNEL 2
+#define ADDS (PASS == FORWARD && COLUMNS <= 128)  // Wider tiles have no register left for it.
 
 // A window on an array: tap t of place j of an axis is at its element first + step j + jump t, if that is there.
 struct Window {
@@ -225,7 +227,7 @@ GL_DEVICE Result result(
   r.columns = PASS == INPUT ? o.channels : o.filters;
   r.ld = r.columns * o.groups;
   r.bias = bias ? bias + group * r.columns : bias;
-  r.added = PASS == FORWARD && added ? added + group * r.columns : (const T*)0;
+  r.added = ADDS && added ? added + group * r.columns : (const T*)0;
   r.y = y + group * r.columns;
   r.saved = 0, r.alpha = 1, r.p0 = r.p1 = r.p2 = 0;
   r.partial = partial ? partial + (group * splits + split) * r.rows * r.columns : partial;

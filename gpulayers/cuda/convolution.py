@@ -251,7 +251,8 @@ def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR", 
         "WHOLE_B": geo.filters % chunk == 0 and b.data.ptr % 16 == 0,
     }  # fmt: skip
     size, batch = (rows, columns, depth), residues * geo.groups
-    found = _for_warpgroups(way, b, size, batch, path) if constants["WHOLE_A"] else None
+    widest = 256 if added is None and way != "INPUT" else 128  # There more need too many registers.
+    found = _for_warpgroups(way, b, size, batch, path, widest) if constants["WHOLE_A"] else None
     if found and constants["WHOLE_B"]:
         source, name, threads = _hopper, "convolution_of_warpgroups", warpgroups.THREADS
         (wide, splits, each), mapped = found
@@ -276,7 +277,7 @@ def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR", 
         finish(grid, THREADS, partial, bias, added, y, numbers, splits)
 
 
-def _for_warpgroups(way, b, size, batch, path):
+def _for_warpgroups(way, b, size, batch, path, widest):
     """What `warpgroups.tiling` says of a product, and the map of b; None if others multiply it.
 
     TF32 is multiplied along the depth only: so the kernel is turned for it, and its gradient, a
@@ -285,7 +286,6 @@ def _for_warpgroups(way, b, size, batch, path):
     depth, item = size[-1], b.dtype.itemsize
     if path == products.SIMT or not warpgroups.serves(b.dtype) or (item == 4 and way == "KERNEL"):
         return None
-    widest = 128 if way == "INPUT" else 256  # There its places leave no registers for more.
     found = warpgroups.tiling(*size, batch, item, multiprocessors(), widest)
     if found is None or way == "INPUT":
         return found and (found, hopper.NO_MAP)
