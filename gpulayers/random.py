@@ -1,24 +1,14 @@
 """Random numbers, by Keras's names: repeatable, and the same on every device.
 
-The functions take `like=`, an array beside which the result is to live.
+Results live on the device of new weights (`config.set_device`), or beside an array, `like=`.
 """
 
 from __future__ import annotations
 
-from .arrays import Abstract, operation
-from .arrays.random import (
-    SeedGenerator,
-    beta,
-    binomial,
-    categorical,
-    draw_seed,
-    gamma,
-    normal,
-    randint,
-    shuffle,
-    truncated_normal,
-    uniform,
-)
+from functools import wraps
+
+from .arrays import Abstract, devices, operation, random
+from .arrays.random import SeedGenerator, categorical, draw_seed, shuffle
 
 __all__ = [
     "SeedGenerator",
@@ -33,6 +23,25 @@ __all__ = [
     "truncated_normal",
     "uniform",
 ]
+
+
+def _placed(draw):
+    """A function that draws, on the device of new weights if it is not told where."""
+
+    @wraps(draw)
+    def drawn(*args, like=None, **options):
+        return draw(*args, like=devices.current() if like is None else like, **options)
+
+    return drawn
+
+
+uniform, normal, truncated_normal, randint, gamma, beta, binomial = map(
+    _placed,
+    (
+        *(random.uniform, random.normal, random.truncated_normal, random.randint),
+        *(random.gamma, random.beta, random.binomial),
+    ),
+)
 
 
 @operation

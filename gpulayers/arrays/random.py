@@ -9,7 +9,7 @@ Arguments that all functions share:
     dtype: a name; by default that of `like` if it is floating, else floatx.
     seed: None (other numbers at each call), a whole number (always the same numbers), a
         SeedGenerator (which moves on at each call), or a pair (seed, counter).
-    like: an array; the result lives beside it.  A NumPy array by default.
+    like: an array, beside which the result lives, or a `devices.Home`.  A NumPy array by default.
 """
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ def _draw(draw, shape, dtype, seed, like, name=None, *parameters):
     if RANK.get(type(like), 0) >= 100:  # Abstract or symbolic.
         xp = namespace(like)
         return xp.empty(shape, dtype=dtypes.of(xp, dtype))
-    stream, home = draw_seed(seed), None if like is None else devices.home_of(plain(like))
+    stream, home = draw_seed(seed), _home_of(like)
     maker = None if home is None or name is None else _maker(home, name)
     if maker is not None:
         with devices.on(home):
@@ -299,6 +299,10 @@ def _draw(draw, shape, dtype, seed, like, name=None, *parameters):
     return values if home is None else devices.put(values, home)
 
 
+def _home_of(like):
+    return like if like is None or type(like) is devices.Home else devices.home_of(plain(like))
+
+
 def _maker(home, name):
     if home is devices.CPU:
         return None
@@ -311,7 +315,7 @@ def _maker(home, name):
 
 
 def _floating(who, dtype, like) -> str:
-    if dtype is None and like is not None and dtypes.is_floating(like):
+    if dtype is None and type(like) not in (type(None), devices.Home) and dtypes.is_floating(like):
         return dtypes.name(like.dtype)
     dtype = dtypes.standardize(dtype)
     if dtype not in dtypes.FLOATS:

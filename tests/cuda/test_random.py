@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from kernel_checks import FLOATS
 
+import gpulayers as gl
 from gpulayers.arrays import random
 
 SEED = (2**64 - 3, 2**33 + 5)
@@ -82,3 +83,33 @@ def test_a_seed_moves_on_once(like):
     for _ in range(2):
         a = random.normal((3,), seed=made[0], like=like).get()
         assert np.array_equal(a, random.normal((3,), seed=made[1]))
+
+
+def test_public_functions_draw_on_the_device_of_new_weights(cupy, like, monkeypatch):
+    """As a Keras layer that adds `random.normal(shape)` to its inputs expects."""
+    monkeypatch.undo()
+    draws = {"uniform": (), "normal": (), "truncated_normal": (), "randint": (0, 1 << 20)}
+    for name, parameters in draws.items():
+        function = getattr(gl.random, name)
+        with gl.device("gpu"):
+            found = function((2, 3), *parameters, seed=SEED)
+        assert type(found) is type(like)
+        with gl.device("cpu"):
+            expected = function((2, 3), *parameters, seed=SEED)
+            beside = function((2, 3), *parameters, seed=SEED, like=like)
+        assert type(expected) is np.ndarray
+        assert type(beside) is type(like)
+        assert np.array_equal(found.get(), expected)
+
+
+def test_a_sampling_layer_of_keras_scripts(cupy):
+    class Sampling(gl.layers.Layer):
+        def call(self, inputs):
+            mean, log_variance = inputs
+            noise = gl.random.normal(mean.shape, seed=SEED)
+            return mean + gl.ops.exp(0.5 * log_variance) * noise
+
+    with gl.device("gpu"):
+        given = [gl.ops.zeros((2, 3)), gl.ops.zeros((2, 3))]
+        found = Sampling()(given)
+    assert np.array_equal(found.get(), random.normal((2, 3), seed=SEED))
