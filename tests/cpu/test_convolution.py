@@ -111,8 +111,8 @@ def test_in_many_pieces_by_several_threads(form, only, monkeypatch):
     monkeypatch.setattr("gpulayers.cpu.threads.ENOUGH", 0)
     monkeypatch.setattr(winograd, "FEWEST", {False: 2, True: 2})
     kept = (winograd, "LARGEST"), (direct, "LARGEST")
-    for planned in (direct.planned, depthwise.planned, winograd.planned):
-        monkeypatch.setattr(planned.__module__ + ".planned", planned.__wrapped__)
+    for module in (direct, depthwise, winograd):
+        monkeypatch.setattr(module, "_planned", module._planned.__wrapped__)
     for module in (panels, lowering, depthwise, winograd, direct):
         for name in ("BLOCK", "PANEL", "LARGEST", "PRODUCTS", "ROOM", "TILES", "ONCE"):
             if hasattr(module, name) and (module, name) not in kept:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from capture_checks import MIDDLES, Batches, check_same, fitted, model_of, runs_of, settled
 
-from gpulayers import Sequential, callbacks, config, layers, optimizers, random
-from gpulayers.arrays import capturing, devices
+from gpulayers import Sequential, callbacks, config, layers, optimizers
+from gpulayers.arrays import capturing, devices, random
 from gpulayers.cuda import capture as kernels
 from gpulayers.ops.dropout import dropout
 from gpulayers.utils import set_random_seed
