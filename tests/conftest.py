@@ -85,3 +85,12 @@ def loops(request):
     config.set_jit(request.param)
     yield request.param
     config.set_jit(before)
+
+
+@pytest.fixture
+def compiled():
+    """Tests run by compiled loops from the first call on, whatever the size of arrays."""
+    before = config.jit()
+    config.set_jit(True)
+    yield
+    config.set_jit(before)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from gpulayers import config
 from gpulayers.arrays import Tape, namespace
 from gpulayers.cpu import recurrent, threads
 from gpulayers.ops.recurrent import gru, lstm, simple_rnn
@@ -16,15 +15,8 @@ CELLS = {
     "gru, reset before": (gru, 1, 3, {"reset_after": False}),
     "simple": (simple_rnn, 1, 1, {}),
 }
+pytestmark = pytest.mark.usefixtures("compiled")
 OF_EACH = pytest.mark.parametrize("cell", CELLS)
-
-
-@pytest.fixture(autouse=True)
-def with_loops():
-    before = config.jit()
-    config.set_jit(True)
-    yield
-    config.set_jit(before)
 
 
 @pytest.fixture(params=[1, 2])

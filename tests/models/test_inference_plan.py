@@ -410,6 +410,15 @@ def test_outputs_belong_to_the_caller():
     compare(model.predict(x, verbose=0), kept, 0)
 
 
+def at_once(work, calls):
+    """Call a function with several arguments, each in a thread of its own, and wait."""
+    threads = [threading.Thread(target=work, args=args) for args in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def test_threads_at_the_same_time():
     model = functional(lambda x: L.Conv2D(32, 3)(block(block(x, 32), 32)), (40, 40, 4))
     given = [images(2, 40) for _ in range(4)]
@@ -423,11 +432,7 @@ def test_threads_at_the_same_time():
             if error > 1e-5:
                 wrong.append(error)
 
-    threads = [threading.Thread(target=work, args=pair) for pair in zip(given, expected)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work, zip(given, expected))
     assert not wrong
 
 

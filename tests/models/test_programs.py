@@ -1,6 +1,5 @@
 """Programs give what layers give: each kind of move, at few samples, and when things change."""
 
-import threading
 from functools import partial
 
 import numpy as np
@@ -13,19 +12,12 @@ from gpulayers.cpu import program as cpu
 from gpulayers.models.inference_plan import plan_of
 from gpulayers.models.programs import written
 
-from .test_inference_plan import block, compare, functional, in_full
+from .test_inference_plan import at_once, block, compare, functional, in_full
 
 pytest.importorskip("numba")
+pytestmark = pytest.mark.usefixtures("compiled")
 
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def compiled():
-    before = config.jit()
-    config.set_jit(True)
-    yield
-    config.set_jit(before)
 
 
 def drawn(*shape):
@@ -293,11 +285,7 @@ def test_threads_at_the_same_time():
             if np.abs(found - y).max() > 1e-5:
                 wrong.append(i)
 
-    threads = [threading.Thread(target=work, args=pair) for pair in zip(given, expected)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work, zip(given, expected))
     assert not wrong
     assert len(model._plan_for(given[1]).programs.made) == 3
 

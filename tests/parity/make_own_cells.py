@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from keras import tree
 from parity.own_cells import own_cases
-from parity.packing import Pack
+from parity.packing import record
 from parity.recurrent_cases import cotangent
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -43,16 +43,5 @@ def recorded(case):
     return [y.detach().numpy() for y in found], [g.numpy() for g in gradients]
 
 
-def record() -> None:
-    pack, cases = Pack(), {}
-    for case in own_cases():
-        outputs, gradients = recorded(case)
-        assert case.key not in cases
-        cases[case.key] = {"outputs": pack.encode(outputs), "gradients": pack.encode(gradients)}
-    pack.write(GOLDEN, "own_cells", {"keras": keras.__version__, "cases": cases})
-    size = sum(path.stat().st_size for path in GOLDEN.glob("own_cells.*"))
-    print(f"{len(cases)} cases, {size / 1024:.0f} KiB in {GOLDEN}")
-
-
 if __name__ == "__main__":
-    record()
+    record(GOLDEN, "own_cells", keras.__version__, own_cases(), recorded)

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops, tree
-from parity.packing import Pack
+from parity.packing import record
 from parity.recurrent_cases import cotangent, recurrent_cases
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -77,16 +77,5 @@ def slope(function, arrays):
     return tape.gradient(total, tree.flatten(arrays)), found
 
 
-def record() -> None:
-    pack, cases = Pack(), {}
-    for case in recurrent_cases():
-        outputs, gradients = recorded(case)
-        assert case.key not in cases
-        cases[case.key] = {"outputs": pack.encode(outputs), "gradients": pack.encode(gradients)}
-    pack.write(GOLDEN, "recurrent", {"keras": keras.__version__, "cases": cases})
-    size = sum(path.stat().st_size for path in GOLDEN.glob("recurrent.*"))
-    print(f"{len(cases)} cases, {size / 1024:.0f} KiB in {GOLDEN}")
-
-
 if __name__ == "__main__":
-    record()
+    record(GOLDEN, "recurrent", keras.__version__, recurrent_cases(), recorded)

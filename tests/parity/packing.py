@@ -56,3 +56,18 @@ class Pack:
         text = json.dumps({"format": 1, **content, "index": index}, separators=(",", ":"))
         with open(folder / f"{stem}.pack.json.gz", "wb") as file:
             file.write(gzip.compress(text.encode(), mtime=0))
+
+
+def record(folder: Path, stem: str, version: str, cases, recorded) -> None:
+    """Write what Keras of a version gives for cases with a `key`.
+
+    recorded: a function of a case: outputs and gradients.
+    """
+    pack, found = Pack(), {}
+    for case in cases:
+        outputs, gradients = recorded(case)
+        assert case.key not in found
+        found[case.key] = {"outputs": pack.encode(outputs), "gradients": pack.encode(gradients)}
+    pack.write(folder, stem, {"keras": version, "cases": found})
+    size = sum(path.stat().st_size for path in folder.glob(f"{stem}.*"))
+    print(f"{len(found)} cases, {size / 1024:.0f} KiB in {folder}")
