@@ -36,11 +36,11 @@ def forward(
         gates, inner: (N, ..., width), (N, ..., U).
         v: (N, width), or (N, U) with of_n.
     """
-    count, units, span = len(h), h.shape[1], stop - start
+    count, units = len(h), h.shape[1]
     for some in range(number):
-        begin, end = start + span * some // number, start + span * (some + 1) // number
-        first = begin - start if gates.shape[1] >= span else 0
-        project(x, of_x, bias, gates, tables, begin, first, end - begin, count, height)
+        begin, end, first = project(
+            x, of_x, bias, gates, tables, start, stop, some, number, count, height
+        )
         for now in range(begin, end):
             t = first + now - begin
             if of_n is None:

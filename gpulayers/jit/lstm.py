@@ -41,11 +41,11 @@ def forward(
         number: of parts of the steps, the inputs of which are projected together.
         height: the rows of a tile.
     """
-    count, units, span = len(h), h.shape[1], stop - start
+    count, units = len(h), h.shape[1]
     for some in range(number):
-        begin, end = start + span * some // number, start + span * (some + 1) // number
-        first = begin - start if gates.shape[1] >= span else 0
-        project(x, of_x, bias, gates, tables, begin, first, end - begin, count, height)
+        begin, end, first = project(
+            x, of_x, bias, gates, tables, start, stop, some, number, count, height
+        )
         for now in range(begin, end):
             t = first + now - begin
             add_states(h, of_h, gates, t, 0, tables, count, height)

@@ -78,14 +78,24 @@ def multiply(x, lines, columns, strips, start, z, places, count, last, height, o
 
 
 @part
-def project(x, of_x, bias, gates, tables, begin, first, steps, count, height):
-    """Write what gates have of the inputs of steps from `begin` on, into places from `first` on."""
-    rows = steps * count
+def project(x, of_x, bias, gates, tables, start, stop, some, number, count, height):
+    """Write what gates have of the inputs of a part of the steps from `start` to `stop`.
+
+    Args:
+        some, number: which part, and of how many.
+
+    Gives where the part begins and ends, and where it begins in `gates`.
+    """
+    span = stop - start
+    begin, end = start + span * some // number, start + span * (some + 1) // number
+    first = begin - start if gates.shape[1] >= span else 0
+    rows = (end - begin) * count
     multiply(
         (address(x), begin * x.shape[2]), table(tables, SEEN), table(tables, COLUMNS), of_x,
         (address(bias), 0, table(tables, SAME)), (address(gates), first * gates.shape[2]),
         table(tables, EVERY), rows, max(rows - height, 0), height, False,
     )  # fmt: skip
+    return begin, end, first
 
 
 @part

@@ -10,11 +10,11 @@ from .recurrent import add_states, project, turn_back
 @kernel("z", "states", "h")
 def forward(x, of_x, of_h, bias, mask, z, states, h, tables, start, stop, number, height):
     """The steps from one to another; see `lstm.forward`.  z: what states are computed from."""
-    count, units, span = len(h), h.shape[1], stop - start
+    count, units = len(h), h.shape[1]
     for some in range(number):
-        begin, end = start + span * some // number, start + span * (some + 1) // number
-        first = begin - start if z.shape[1] >= span else 0
-        project(x, of_x, bias, z, tables, begin, first, end - begin, count, height)
+        begin, end, first = project(
+            x, of_x, bias, z, tables, start, stop, some, number, count, height
+        )
         for now in range(begin, end):
             t = first + now - begin
             add_states(h, of_h, z, t, 0, tables, count, height)
