@@ -7,6 +7,7 @@ import numpy as np
 from .. import tree
 from . import dtypes
 from .functions import TABLE
+from .index_arrays import with_arrays
 from .namespace import NUMPY, RANK
 from .operators import Operators
 from .variable import SCOPE, Scope
@@ -81,6 +82,8 @@ class AbstractNamespace:
                 made = _asking(fun)
             else:
                 made = _inferring(fun, entry)
+                if fun is _getitem:
+                    made = with_arrays(made)
         setattr(self, name, made)
         return made
 

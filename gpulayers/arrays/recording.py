@@ -6,6 +6,7 @@ from functools import cache
 from operator import attrgetter
 
 from .functions import TABLE
+from .index_arrays import with_arrays
 from .namespace import RANK, namespace
 from .tape import lift, plain, tape_array
 from .variable import Variable
@@ -63,6 +64,8 @@ class TapeNamespace:
                 made = _unrecorded(fun, self._kind)
             else:
                 made = _recorded(self.plain, fun, entry, self._kind, full_name)
+                if fun is _getitem:
+                    made = with_arrays(made)
         setattr(self, name, made)
         return made
 

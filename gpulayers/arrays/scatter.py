@@ -18,6 +18,10 @@ def put(x, *, key, shape):
     out = xp.zeros(shape, dtype=x.dtype, device=devices.device_of(x))
     if library(xp) == "jax":
         return out.at[key].set(x)
+    parts = key if type(key) is tuple else (key,)
+    if any(part is None for part in parts):  # The standard knows no assignment to new axes.
+        key = tuple(part for part in parts if part is not None)
+        x = xp.reshape(x, out[key].shape)
     out[key] = x  # Our own fresh array.  A basic key never names an element twice.
     return out
 

@@ -250,7 +250,12 @@ class Variable:
         return self._value
 
     def __getitem__(self, key):
-        return self.value[key]
+        value = self.value
+        if type(value) not in RANK:  # Indices may be known to a tape, or only by their shape.
+            for part in key if type(key) is tuple else (key,):
+                if RANK.get(type(part), 0) > 0:
+                    return part.__array_namespace__().getitem(value, key)
+        return value[key]
 
     def __len__(self):
         return len(self._value)

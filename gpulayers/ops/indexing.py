@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from ..arrays import Abstract, dtypes, is_array, namespace, plain
+from ..arrays.index_arrays import counted_from_front
 from ..arrays.primitive import is_symbolic
 from ..arrays.shapes import counted
 from ..arrays.symbolic import connect
@@ -24,13 +25,6 @@ __all__ = [
 
 moves = array_function("x", "indices", computes=False)
 _slice = slice
-
-
-def counted_from_front(xp, indices, size):
-    """Indices as integers that can hold `size`, negative ones counted from the end."""
-    if dtypes.name(indices.dtype) not in ("int32", "int64"):
-        indices = xp.astype(indices, xp.int64)
-    return xp.where(indices < 0, indices + size, indices)
 
 
 @moves

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from ..arrays import dtypes, namespace, plain, primitive
+from ..arrays.index_arrays import counted_from_front
 from ..arrays.primitive import is_symbolic
 from ..arrays.scatter import scatter_add
 from ..arrays.short_floats import in_float32
 from ..arrays.symbolic import connect
 from .calling import array_function, as_arrays
-from .indexing import counted_from_front
 
 __all__ = [
     "scatter",

@@ -17,14 +17,6 @@ def _negated(shift):
 
 
 def _getitem(xp, out, x, key):
-    for part in key if isinstance(key, tuple) else (key,):
-        if not (isinstance(part, (slice, type(None), type(...))) or hasattr(part, "__index__")):
-            raise NotImplementedError(
-                "an array or a list as an index has no gradient rule: use xp.take, "
-                "xp.take_along_axis or xp.where."
-            )
-        if hasattr(part, "ndim") and part.ndim:
-            raise NotImplementedError("an array as an index has no gradient rule: use xp.take.")
     from ..scatter import put
 
     shape = x.shape
