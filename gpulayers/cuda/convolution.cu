@@ -4,11 +4,11 @@
 // groups * filters); C-contiguous, at any alignment, of any sizes; fewer axes than three: 1 in front.
 // WHOLE_A, WHOLE_B: operand a, or b, is aligned, and what it has of one place (channels of a group, or filters) are whole chunks.
 // PASS: FORWARD   y = f(x * kernel + added + bias)   rows: places of y      columns: filters   depth: (taps of the window, channels)
-//       INPUT     dx from g and kernel       rows: places of x      columns: channels  depth: (taps, filters)
+//       INPUT     dx = f(g and kernel + added + bias)   rows: places of x   columns: channels  depth: (taps, filters)
 //       KERNEL    dk from x and g            rows: (taps, channels) columns: filters   depth: places of y
 // A place of x is seen by the taps of its residue modulo the stride only.  So the places of each residue (`strides` of each axis) are
 // a product of their own: no multiplication with the zeros between elements, and no two blocks write to one place.
-// f: ACTIVATION of activations.cuh, bias and added (like y; for COLUMNS <= 128) may be NULL; all of FORWARD only.
+// f: ACTIVATION of activations.cuh, bias and added (like the result; for COLUMNS <= 128) may be NULL; not in KERNEL.
 // Sums in A; f and the rounding to T once, at the end.
 // Constants: T, PASS, ACTIVATION; ROWS, COLUMNS, TENSOR: see tiles.cuh.  Dynamic shared memory: tiles, then Tables.
 // By warpgroups (TENSOR 3; WHOLE_A and WHOLE_B) a is gathered, and b comes by TMA: a map of the kernel, or of g for KERNEL, as (1, depth,
@@ -36,7 +36,7 @@
 #define FORWARD 0
 #define INPUT 1
 #define KERNEL 2
-#define ADDS (PASS == FORWARD && COLUMNS <= 128)  // Wider tiles have no register left for it.
+#define ADDS (PASS != KERNEL && COLUMNS <= 128)  // Wider tiles have no register left for it.
 
 // A window on an array: tap t of place j of an axis is at its element first + step j + jump t, if that is there.
 struct Window {

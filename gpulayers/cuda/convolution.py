@@ -39,7 +39,7 @@ INSTANCES = [
         ("float16", "FORWARD", 128, 64, products.TENSOR, True, True, "LINEAR"),
         ("bfloat16", "INPUT", 128, 128, products.TENSOR, True, True, "LINEAR"),
         ("bfloat16", "KERNEL", 128, 128, products.TENSOR, True, True, "LINEAR"),
-        ("float16", "INPUT", 64, 64, products.TENSOR, False, False, "LINEAR"),
+        ("float16", "INPUT", 64, 64, products.TENSOR, False, False, "RELU"),
         ("float32", "FORWARD", 128, 64, products.TENSOR_TF32, True, True, "LINEAR"),
         ("float32", "INPUT", 128, 64, products.TENSOR_TF32, True, True, "LINEAR"),
         ("bfloat16", "INPUT", 128, 64, products.TENSOR, True, True, "LINEAR"),
@@ -65,7 +65,7 @@ HOPPER_INSTANCES = [
         ("float16", "FORWARD", 64, "RELU"),
         ("bfloat16", "FORWARD", 128, "RELU"),
         ("bfloat16", "FORWARD", 256, "LINEAR"),
-        ("float16", "INPUT", 64, "LINEAR"),
+        ("float16", "INPUT", 64, "RELU"),
         ("bfloat16", "INPUT", 128, "LINEAR"),
         ("float16", "KERNEL", 64, "LINEAR"),
         ("bfloat16", "KERNEL", 128, "LINEAR"),
@@ -120,8 +120,12 @@ def before(g, y, bias, activation, needs):
 
 
 @ops.convolution_input_gradient.on("cupy")
-def _(g, kernel, *, sizes, strides, padding, dilations, groups=1, needs=None):
-    if needs is not None or g.ndim > 5 or not is_float(g, kernel):
+def _(
+    g, kernel, bias=None, *, sizes, strides, padding, dilations, groups=1, activation=None,
+    added=None, needs=None,
+):  # fmt: skip
+    """In inference of transposed convolutions with what follows, as that of convolutions."""
+    if needs is not None or g.ndim > 5 or not is_float(g, kernel, bias):
         return NotImplemented
     channels = kernel.shape[-2] * groups
     geo = geometry(
@@ -130,7 +134,15 @@ def _(g, kernel, *, sizes, strides, padding, dilations, groups=1, needs=None):
     )  # fmt: skip
     if not geo.is_small:
         return NotImplemented
-    dx = input_gradient(contiguous(g), contiguous(kernel), geo)
+    g, kernel = contiguous(g), contiguous(kernel)
+    if bias is None and activation is None and added is None:
+        dx = input_gradient(g, kernel, geo)
+    else:
+        bias = None if bias is None else contiguous(bias)
+        name = "LINEAR" if activation is None else activation.upper()
+        dx = transposed(g, kernel, bias, geo, name, added)
+        if dx is None:
+            return NotImplemented
     return dx.reshape(len(g), *sizes, channels)
 
 
@@ -173,10 +185,28 @@ def input_gradient(g, kernel, geo: Geometry):
     if geo.places == 0:
         return _zeros(geo.batch * prod(geo.sizes) * geo.channels * geo.groups, g.dtype)
     if geo.is_product:
-        a, b = g.reshape(geo.places, geo.filters), kernel.reshape(geo.channels, geo.filters)
-        return gemm.matmul(a, b.T)
+        return gemm.matmul(*_matrices(g, kernel, geo))
     if depthwise.serves(geo):
         return depthwise.input_gradient(g, kernel, geo)
+    return _back(g, kernel, geo)
+
+
+def transposed(g, kernel, bias, geo: Geometry, activation: str, added):
+    """activation(that + added + bias); None if something else than one launch is better."""
+    if geo.places == 0 or depthwise.serves(geo):
+        return None
+    if geo.is_product:
+        return gemm.sum_of_affine(*_matrices(g, kernel, geo), bias, activation, added)
+    return _back(g, kernel, geo, bias, activation, added)
+
+
+def _matrices(g, kernel, geo: Geometry):
+    """The factors of the gradient by x, where it is a product."""
+    return g.reshape(geo.places, geo.filters), kernel.reshape(geo.channels, geo.filters).T
+
+
+def _back(g, kernel, geo: Geometry, *after):
+    """What of each place goes back to what it saw; `after`: bias, activation, added."""
     dx = empty((geo.batch * prod(geo.sizes) * geo.channels * geo.groups,), g.dtype)
     # Of the residue that has most of both.
     rows = geo.batch * prod(blocks(n, s) for n, s in zip(geo.sizes, geo.strides, strict=True))
@@ -184,8 +214,8 @@ def input_gradient(g, kernel, geo: Geometry):
     if any(d > 1 for d in geo.dilations):
         taps = prod(geo.windows)
     if dx.size:
-        depth = taps * geo.filters
-        _launch("INPUT", g, kernel, None, dx, geo, rows, geo.channels, depth)
+        bias, *rest = after or (None,)
+        _launch("INPUT", g, kernel, bias, dx, geo, rows, geo.channels, taps * geo.filters, *rest)
     return dx
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..ops import activation as smooth
 from ..ops import rectifier as ramps
 from ..ops.activation import SELU_ALPHA, SELU_SCALE
-from ..ops.convolution import convolution
+from ..ops.convolution import convolution, convolution_input_gradient
 from ..ops.dense import dense
 from ..ops.normalization import normalized_along
 from .activation import SIMPLE
@@ -116,29 +116,26 @@ def convolved(curve: Curve, options):
     return _product(convolution, curve, options)
 
 
+def transposed(curve: Curve, options):
+    """`ops.convolution_input_gradient` with a curve: a function (x, kernel, bias, factor)."""
+    return _product(convolution_input_gradient, curve, options)
+
+
 def _product(operation, curve, options):
+    """A product with what follows it: in one launch, or the rest in another."""
     version = operation.version("cupy")
-    fused = curve.name.lower() if curve.is_plain and curve != LINEAR else None
+    fused = None if curve == LINEAR else curve.name.lower()
 
     def run(x, kernel, bias, factor=None, added=None):
         kernel = kernel if factor is None else kernel * factor
-        if added is not None:
-            return plus(x, kernel, bias, contiguous(added))
-        y = version(x, kernel, bias, activation=fused, **options)
-        if y is NotImplemented:
-            y = operation.reference(x, kernel, bias, **options)
-        elif fused:
-            return y
-        return y if curve == LINEAR else curved(y, curve, True)
-
-    def plus(x, kernel, bias, added):
-        """The same with an array that is added before the activation: in one launch, or two."""
+        added = [] if added is None else [contiguous(added)]
         y = NotImplemented
-        if fused or curve == LINEAR:
-            y = version(x, kernel, bias, activation=fused, added=added, **options)
+        if fused is None or curve.is_plain:
+            y = version(x, kernel, bias, activation=fused, added=(*added, None)[0], **options)
         if y is NotImplemented:
-            y = operation(x, kernel, None, **options)
-            y = merged([y, added], None, bias, curve, y)
+            y = operation(x, kernel, **options)
+            if added or bias is not None or fused:
+                y = merged([y, *added], None, bias, curve, y)
         return y
 
     return run

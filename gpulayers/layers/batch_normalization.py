@@ -15,7 +15,8 @@ from ..ops.dense import FUSED_NAMES
 from . import arguments
 from .input_spec import InputSpec
 from .normalization import Affine, number
-from .pieces import ChannelMap, curve_pieces, products_fit
+from .pieces import ChannelMap, curve_pieces
+from .product_pieces import products_fit
 from .training_plan import Link, activation_links, in_numpy, primitive_link
 
 CLIPPING = ("rmax", "rmin", "dmax")

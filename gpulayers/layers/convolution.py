@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..ops.convolution import convolution, convolved
 from . import arguments
 from .lora import Adapted, LowRankAdaptation
-from .pieces import Product, products_fit
+from .product_pieces import Product, products_fit
 from .sliding import SlidingLayer
 from .training_plan import primitive_link
 

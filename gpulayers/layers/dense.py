@@ -9,7 +9,8 @@ from ..ops.dense import FUSED_NAMES, dense
 from .input_spec import InputSpec
 from .layer import Layer
 from .lora import Adapted, LowRankAdaptation
-from .pieces import Product, curve_pieces, products_fit
+from .pieces import curve_pieces
+from .product_pieces import Product, products_fit
 from .quantization import QuantizedProduct
 from .training_plan import Link, activation_links
 

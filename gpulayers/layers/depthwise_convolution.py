@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..ops.convolution import convolution, convolved_by_channel
 from . import arguments
-from .pieces import Product, products_fit
+from .product_pieces import Product, products_fit
 from .sliding import SlidingLayer
 from .training_plan import Link, primitive_link
 

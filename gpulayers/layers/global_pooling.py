@@ -7,8 +7,8 @@ from ..arrays import dtypes, namespace
 from ..ops.pooling import average_pooling, max_pooling
 from .input_spec import InputSpec
 from .layer import Layer
-from .pieces import products_fit
 from .pooling_pieces import Reduction
+from .product_pieces import products_fit
 from .training_plan import Link, function_link
 
 __all__ = [

@@ -17,7 +17,6 @@ from .. import activations
 from ..arrays import Variable, devices, dtypes
 from ..ops import activation as smooth
 from ..ops import rectifier as ramps
-from ..ops.dense import dense
 
 # Activations of each element by itself, with a version for NumPy arrays.
 ELEMENTWISE = frozenset(
@@ -168,7 +167,7 @@ class ChannelMap(Piece):
 
     @property
     def what(self):
-        return "factors and offsets" + _and(self.curve)
+        return "factors and offsets" + with_curve(self.curve)
 
 
 class Curve(Piece):
@@ -231,7 +230,7 @@ class Sum(Piece):
 
     @property
     def what(self):
-        return "sum" + _and(self.curve)
+        return "sum" + with_curve(self.curve)
 
 
 class Normalized(Piece):
@@ -294,140 +293,13 @@ class Margins(Piece):
         return "margins of zeros"
 
 
-class Product(Piece):
-    """A convolution or a product of matrices, with a bias and with what follows it.
-
-    Args:
-        operation: a primitive (x, kernel, bias), whose version for NumPy arrays takes `factor` for
-            each result and any `activation` too.
-        kernel, bias: Variables; no bias if None.
-        dtype: that of the arrays; Variables of another one are cast to it, once.
-        shape: that of the kernel as the operation takes it.
-        options: of the operation.
-
-    adds: whether it takes a second array, which is added before the activation: on a GPU.
-    """
-
-    adds = False
-
-    SMALL = 1 << 16  # Elements of kernels that are multiplied by what follows: more would take long
-    # to compare with what they were, and memory.
-
-    def __init__(self, name, operation, kernel, bias, dtype, shape=None, **options):
-        super().__init__(name)
-        self.operation, self.kernel, self.bias, self.options = operation, kernel, bias, options
-        self.dtype, self.shape = dtype, shape or kernel._value.shape
-        self.curve, self.before, self.maps = None, None, []
-
-    @property
-    def constants(self):
-        maps = self.maps if self.before is None else [self.before, *self.maps]
-        if not maps and not self._is_cast:
-            return []
-        found = [v for one in maps for v in one.constants]
-        kernel = [self.kernel] if self.before is not None or self.is_small else []
-        return found + kernel + ([] if self.bias is None else [self.bias])
-
-    @property
-    def is_small(self) -> bool:
-        """Whether the kernel may be copied: any on a GPU, where only assignments are looked for."""
-        return self.kernel._value.size <= self.SMALL or self.is_on_gpu
-
-    @property
-    def is_on_gpu(self) -> bool:
-        return devices.is_cupy(self.kernel._value)
-
-    @property
-    def _is_cast(self) -> bool:
-        weights = [self.kernel, *([] if self.bias is None else [self.bias])]
-        return any(w._value.dtype != self.dtype for w in weights)
-
-    def ready(self, own, floor):
-        form = floor.matrix_product if self.operation is dense else floor.convolved
-        run = form(floor.curve(self.curve), self.options)
-        if self.adds:
-            return self._ready_to_add(run, floor)
-        variable, bias, shape = self.kernel, self.bias, self.shape
-        if not self.constants:
-            if bias is None:
-                return lambda x: run(x, variable._value.reshape(shape), None)
-            return lambda x: run(x, variable._value.reshape(shape), bias._value)
-        kernel, factor, bias = self.folded(floor)
-        if kernel is not None:
-            return lambda x: run(x, kernel, bias, factor)
-        return lambda x: run(x, variable._value.reshape(shape), bias, factor)
-
-    def _ready_to_add(self, run, floor):
-        variable, bias, shape = self.kernel, self.bias, self.shape
-        kernel = None
-        if self.constants:
-            kernel, _, bias = self.folded(floor)
-        if kernel is not None:
-            return lambda x, other: run(x, kernel, bias, added=other)
-        return lambda x, other: run(
-            x, variable._value.reshape(shape), None if bias is None else bias._value, added=other
-        )
-
-    def write(self, program, own, x):
-        for variable in self.constants:
-            program.value(variable, fixed=True)
-        (kernel, factor, bias), read = self.folded(program.floor), []
-        if kernel is None:
-            kernel, read = program.value(self.kernel).reshape(self.shape), [self.kernel]
-        if self.bias is not None and not self.constants:
-            bias, read = program.value(self.bias), [*read, self.bias]
-        return program.product(x, kernel, bias, factor, self.curve, self.options, read)
-
-    def folded(self, floor):
-        """Kernel (None for the variable's), factors (None for none) and bias with all maps."""
-        kernel, factor = floor.wide(self.kernel._value.reshape(self.shape)), None
-        bias = None if self.bias is None else floor.wide(self.bias._value)
-        if self.before is not None:
-            scale, offset = self.before.now(floor)
-            if offset is not None:
-                taps = kernel.reshape(-1, *kernel.shape[-2:]).sum(0)
-                more = (offset[:, None] * taps).sum(0)
-                bias = more if bias is None else bias + more
-            if scale is not None:
-                kernel = kernel * scale[:, None]
-        for one in self.maps:
-            scale, offset = one.now(floor)
-            if scale is not None:
-                factor = scale if factor is None else factor * scale
-                bias = None if bias is None else bias * scale
-            if offset is not None:
-                bias = offset if bias is None else bias + offset
-        if factor is not None and (self.is_small or self.before is not None):
-            kernel, factor, changed = kernel * factor, None, True
-        else:
-            changed = self.before is not None or self._is_cast
-        bias = floor.there(bias, self.dtype)
-        return (floor.there(kernel, self.dtype) if changed else None), factor, bias
-
-    @property
-    def what(self):
-        sizes = " x ".join(map(str, self.shape))
-        plus = ", sum" if self.adds else ""
-        return f"{self.operation.__name__} with {sizes}{plus}{_and(self.curve)}"
-
-
-def _and(curve) -> str:
+def with_curve(curve) -> str:
+    """The end of what a piece does in words: its activation function, if it has one."""
     return "" if curve is None else f", {_name(curve)}"
 
 
 def _name(function) -> str:
     return getattr(getattr(function, "func", function), "__name__", str(function))
-
-
-def products_fit(x, *weights) -> bool:
-    """Whether arrays like `x` and weights (or None) are floats of one dtype, as products need; on a
-    GPU weights of other dtypes are cast."""
-    values = [w._value for w in weights if w is not None]
-    if not all(map(dtypes.is_floating, [x, *values])):
-        return False
-    if any(map(devices.is_cupy, values)):
-        return True
-    return all(value.dtype == x.dtype for value in values) and x.dtype.itemsize > 2
 
 
 def curve_pieces(name: str, activation) -> list[Piece]:

@@ -52,13 +52,18 @@ def asks_for_more(layer, x, on_gpu: bool = False) -> bool:
         return True
     if layer.compute_dtype in dtypes.SHORT_FLOATS and not on_gpu:
         return True
-    if x.dtype.kind not in "biuf":  # Text is refused, complex numbers perhaps.
+    if not is_real(x.dtype):  # Text is refused, complex numbers perhaps.
         return True
     if dtypes.is_floating(x.dtype) and dtypes.name(x.dtype) != layer.compute_dtype:
         return True
     if layer.activity_regularizer is not None or not layer.built:
         return True
     return x.ndim < 2 or fixes_batch(layer.input_spec)
+
+
+def is_real(dtype) -> bool:
+    """Whether arrays of a dtype hold real numbers, bfloat16 among them, or booleans."""
+    return dtype.kind in "biuf" or dtypes.is_floating(dtype)
 
 
 def step(layer, x):

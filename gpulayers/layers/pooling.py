@@ -8,8 +8,8 @@ from ..ops.sliding import margins
 from . import arguments
 from .input_spec import InputSpec
 from .layer import Layer
-from .pieces import products_fit
 from .pooling_pieces import Pooling
+from .product_pieces import products_fit
 from .training_plan import primitive_link, without_gradients
 
 __all__ = [

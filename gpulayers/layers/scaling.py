@@ -7,7 +7,8 @@ import numpy as np
 from .. import config, registry
 from ..arrays import as_array
 from .layer import Layer
-from .pieces import ChannelMap, products_fit
+from .pieces import ChannelMap
+from .product_pieces import products_fit
 
 
 class Rescaling(Layer):

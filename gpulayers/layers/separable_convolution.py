@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..ops.convolution import convolution, convolved, convolved_by_channel
 from . import arguments
 from .depthwise_convolution import by_channel_link, by_channel_pieces
-from .pieces import Product, products_fit
+from .product_pieces import Product, products_fit
 from .sliding import SlidingLayer
 from .training_plan import primitive_link
 

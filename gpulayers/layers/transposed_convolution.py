@@ -6,6 +6,7 @@ from ..arrays import devices
 from ..ops.convolution import convolution_input_gradient, transposed, transposed_margins
 from . import arguments
 from .pieces import Call, ChannelMap
+from .product_pieces import Product, products_fit
 from .sliding import SlidingLayer
 from .training_plan import Link, primitive_link, without_gradients
 
@@ -105,27 +106,33 @@ class BaseConvTranspose(SlidingLayer):
         return self._activated(self._with_bias(outputs))
 
     def _links(self, x):
-        around = self._margins(x.shape)
-        link = primitive_link(
-            convolution_input_gradient,
-            x,
-            (self.kernel,),
-            sizes=tuple(size for size, _ in around),
-            strides=self.strides,
-            padding=tuple((low, 0) for _, low in around),
-            dilations=self.dilation_rate,
-        )
+        options = self._transposed_options(x)
+        link = primitive_link(convolution_input_gradient, x, (self.kernel,), **options)
         biased = [] if self.bias is None else [Link(_with_bias, (self.bias,))]
         return [link, *biased, *self._activation_links()]
 
+    def _transposed_options(self, x) -> dict:
+        """The options of `convolution_input_gradient` for arrays like `x`."""
+        around = self._margins(x.shape)
+        return {
+            "sizes": tuple(size for size, _ in around),
+            "strides": self.strides,
+            "padding": tuple((low, 0) for _, low in around),
+            "dilations": self.dilation_rate,
+        }
+
     def _product_pieces(self, x):
-        if devices.is_cupy(self.kernel._value):
-            return None
+        kernel, bias = self.kernel, self.bias
+        if devices.is_cupy(kernel._value):
+            if not products_fit(x, kernel, bias):
+                return None
+            options = self._transposed_options(x)
+            operation = convolution_input_gradient
+            return [Product(self.name, operation, kernel, bias, x.dtype, **options)]
         first, *_ = self._links(x)
         if first is None:
             return None
         product = Call(self.name, without_gradients([first]), "transposed convolution", fresh=True)
-        bias = self.bias
         return [product] + ([] if bias is None else [ChannelMap(self.name, _offset_alone, [bias])])
 
     def _margins(self, input_shape) -> list[tuple[int | None, int | None]]:

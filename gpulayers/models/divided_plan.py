@@ -17,8 +17,8 @@ from .. import tree
 from ..arrays import KerasTensor
 from ..layers.global_pooling import BaseGlobalPooling
 from ..layers.merging import Merge
-from ..layers.pieces import Product
 from ..layers.pooling import BasePooling
+from ..layers.product_pieces import Product
 from ..layers.projected_attention import ProjectedAttention
 from ..layers.sliding import SlidingLayer
 

@@ -5,7 +5,8 @@ A piece takes in the one that follows it where nothing else reads what lies betw
 
 from __future__ import annotations
 
-from ..layers.pieces import Activated, ChannelMap, Curve, Margins, Piece, Product, Sum
+from ..layers.pieces import Activated, ChannelMap, Curve, Margins, Piece, Sum
+from ..layers.product_pieces import Product
 
 
 def joined(first: Piece, second: Piece) -> Piece | None:
@@ -40,6 +41,8 @@ def _map_and_product(before: ChannelMap, product: Product):
     margins = any(pair != (0, 0) for pair in product.options.get("padding", ()))
     if before.curve or margins or product.options.get("groups", 1) != 1 or not product.is_small:
         return None
+    if product.is_transposed:
+        return None  # At the edges of its results not all of the kernel counts.
     if product.before is not None or before.constants:
         return None  # Moving means may be much larger than what they leave of x.
     product.before = before
@@ -80,6 +83,8 @@ def _margins_and_product(margins: Margins, product: Product):
     first, *inner, last = margins.widths
     if padding is None or len(inner) != len(padding) or {first, last} != {(0, 0)}:
         return None
+    if product.is_transposed:
+        return None  # What it cuts from its results.
     if any(min(pair) < 0 for pair in padding) or product.before is not None:
         return None
     both = zip(inner, padding, strict=True)

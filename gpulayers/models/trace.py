@@ -12,7 +12,7 @@ from ..layers.calling import call_signature
 from ..layers.input_spec import fixes_batch
 from ..layers.layer import Layer
 from ..layers.pieces import Call, Piece
-from ..layers.plan import asks_for_more
+from ..layers.plan import asks_for_more, is_real
 from ..layers.plan import step as own_step
 from .divided_plan import takes_parts
 from .graph import operation_of
@@ -66,7 +66,7 @@ class Trace:
         x = self.arrays[place]
         if dtypes.name(x.dtype) == tensor.dtype:
             return place
-        if x.dtype.kind not in "biuf" or tensor.dtype not in dtypes.FLOATS:
+        if not is_real(x.dtype) or tensor.dtype not in dtypes.FLOATS:
             raise NeedsMore
         dtype = dtypes.numpy_dtype(tensor.dtype)
         return self._cast_to(place, dtype, tensor.name)

@@ -85,6 +85,10 @@ def test_many_arrays(cupy, launched):
 # What becomes one step.
 
 
+def after(x):
+    return L.ReLU()(L.BatchNormalization()(x))
+
+
 FUSED = {
     "convolution, normalization, activation": (block, 1),
     "no factors": (lambda x: block(x, scale=False), 1),
@@ -97,8 +101,28 @@ FUSED = {
     ),
     "separable": (lambda x: L.BatchNormalization()(L.SeparableConv2D(5, 3)(x)), 2),
     "groups": (lambda x: L.BatchNormalization()(L.Conv2D(6, 3, groups=2)(x)), 1),
-    "transposed": (
-        lambda x: L.ReLU()(L.BatchNormalization()(L.Conv2DTranspose(3, 2, 2)(x))), 2,
+    "transposed": (lambda x: after(L.Conv2DTranspose(3, 2, 2)(x)), 1),
+    "transposed, alone": (lambda x: L.Conv2DTranspose(3, 3, use_bias=False)(x), 1),
+    "transposed, cut": (
+        lambda x: after(L.Conv2DTranspose(5, 3, 2, "same", activation="linear")(x)), 1,
+    ),
+    "transposed, strides above the window": (lambda x: after(L.Conv2DTranspose(3, 2, 3)(x)), 1),
+    "transposed, a product": (lambda x: after(L.Conv2DTranspose(3, 1)(x)), 1),
+    "transposed, dilated": (lambda x: after(L.Conv2DTranspose(3, 3, dilation_rate=2)(x)), 1),
+    "transposed in one dimension": (
+        lambda x: after(L.Conv1DTranspose(3, 4, 2, "same")(L.Reshape((36, 4))(x))), 2,
+    ),
+    "transposed in three dimensions": (
+        lambda x: after(L.Conv3DTranspose(3, 2, 2)(L.Reshape((6, 3, 2, 4))(x))), 2,
+    ),
+    "transposed, with parameters of a curve": (
+        lambda x: L.Conv2DTranspose(3, 2, 2, activation="leaky_relu")(x), 1,
+    ),
+    "transposed behind what is rescaled": (
+        lambda x: L.Conv2DTranspose(3, 3, padding="same")(L.Rescaling(0.5, 1)(x)), 2,
+    ),
+    "transposed behind margins": (
+        lambda x: L.Conv2DTranspose(3, 2, 2)(L.ZeroPadding2D(1)(x)), 2,
     ),
     "dense": (lambda x: L.Dense(5, activation="gelu")(x), 1),
     "leaky": (lambda x: L.Dense(5, activation="leaky_relu")(x), 1),
@@ -163,6 +187,7 @@ MIXED = {
     "attention": lambda x: L.MultiHeadAttention(2, 4)(L.Reshape((36, 4))(x), L.Reshape((36, 4))(x)),
     "recurrent": lambda x: L.GRU(3)(L.Reshape((36, 4))(x)),
     "pooling": lambda x: L.GlobalAveragePooling2D()(L.MaxPooling2D(2)(x)),
+    "transposed": lambda x: after(L.Conv2DTranspose(3, 2, 2)(x)),
 }
 
 
@@ -171,7 +196,10 @@ MIXED = {
 def test_mixed_precision(cupy, name, policy):
     model = model_of(MIXED[name], (6, 6, 4), policy)
     tolerance = 2e-3 if policy == "mixed_float16" else 2e-2
-    check(cupy, model, numbers(3, 6, 6, 4), rtol=tolerance)
+    plan = check(cupy, model, numbers(3, 6, 6, 4), rtol=tolerance)
+    there = [step for step in plan.steps if "cast" not in step.piece.what]
+    alone = plan_of(model_of(MIXED[name], (6, 6, 4)), cupy.asarray(numbers(3, 6, 6, 4)))
+    assert [step.piece.what for step in there] == [step.piece.what for step in alone.steps]
 
 
 def test_weights_are_cast_once(cupy, launched):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gpu_plan_checks import check, model_of, numbers, residual
-from kernel_checks import FLOATS, kind
+from kernel_checks import FLOATS, TOLERANCE, kind
 
 import gpulayers as gl
 from gpulayers import layers as L
 from gpulayers.cuda import gemm, inference
 from gpulayers.ops import rectifier as ramps
+from gpulayers.ops.convolution import convolution_input_gradient
 
 # Sums in products.
 
@@ -21,6 +22,10 @@ SUMS = {
     "projection around": (lambda x: residual(x, 6, around=lambda x: L.Conv2D(6, 1)(x)), 2),
     "depthwise": (lambda x: L.Add()([x, L.DepthwiseConv2D(3, padding="same")(x)]), 1),
     "groups": (lambda x: L.Add()([L.Conv2D(4, 3, padding="same", groups=2)(x), x]), 1),
+    "transposed": (
+        lambda x: L.ReLU()(L.Add()([x, L.Conv2DTranspose(4, 3, padding="same")(x)])),
+        1,
+    ),
     "dense": (lambda x: L.Activation("gelu")(L.Add()([x, L.Dense(4)(x)])), 1),
     "elu": (lambda x: L.Activation("elu")(L.Add()([x, L.Dense(4)(x)])), 1),
     "a curve before": (lambda x: L.Add()([x, L.Dense(4, "relu")(x)]), 2),
@@ -38,7 +43,7 @@ def test_sums_become_a_part_of_products(cupy, name):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("name", ["convolution", "product", "elu"])
+@pytest.mark.parametrize("name", ["convolution", "product", "elu", "transposed"])
 def test_sums_in_16_bits(cupy, name, policy):
     model = model_of(SUMS[name][0], (6, 6, 4), policy)
     check(cupy, model, numbers(3, 6, 6, 4), rtol=2e-3 if policy == "mixed_float16" else 2e-2)
@@ -140,3 +145,45 @@ def test_sums_that_are_outputs_or_read_before_they_are_normalized(cupy):
 def test_blocks_in_16_bits(cupy, policy):
     model = model_of(before_and_after, (5, 8), policy)
     check(cupy, model, numbers(3, 5, 8), rtol=2e-3 if policy == "mixed_float16" else 2e-2)
+
+
+# What follows a transposed convolution, in its launch.
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("size", [(1, 1, 1), (63, 7, 63), (64, 8, 64), (65, 9, 65), (9, 400, 8)])
+def test_all_that_follows_a_transposed_convolution(cupy, launched, dtype, size):
+    """Places, channels and filters around tiles, and a depth that is split."""
+    places, channels, filters = size
+    rng = np.random.default_rng(3)
+
+    def of(*shape):
+        return cupy.asarray(rng.normal(size=shape).astype(kind(dtype)))
+
+    x, kernel, bias = of(2, places, channels), of(3, filters, channels), of(filters)
+    options = {"sizes": (2 * places + 1,), "strides": (2,), "padding": ((0, 0),), "dilations": (1,)}
+    other = of(2, 2 * places + 1, filters)
+    run = inference.transposed(inference.curve(ramps.relu), options)
+    found = run(x, kernel, bias, added=other)
+    assert len(launched) == 1 + launched.count("convolution_finish")
+    wide = [a.get().astype("f8") for a in (x, kernel, bias, other)]
+    expected = convolution_input_gradient.reference(*wide[:2], **options) + wide[2] + wide[3]
+    tolerance = TOLERANCE[dtype] * 3 * max(channels, 4) ** 0.5
+    np.testing.assert_allclose(
+        found.get().astype("f8"), np.maximum(expected, 0), rtol=tolerance, atol=tolerance
+    )
+
+
+def test_transposed_groups_and_depthwise_in_another_launch(cupy, launched):
+    """Groups are a part of the launch; a group for each channel has a kernel of its own."""
+    for groups, names in ((2, {"convolution"}), (4, {"depthwise_forward", "summed_and_mapped"})):
+        x, kernel, bias = (
+            cupy.asarray(numbers(*s)) for s in ((2, 5, 4), (3, 4 // groups, 4), (4,))
+        )
+        options = {"sizes": (7,), "strides": (1,), "padding": ((0, 0),), "dilations": (1,)}
+        options["groups"] = groups
+        launched.clear()
+        found = inference.transposed(inference.LINEAR, options)(x, kernel, bias)
+        expected = convolution_input_gradient.reference(x.get(), kernel.get(), **options)
+        np.testing.assert_allclose(found.get(), expected + bias.get(), rtol=1e-5, atol=1e-5)
+        assert set(launched) == names
