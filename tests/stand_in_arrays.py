@@ -69,6 +69,10 @@ def current_device() -> int:
     return getattr(_here, "device", 0)
 
 
+def current_stream():
+    return NAMESPACE["cuda"].get_current_stream()
+
+
 class OutOfMemoryError(MemoryError):
     """`cupy.cuda.memory.OutOfMemoryError`: raised where `MEMORY["limit"]` is passed."""
 
@@ -126,17 +130,26 @@ class ndarray:
         host_copies.append("get")
         if (now := recorder()) is not None:
             now.synchronous("get")
-        return np.array(self._host)
+        if out is None:
+            return np.array(self._host)
+        if out.shape != self.shape or out.dtype != self.dtype:
+            raise ValueError(f"out must be like the array, got {out.dtype} {out.shape}")
+        out.reshape(-1).view(np.uint8).fill(0xFF)  # Until something waits for the copy.
+        stream = current_stream() if stream is None else stream
+        stream.pending.append(lambda: np.copyto(out, self._host))
+        if blocking:
+            stream.synchronize()
+        return out
 
     def set(self, source, stream=None):
-        """Copy from the host: on a stream, when something waits for it."""
+        """Copy from the host: on a stream, when something waits for it, as all work does there."""
         if type(source) is not np.ndarray or source.dtype != self.dtype:
             raise TypeError("only a NumPy array of the same dtype can be set")
 
         def copy():
             self._host[...] = source
 
-        copy() if stream is None else stream.pending.append(copy)
+        copy() if stream in (None, current_stream()) else stream.pending.append(copy)
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError(

@@ -27,6 +27,7 @@ from ..layers.tracking import STRUCTURE
 from ..ops.dense import dense
 from .divided_plan import divided, operations_of
 from .folding import joined
+from .one_batch import OneBatch
 from .programs import Programs
 from .trace import NeedsMore, Step, Trace
 
@@ -41,7 +42,8 @@ class InferencePlan:
 
     __slots__ = (
         "_ready", "array", "constants", "fresh", "gpu", "home", "in_context", "inputs", "kinds",
-        "model", "operations", "outputs", "programs", "single", "steps", "structure", "version",
+        "model", "one_batch", "operations", "outputs", "programs", "single", "steps", "structure",
+        "version",
     )  # fmt: skip
 
     def __init__(self, model, inputs, trace: Trace):
@@ -65,6 +67,11 @@ class InferencePlan:
         # Whether outputs are arrays that nothing else refers to.
         self.fresh = len({*self.outputs} & made) == len(self.outputs)
         self._ready, self.programs = None, Programs.of(self)
+        self.one_batch = None if self.gpu is None else OneBatch(self)
+
+    def holds(self) -> bool:
+        """Whether all layers are as they were, and no array has a mask."""
+        return self.version == STRUCTURE[0] and not _masks
 
     def fits(self, x) -> bool:
         """Whether `x` are arrays that this plan is for, and nothing else is asked of the call."""
@@ -353,8 +360,11 @@ class Plans:
         return plan
 
     def output(self, model, x, most: int):
-        """What a program gives for an array of at most so many samples; None if there is none."""
+        """What a program, or a plan on a GPU, gives for at most so many samples; None if there is
+        none."""
         last = self.last
+        if last is not None and last.one_batch is not None:
+            return last.one_batch.outputs(model, x, most)
         if last is None or last.programs is None or not last.fits(x) or len(x) > most:
             return None
         if len(x) not in last.programs.made or not model._predicts_as_usual():

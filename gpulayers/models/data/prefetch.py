@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import prod
 
 import numpy as np
 
@@ -49,6 +50,14 @@ def one_ahead(batches: Iterator, start: Callable, finish: Callable) -> Iterator:
             batches.close()
 
 
+def pinned(shape, dtype) -> np.ndarray:
+    """A page-locked array, which a GPU copies from and to while the host goes on."""
+    from cupyx import empty_pinned
+
+    nbytes = prod(shape) * np.dtype(dtype).itemsize
+    return empty_pinned((max(nbytes, 1),), np.uint8)[:nbytes].view(dtype).reshape(shape)
+
+
 class PinnedCopies:
     """Copies from the host to one GPU, on a stream of their own, through page-locked buffers.
 
@@ -93,12 +102,10 @@ class PinnedCopies:
     def _copied(self, x, buffers, place):
         if not isinstance(x, np.ndarray) or x.dtype.kind in "USTO":
             return x  # Already there, or text, which stays on the host.
-        pinned = buffers.get(place)
-        if pinned is None or pinned.nbytes < x.nbytes:
-            from cupyx import empty_pinned
-
-            pinned = buffers[place] = empty_pinned((max(x.nbytes, 1),), np.uint8)
-        source = pinned[: x.nbytes].view(x.dtype).reshape(x.shape)
+        buffer = buffers.get(place)
+        if buffer is None or buffer.nbytes < x.nbytes:
+            buffer = buffers[place] = pinned((max(x.nbytes, 1),), np.uint8)
+        source = buffer[: x.nbytes].view(x.dtype).reshape(x.shape)
         np.copyto(source, x)
         with self._stream:  # So that the memory belongs to this stream.
             target = self._cupy.empty(x.shape, x.dtype)
