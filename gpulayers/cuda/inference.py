@@ -94,6 +94,14 @@ def there(value, dtype=None):
     return value if dtype is None else value.astype(dtype, copy=False)
 
 
+def joined(values, dtype):
+    """Arrays side by side along their last axis, in a dtype; None for none."""
+    import cupy
+
+    values = [value.astype(dtype, copy=False) for value in values]
+    return cupy.concatenate(values, axis=-1) if values else None
+
+
 def _uploaded(value: np.ndarray):
     """An array of NumPy on the current GPU: once, since nothing is uploaded within a capture."""
     import cupy

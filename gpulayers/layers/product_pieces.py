@@ -139,6 +139,36 @@ class Product(Piece):
         return f"{operation} with {sizes}{plus}{with_curve(self.curve)}"
 
 
+class JoinedProduct(Piece):
+    """The products of an array with several kernels, side by side: on a GPU.
+
+    Args:
+        kernels, biases: Variables, for matrices with as many rows as the array has columns, and for
+            the results; no biases if there are none.
+        dtype: that of the array.
+    """
+
+    def __init__(self, name, kernels, biases, dtype):
+        super().__init__(name)
+        self.kernels, self.biases, self.dtype = kernels, biases, dtype
+
+    @property
+    def constants(self):
+        return [*self.kernels, *self.biases]
+
+    def ready(self, own, floor):
+        rows = len(self.kernels[0]._value)
+        kernel = floor.joined([v._value.reshape(rows, -1) for v in self.kernels], self.dtype)
+        bias = floor.joined([v._value.reshape(-1) for v in self.biases], self.dtype)
+        run = floor.matrix_product(floor.curve(None), {})
+        return lambda x: run(x, kernel, bias)
+
+    @property
+    def what(self):
+        rows, columns = len(self.kernels[0]._value), sum(v._value.size for v in self.kernels)
+        return f"{len(self.kernels)} x dense, with {rows} x {columns // rows} in all"
+
+
 def products_fit(x, *weights) -> bool:
     """Whether arrays like `x` and weights (or None) are floats of one dtype, as products need; on a
     GPU weights of other dtypes are cast."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from math import prod
 from typing import NamedTuple
 
 from .. import constraints, initializers, regularizers
@@ -14,6 +15,8 @@ from . import arguments
 from .einsum_dense import EinsumDense
 from .key_value_cache import KeyValueCache
 from .layer import Layer
+from .pieces import Call, Piece
+from .product_pieces import JoinedProduct, Product
 from .regularization import Dropout
 from .unknown_sizes import is_guessed
 
@@ -155,15 +158,7 @@ class ProjectedAttention(Layer):
 
     def _can_join(self) -> bool:
         """Whether the three projections are plain products, with kernels of three axes."""
-        return all(
-            type(d) is EinsumDense
-            and d.built
-            and not d.lora_enabled
-            and d.quantized is None
-            and d.activity_regularizer is None
-            and len(d.kernel.shape) == 3
-            for d in self._three()
-        )
+        return all(map(_is_plain, self._three()))
 
     def _joined_projections(self, x):
         """Queries, keys and values (B, T, heads, size) of an array (B, T, D), by one product."""
@@ -173,12 +168,44 @@ class ProjectedAttention(Layer):
             None if d.bias is None else xp.reshape(d.bias.value, (-1,)) for d in self._three()
         ]
         bias = None if biases[0] is None else xp.concat(biases)
+        return self._parted(dense(x, xp.concat(kernels, axis=1), bias))
+
+    def _parted(self, joined):
+        """Queries, keys and values (B, T, heads, size) that lie side by side in one array."""
         shapes = [d.kernel.shape[1:] for d in self._three()]
-        sizes = tuple(heads * size for heads, size in shapes)
-        parts = cut(dense(x, xp.concat(kernels, axis=1), bias), sizes=sizes)
+        parts = cut(joined, sizes=tuple(heads * size for heads, size in shapes))
         return [
-            xp.reshape(part, (*x.shape[:2], *shape))
+            namespace(part).reshape(part, (*joined.shape[:2], *shape))
             for part, shape in zip(parts, shapes, strict=True)
+        ]
+
+    def _pieces_of_call(self, x, args, options) -> list[Piece] | None:
+        """What a call with `args` and `options` is in a plan on a GPU: see `pieces.py`.
+
+        Attention of arrays like `x` to themselves is two products, and what is between them; None
+        for calls that ask for more.
+        """
+        arrays = {**dict(enumerate(args)), **options}
+        causal = bool(arrays.pop("use_causal_mask", False))
+        inputs = {id(array) for name, array in arrays.items() if name in (0, 1, 2, "value", "key")}
+        is_plain = len(inputs) == 1 and len(arrays) <= 3 and {*arrays} <= {0, 1, 2, "value", "key"}
+        if not is_plain or x.ndim != 3 or self.use_gate or not self._can_join():
+            return None
+        last = self._output_dense
+        if not _is_plain(last) or not devices.is_cupy(last.kernel._value):
+            return None
+        how = How(causal, False, False)
+
+        def attend(joined):
+            outputs, _ = self._attend(*self._parted(joined), None, how)
+            return outputs.reshape(*joined.shape[:2], -1)
+
+        three, (*heads, size) = self._three(), last.kernel.shape
+        kernels, biases = [d.kernel for d in three], [d.bias for d in three if d.bias is not None]
+        return [
+            JoinedProduct(self.name, kernels, biases, x.dtype),
+            Call(self.name, attend, "attention", fresh=True),
+            Product(self.name, dense, last.kernel, last.bias, x.dtype, shape=(prod(heads), size)),
         ]
 
     def positioned(self, x, positions):
@@ -248,6 +275,18 @@ class ProjectedAttention(Layer):
             "bias_constraint": constraints.serialize(self.bias_constraint),
             "seed": self.seed,
         }
+
+
+def _is_plain(projection) -> bool:
+    """Whether a projection is a product with a kernel of three axes, and nothing else."""
+    return (
+        type(projection) is EinsumDense
+        and projection.built
+        and not projection.lora_enabled
+        and projection.quantized is None
+        and projection.activity_regularizer is None
+        and len(projection.kernel.shape) == 3
+    )
 
 
 def rate_of(who, dropout):

@@ -120,6 +120,9 @@ class Trace:
             name = operation_of(node).name or name_of(layer)
             return self._add(Call(name, call, name_of(layer)), sources, results)
         pieces = _pieces(node, arrays, self.on_gpu) if is_plain and _is_ours(layer) else None
+        if pieces is None and self.on_gpu and _is_ours(layer) and not masked:
+            pieces = _pieces_of_call(node, kwargs, arrays)
+            sources = sources if pieces is None else sources[:1]
         if pieces is None and not masked and _goes_directly(layer, arrays, self.on_gpu):
             function = _in_policy(layer)
             if call_signature(type(layer)).takes_training:
@@ -167,6 +170,15 @@ def _pieces(node, arrays, on_gpu):
         run = own_step(layer, *ghosts)
         made = None if run is None else [Call(layer.name, run, type(layer).__name__)]
     return made
+
+
+def _pieces_of_call(node, kwargs, arrays):
+    """The pieces of a layer that is called on one array, perhaps in several places, and with other
+    arguments besides; None if it has none."""
+    own = getattr(node.operation, "_pieces_of_call", None)
+    if own is None or any(asks_for_more(node.operation, x, on_gpu=True) for x in arrays):
+        return None
+    return own(arrays[0], node.args, kwargs)
 
 
 def _arranged(node, function, kwargs):

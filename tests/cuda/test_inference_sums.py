@@ -114,10 +114,10 @@ def test_long_rows_and_views(cupy, monkeypatch):
 
 def before_and_after(x):
     """Blocks of a transformer with the normalization in front, and one with it behind."""
-    x = L.Add()([x, L.MultiHeadAttention(2, 4)(x, x)])
+    x = L.Add()([x, L.Attention()([x, x])])
     y = L.RMSNormalization()(x)
     x = L.Add()([x, L.Dense(8)(L.Dense(16, "gelu")(y))])
-    z = L.Add()([x, L.MultiHeadAttention(2, 4)(x, x)])
+    z = L.Add()([x, L.Attention()([x, x])])
     return L.LayerNormalization()(z)
 
 
@@ -187,3 +187,52 @@ def test_transposed_groups_and_depthwise_in_another_launch(cupy, launched):
         expected = convolution_input_gradient.reference(x.get(), kernel.get(), **options)
         np.testing.assert_allclose(found.get(), expected + bias.get(), rtol=1e-5, atol=1e-5)
         assert set(launched) == names
+
+
+# Attention.
+
+
+ATTENTION = {
+    "itself": (lambda x: L.MultiHeadAttention(2, 4)(x, x), 3),
+    "without biases": (lambda x: L.MultiHeadAttention(2, 3, 5, use_bias=False)(x, x), 3),
+    "causal": (lambda x: L.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True), 3),
+    "by name": (lambda x: L.MultiHeadAttention(2, 4)(x, value=x, key=x), 3),
+    "groups": (lambda x: L.GroupQueryAttention(4, 4, 2)(x, x, use_causal_mask=True), 3),
+    "a window": (lambda x: L.MultiHeadAttention(2, 4, sliding_window=2)(x, x), 3),
+    "other outputs": (lambda x: L.MultiHeadAttention(2, 4, output_shape=3)(x, x), 3),
+    "and a residual": (lambda x: L.Add()([x, L.MultiHeadAttention(2, 4, dropout=0.1)(x, x)]), 3),
+    "several axes of outputs": (lambda x: L.MultiHeadAttention(2, 4, output_shape=(3, 2))(x, x), 1),
+    "gated": (lambda x: L.MultiHeadAttention(2, 4, use_gate=True)(x, x), 1),
+    "across": (lambda x: L.MultiHeadAttention(2, 4)(x, L.Dense(6)(x)), 2),
+    "other values": (lambda x: L.MultiHeadAttention(2, 4)(x, L.Dense(8)(x), x), 2),
+    "scores": (lambda x: L.MultiHeadAttention(2, 4)(x, x, return_attention_scores=True)[1], 1),
+    "a mask": (
+        lambda x: L.MultiHeadAttention(2, 4)(x, x, attention_mask=gl.ops.abs(x[..., :5]) > 0.5), 4,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention_is_two_products_and_what_is_between(cupy, name):
+    build, steps = ATTENTION[name]
+    check(cupy, model_of(build, (5, 8)), numbers(3, 5, 8), steps=steps)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_attention_in_16_bits_and_its_launches(cupy, launched, policy):
+    """Kernels are joined and cast once."""
+    model = model_of(ATTENTION["and a residual"][0], (5, 8), policy)
+    x = cupy.asarray(numbers(3, 5, 8))
+    plan = check(cupy, model, x.get(), rtol=2e-3 if policy == "mixed_float16" else 2e-2)
+    launched.clear()
+    found = plan.run(x).get()
+    between = launched[1:-1]
+    assert launched[0] == launched[-1] == "gemm"
+    assert between in (["attention_forward"], ["attention_decode", "attention_combine"])
+    model.weights[0].assign(-model.weights[0].numpy())
+    expected = model._call((x,), {"training": False}).get()
+    assert not np.array_equal(found, expected)
+    tolerance = 2e-3 if policy == "mixed_float16" else 2e-2
+    np.testing.assert_allclose(
+        plan.run(x).get().astype("f4"), expected.astype("f4"), rtol=tolerance, atol=4 * tolerance
+    )
