@@ -16,6 +16,8 @@ class Graph:
 
     def __init__(self, inputs, outputs, name: str = "model"):
         self.inputs, self.outputs = inputs, outputs
+        alone = isinstance(outputs, (list, tuple)) and len(outputs) == 1
+        self.results = outputs[0] if alone else outputs  # As in Keras.
         self.input_tensors = tree.flatten(inputs)
         self.output_tensors = tree.flatten(outputs)
         self._visited: dict[int, int] = {}  # Operations in the order of a walk from the outputs.
@@ -74,13 +76,13 @@ class Graph:
         return free
 
     def run(self, arrays: list):
-        """The outputs for arrays in the place of the inputs, in the structure of `outputs`."""
+        """The outputs for arrays in the place of the inputs, in the structure of `results`."""
         values = {id(t): a for t, a in zip(self.input_tensors, arrays, strict=True)}
         for node, free in zip(self.nodes, self._free, strict=True):
             keep(node, _result(node, values), values)
             for key in free:
                 values.pop(key, None)
-        return tree.map_structure(lambda t: values[id(t)], self.outputs)
+        return tree.map_structure(lambda t: values[id(t)], self.results)
 
     def operations(self) -> list:
         """The operations (layers; nodes for plain functions), farthest from the outputs first."""

@@ -54,7 +54,7 @@ class InferencePlan:
         self.single = type(inputs) is self.array
         self.kinds = [(x.dtype, x.shape[1:]) for x in leaves]
         self.inputs, self.outputs = trace.inputs, trace.outputs
-        structure, self.in_context = model._plan_graph().outputs, trace.in_context
+        structure, self.in_context = model._plan_graph().results, trace.in_context
         self.structure = structure if tree.is_nested(structure) else None
         self.steps = folded(trace.steps, trace.outputs)
         mark_last_uses(self.steps, self.outputs)

@@ -99,11 +99,13 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
 
     @property
     def input_shape(self):
-        return tree.map_structure(lambda t: t.shape, self.input)
+        """The shape of the only input, or a list of those of all."""
+        return _shapes(self.inputs)
 
     @property
     def output_shape(self):
-        return tree.map_structure(lambda t: t.shape, self.output)
+        """The shape of the only output, or a list of those of all."""
+        return _shapes(self.outputs)
 
     @property
     def input_names(self) -> list[str]:
@@ -143,6 +145,15 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
         from .functional import arranged
 
         return self._graph.run(arranged(self, inputs, mask))
+
+    def _connect(self, arrays, args, kwargs):
+        """As in Keras, KerasTensors come in the structure of `output`: also one alone in a list."""
+        made = super()._connect(arrays, args, kwargs)
+        alone = self._graph is not None and self._graph.results is not self._graph.outputs
+        return type(self.output)([made]) if alone and not tree.is_nested(made) else made
+
+    def _has_inputs(self) -> bool:
+        return self._graph is not None
 
     def _graph_inputs(self):
         if self._graph is None or original(type(self).call) is not Model.call:
@@ -360,7 +371,7 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
     def _takes_as_it_is(self, x) -> bool:
         """Whether this is a graph of one input, for arrays like `x`, and one output."""
         graph = self._graph
-        if graph is None or len(graph.input_tensors) != 1 or tree.is_nested(graph.outputs):
+        if graph is None or len(graph.input_tensors) != 1 or tree.is_nested(graph.results):
             return False
         if type(self).call is not Model.call or len(x.shape) != len(graph.input_tensors[0].shape):
             return False
@@ -422,3 +433,8 @@ def _is_functional(args, kwargs) -> bool:
         or (len(args) == 1 and "outputs" in kwargs)
         or ("inputs" in kwargs and "outputs" in kwargs)
     )
+
+
+def _shapes(tensors):
+    shapes = [tensor.shape for tensor in tensors]
+    return shapes[0] if len(shapes) == 1 else shapes

@@ -256,7 +256,7 @@ class Steps:
             return self.compute_metrics(x, y, y_pred)
 
         Args:
-            data: (x,), (x, y) or (x, y, sample_weight).
+            data: x, (x,) where it is a list or tuple, (x, y) or (x, y, sample_weight).
         """
         return self._learn(data, self.compute_metrics)
 

@@ -52,9 +52,15 @@ def test_batches_in_order_are_views():
         assert np.shares_memory(by, y)
 
 
-def test_x_alone_gives_tuples_of_one():
+def test_x_alone_is_the_batch_unless_it_is_a_list():
+    """As in Keras: a step of one's own computes with the array, or with the dict, that came."""
     x, _ = samples()
-    assert [len(batch) for batch in epoch(make_batches(x))] == [1]
+    (batch,) = epoch(make_batches(x))
+    np.testing.assert_array_equal(batch, x)
+    (batch,) = epoch(make_batches({"a": x}))
+    np.testing.assert_array_equal(batch["a"], x)
+    ((batch,),) = epoch(make_batches([x, x]))
+    assert len(batch) == 2
 
 
 def test_batch_size_is_32_or_follows_from_steps():
@@ -113,7 +119,7 @@ def test_floats_become_floatx_and_the_rest_stays(monkeypatch):
     assert batch[0][0].dtype == np.float32
     assert x.dtype == np.float64
     monkeypatch.setitem(config._settings, "floatx", "float64")
-    ((bx,),) = epoch(make_batches(x.astype(np.float32)))
+    (bx,) = epoch(make_batches(x.astype(np.float32)))
     assert bx.dtype == np.float64
 
 
@@ -123,14 +129,14 @@ def test_large_arrays_and_memory_maps_are_cast_batch_by_batch(tmp_path):
     batches = make_batches(on_disk, batch_size=4)
     assert np.shares_memory(batches.data[0].array, on_disk)
     found = epoch(batches)
-    assert {type(bx) for (bx,) in found} == {np.ndarray}
-    assert {bx.dtype.name for (bx,) in found} == {"float32"}
-    np.testing.assert_array_equal(np.concatenate([bx for (bx,) in found]), on_disk)
+    assert {type(bx) for bx in found} == {np.ndarray}
+    assert {bx.dtype.name for bx in found} == {"float32"}
+    np.testing.assert_array_equal(np.concatenate(found), on_disk)
 
 
 def test_arrays_of_other_libraries_become_numpy():
     x = strict.asarray([[1.0, 2.0], [3.0, 4.0]])
-    ((bx,),) = epoch(make_batches(x))
+    (bx,) = epoch(make_batches(x))
     assert type(bx) is np.ndarray
     assert bx.dtype == np.float32
 
@@ -170,9 +176,9 @@ def test_frames():
     assert bx.dtype == np.float32
     assert by.shape == (3, 1)
     missing = pandas.DataFrame({"a": pandas.array([1, None], "Int64"), "b": [1.0, 2.0]})
-    ((bx,),) = epoch(make_batches(missing))
+    (bx,) = epoch(make_batches(missing))
     assert np.isnan(bx[1, 0])
-    ((bx,),) = epoch(make_batches(pandas.DataFrame({"a": ["x", "y"], "b": [1, 2]})))
+    (bx,) = epoch(make_batches(pandas.DataFrame({"a": ["x", "y"], "b": [1, 2]})))
     assert bx.dtype == object
 
 

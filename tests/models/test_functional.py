@@ -307,3 +307,43 @@ def test_layers_that_augment_do_not_in_predict():
         for count in (4, 1, 4, 3, 4):
             assert np.array_equal(model.predict(x[:count], verbose=0), x[:count])
             assert not all(np.array_equal(model(x), x) for _ in range(9))  # As in Keras.
+
+
+def test_a_list_of_one_output_comes_as_that_output(tmp_path):
+    """As in Keras: arrays come without the list, KerasTensors and `output` with it."""
+    x = Input((3,))
+    alone, listed = Dense(2, name="y")(x), Dense(2)
+    for outputs in ([alone], (alone,)):
+        model = gl.Model(x, outputs)
+        assert model(x23).shape == model.predict(x23, verbose=0).shape == (2, 2)
+        assert model.output_shape == (None, 2)
+        assert type(model.output) is type(model(x)) is type(outputs)
+        with Tape() as tape:
+            y = model(tape.constant(x23))
+        assert y.shape == (2, 2)
+    outer = gl.Model(x, listed(model(x)[0]))
+    np.testing.assert_array_equal(check(outer, x23), listed(model(x23)))
+    model = gl.Model([x], [alone])
+    seen = []
+
+    class Own(gl.Model):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            seen.append(tuple(y_pred.shape))
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    own = Own(model.inputs, model.outputs)
+    own.compile("sgd", "mse", metrics=["mae"])
+    history = own.fit(x23, x23[:, :2], verbose=0)
+    assert set(seen) == {(2, 2)}
+    assert list(history.history) == ["loss", "mae"]
+    model.save(tmp_path / "listed.keras")
+    same = gl.saving.load_model(tmp_path / "listed.keras")
+    np.testing.assert_array_equal(same(x23), model(x23))
+    assert same.output_shape == (None, 2)
+
+
+def test_shapes_of_several_inputs_and_outputs_are_lists():
+    a, b = Input((3,)), Input((4,))
+    model = gl.Model({"a": a, "b": b}, {"sum": Concatenate()([a, b]), "first": Dense(2)(a)})
+    assert model.input_shape == [(None, 3), (None, 4)]
+    assert sorted(model.output_shape) == [(None, 2), (None, 7)]

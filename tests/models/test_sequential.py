@@ -167,3 +167,12 @@ def test_a_list_or_dict_of_one_array_is_that_array(wrap):
     np.testing.assert_array_equal(model.get_weights()[1], [0, 0])
     with pytest.raises(TypeError, match="expected one array, got a list of 2"):
         model([x, x])
+
+
+def test_a_graph_as_the_first_layer():
+    x = Input((3,))
+    base = gl.Model(x, Dense(4)(x))
+    model = gl.Sequential([base, Dense(2)])
+    assert model.built
+    assert (model.input_shape, model.output_shape) == ((None, 3), (None, 2))
+    np.testing.assert_array_equal(model(x23), model.layers[1](base(x23)))

@@ -11,7 +11,7 @@ import numpy as np
 from ... import tree
 from ...arrays import devices
 from . import frames, leaves, weights
-from .batches import Batches, count_samples, place
+from .batches import Batches, count_samples, pack, place
 
 CAST_AT_ONCE = 2**28  # Bytes: larger arrays are cast to floatx batch by batch.
 
@@ -125,8 +125,10 @@ class ArrayBatches(Batches):
 
     def _packed(self, leaves_of_batch):
         if self._is_flat:
-            return tuple(leaves_of_batch)
-        return tree.pack_sequence_as(self.data, leaves_of_batch)
+            batch = tuple(leaves_of_batch)
+        else:
+            batch = tree.pack_sequence_as(self.data, leaves_of_batch)
+        return batch if len(batch) > 1 else pack(*batch)  # As steps of one's own expect it.
 
 
 def permutation(count: int) -> np.ndarray:

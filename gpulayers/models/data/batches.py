@@ -13,9 +13,9 @@ from . import leaves, weights
 class Batches:
     """Batches of one source of data, epoch by epoch.
 
-    A batch is (x,), (x, y) or (x, y, sample_weight); x and y are arrays or lists, tuples and dicts
-    of them. With `steps`, an epoch takes that many batches and the next one goes on behind them;
-    without, an epoch is one pass over the data.
+    A batch is x, (x,), (x, y) or (x, y, sample_weight); x and y are arrays or lists, tuples and
+    dicts of them. With `steps`, an epoch takes that many batches and the next one goes on behind
+    them; without, an epoch is one pass over the data.
     """
 
     batch_size: int | None = None

@@ -80,7 +80,7 @@ class GraphWriter(Writer):
         kwargs.pop("training", None)
         if isinstance(layer, Model):
             outputs = self.graph(layer, _arranged(layer, args[0]))
-            return outputs if tree.is_nested(graph_of(layer).outputs) else outputs[0]
+            return outputs if tree.is_nested(graph_of(layer).results) else outputs[0]
         write = LAYERS.get(type(layer))
         if write is None:
             raise NotCovered(_why_not(layer))
