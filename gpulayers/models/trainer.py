@@ -131,7 +131,7 @@ class Trainer(Steps):
                 skip, logs = 0, dict(Logs(self._final(logs)))
                 validation = validation_of(epoch)
                 if validation is not None:
-                    tested = self._evaluate(validation, callbacks)
+                    tested = self._evaluate(validation.from_the_start(), callbacks)
                     logs |= {f"val_{name}": value for name, value in tested.items()}
                 callbacks.on_epoch_end(epoch, logs)
                 if self.stop_training:

@@ -364,6 +364,26 @@ def test_validation_data_may_be_endless():
         model.fit(endless(), validation_split=0.5, steps_per_epoch=2, verbose=0)
 
 
+def test_each_validation_begins_with_the_first_batch():
+    """With `validation_steps`, as Keras documents it: the same samples each time."""
+
+    class Pairs(utils.PyDataset):
+        def __len__(self):
+            return len(X) // 4
+
+        def __getitem__(self, i):
+            return X[4 * i : 4 * i + 4], YB[4 * i : 4 * i + 4]
+
+    model = classifier()
+    model.compile(optimizers.SGD(0.0), SPARSE)
+    expected = model.evaluate(X[:8], YB[:8], verbose=0)
+    for data in (Pairs(), (X, YB)):
+        history = model.fit(
+            X, YB, 4, 3, 0, validation_data=data, validation_steps=2, validation_batch_size=4
+        ).history
+        np.testing.assert_allclose(history["val_loss"], [expected] * 3, rtol=1e-6)
+
+
 def test_training_goes_on_where_a_backup_was_made(tmp_path):
     """Interrupted in the middle of the second epoch, with metrics, dropout and shuffling."""
 

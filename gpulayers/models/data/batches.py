@@ -67,6 +67,12 @@ class Batches:
     def on_epoch_end(self) -> None:
         """To be called after each epoch."""
 
+    def from_the_start(self) -> Batches:
+        """Itself; the next epoch begins with the first batch, if the source can give that again."""
+        if self.can_restart:
+            self.close()
+        return self
+
     def close(self) -> None:
         """End a pass that is under way, and the threads and processes that work for it."""
         stream, self._stream = self._stream, None
