@@ -149,12 +149,22 @@ def infer(fun, *args, **kwargs):
             given_args, given_kwargs = tree.map_structure(
                 lambda a, probe=probe: _concrete(a, probe), [list(args), kwargs]
             )
-            runs.append(fun(*given_args, **given_kwargs))
+            runs.append(_noting(unknown, probe, fun, given_args, given_kwargs))
     finally:
         SCOPE.reset(token)
     if not unknown:
         return runs[0]
     return tree.map_structure(_of_any_batch, runs[0]) if apart else _merge(*runs)
+
+
+def _noting(unknown, probe, fun, args, kwargs):
+    """The call, whose errors say which size stands for unknown ones."""
+    try:
+        return fun(*args, **kwargs)
+    except Exception as error:
+        if unknown and str(probe) in str(error) and not getattr(error, "__notes__", None):
+            error.add_note(f"{probe} stands for a size that is not known yet (None).")
+        raise
 
 
 def _concrete(a, probe):

@@ -17,6 +17,20 @@ from .tracking import STRUCTURE
 ONE_BUILDS = RLock()  # Of the threads that meet a layer first, the others wait.
 
 
+class NotInitialized:
+    """Stands for the dtype policy of a layer whose `__init__` has not called Layer's yet."""
+
+    def __init__(self, who: str):
+        self._who = who
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise RuntimeError(
+            f"{self._who}: __init__ must call super().__init__() before anything else."
+        )
+
+
 class Building:
     """The part of a layer that builds it."""
 

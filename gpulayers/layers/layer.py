@@ -30,7 +30,7 @@ from .adapting import is_table
 from .added_losses import AddedLosses, Noted, inferring
 from .arguments import checked_bool, older_input_shape
 from .autocasting import short_scope
-from .building import ONE_BUILDS, Building, undone_if_it_raises
+from .building import ONE_BUILDS, Building, NotInitialized, undone_if_it_raises
 from .call_arguments import all_numbers, check_arguments, number_dtype
 from .calling import CALL, CallContext, call_signature
 from .input_spec import check_inputs
@@ -86,7 +86,7 @@ class Layer(Building, AddedLosses, Weights):
             _called_home=None,
             _trainable=True,
             _dtype_policy=None,
-            _policy=None,
+            _policy=NotInitialized(cls.__name__),
             _input_spec=None,
             activity_regularizer=None,
             autocast=True,

@@ -129,7 +129,7 @@ class Weights:
         if isinstance(shape, int):
             shape = (shape,)
         shape = () if shape is None else tuple(shape)
-        if any(n is None for n in shape):
+        if any(n is None or n < 0 for n in shape):
             raise ValueError(
                 f"{who} {self.name!r}: the weight {name!r} needs whole sizes, got shape {shape}. "
                 "Give the size of that axis in Input(shape=...)."

@@ -161,8 +161,13 @@ def describe(node, name: str) -> tuple[dict, list, dict]:
     return _entry(keras, name, options), args, kwargs
 
 
+def class_of(keras: str) -> str:
+    """The class that a function of that name has in Keras's descriptions."""
+    return _CLASSES.get(keras) or "".join(part.capitalize() for part in keras.split("_"))
+
+
 def _entry(keras, name, options) -> dict:
-    cls = _CLASSES.get(keras) or "".join(part.capitalize() for part in keras.split("_"))
+    cls = class_of(keras)
     place = next((place for place, known in _PLACES.items() if keras in known.split()), "numpy")
     return {
         "module": f"keras.src.ops.{place}",

@@ -14,6 +14,7 @@ from ..arrays import dtypes
 from ..callbacks.printing import say
 from ..layers.layer import Layer
 from .graph import Graph, operation_of
+from .operations import class_of, name_of
 
 _LENGTHS = {False: 88, True: 108}  # Without and with the column of connections.
 _TRAINABLE = 12  # What the column of that name takes.
@@ -67,7 +68,7 @@ class Rows:
         self._nodes = [] if whole is None else whole.nodes
         taken: dict[str, int] = {}
         for operation in self.operations:
-            name = operation.name if isinstance(operation, Layer) else _function(operation)
+            name = operation.name if isinstance(operation, Layer) else _function_name(operation)
             count = taken[name] = taken.get(name, -1) + 1
             self._names[id(operation)] = f"{name}_{count}" if count else name
         self._places = {} if graph is None else self._places_of(graph)
@@ -80,7 +81,7 @@ class Rows:
         """The class of a layer, or a function's name written like one."""
         if isinstance(operation, Layer):
             return type(operation).__name__
-        return _class_name(_function(operation))
+        return class_of(name_of(operation.operation))
 
     def of(self, operation, level: int = 0) -> Iterator[list[str]]:
         """The row of an operation, and those of the layers inside it if they are wanted."""
@@ -155,12 +156,8 @@ def _count(operation) -> str:
     return f"{operation.count_params():,}" if operation.built else "0 (unbuilt)"
 
 
-def _function(node) -> str:
-    return node.operation.__name__.rpartition(".")[2]
-
-
-def _class_name(function: str) -> str:
-    return "".join(word.capitalize() for word in function.split("_"))
+def _function_name(node) -> str:
+    return node.name or name_of(node.operation)
 
 
 def _operations(model) -> list:

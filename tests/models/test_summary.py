@@ -185,3 +185,18 @@ def test_bad_arguments(options, message):
 )
 def test_sizes(size, text):
     assert _memory(size) == text
+
+
+def test_functions_have_the_names_of_keras():
+    x = layers.Input((4, 2))
+    y = abs(x[:, 0]) / x[:, 1]
+    rows = cells(models.Model(x, -y), line_length=120)[1:]
+    titles = [row[0] for row in rows if row[0]]
+    assert titles == [
+        "input_layer (InputLayer)",
+        "get_item (GetItem)",
+        "absolute (Absolute)",
+        "get_item_1 (GetItem)",
+        "true_divide (TrueDivide)",
+        "negative (Negative)",
+    ]
