@@ -42,12 +42,16 @@ def in_full(model, x):
 
 
 def check(cupy, model, *arrays, rtol=1e-5, steps=None):
-    """Compare a plan with full calls; gives the plan."""
+    """Compare a plan with full calls, and with itself when it runs again; gives the plan."""
     given = [cupy.asarray(a) for a in arrays]
     x = given if len(given) > 1 else given[0]
     plan = plan_of(model, x)
     assert plan is not None
     found, expected = gl.tree.flatten(plan.run(x)), gl.tree.flatten(in_full(model, x))
+    copies = gl.tree.map_structure(lambda a: a.copy(), x)
+    again = [gl.tree.flatten(plan.run(one)) for one in (x, copies, x)]  # See cuda/replay.py.
+    for one in again:
+        assert all(a.get().tobytes() == b.get().tobytes() for a, b in zip(one, found, strict=True))
     for a, b in zip(found, expected, strict=True):
         assert (type(a), a.shape, a.dtype) == (cupy.ndarray, b.shape, b.dtype)
         a, b = (part.get().astype("f4") for part in (a, b))

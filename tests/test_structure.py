@@ -140,6 +140,7 @@ INFRASTRUCTURE = {
         "__init__": "imports the others",
         "module": "compiles kernels and launches them",
         "parameters": "reads what kernels take",
+        "replay": "what functions of arrays asked of the GPU, asked again",
         "warpgroups": "which products warpgroups multiply",
         "attention_decode": "attention of few queries to many keys",
         "attention_hopper": "attention by wgmma and TMA",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from .gaps import filled
@@ -128,6 +130,7 @@ def namespace(*arrays):
     return found
 
 
+@cache
 def library(xp) -> str:
     """The name of the library behind a plain namespace: "numpy", "cupy", "torch", ..."""
     return xp.__name__.rpartition("array_api_compat.")[2].partition(".")[0]

@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 
 from .matrices import Matrices
+from .module import recorders
 
 LARGEST = 2**31 - 1  # Of sizes and distances of lines.
 KEEP_SUMS = 16  # CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION: sums never become 16 bits.
@@ -59,6 +60,9 @@ def gemm(
         accumulate: whether y is added.
         tf32: whether float32 may be rounded to TF32 before products.
     """
+    for recorder in recorders():
+        options = {"batch": batch, "accumulate": accumulate, "tf32": tf32}
+        recorder.multiplied((a, b, y), options)
     found, dtype = library(), y.array.dtype
     bindings, name = found.bindings, dtype.name
     kind, zero = found.types[name], found.addresses[name]

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from .module import c_type, capability
+from .module import c_type, capability, recorders
 
 SM_90A = "-arch=sm_90a"  # An option for Module; beside CuPy's own -arch=sm_90 it wins ...
 COMPILER = (12, 9)  # ... from this NVRTC on; older ones refuse two.
@@ -73,10 +73,14 @@ def tensor_map(x, sizes, strides, box, *, swizzle: int = 128, offset: int = 0) -
         raise ValueError(f"A tensor map has 2 to 5 axes, got {sizes}, {strides}, {box}.")
     if wide % 16 or wide > most or (swizzle and wide != swizzle) or max(box) > LARGEST_BOX:
         raise ValueError(f"A box of {tuple(box)} cannot be copied with a swizzle of {swizzle}.")
-    return _made(
+    found = _made(
         x.data.ptr + offset * size, c_type(x.dtype), size, tuple(sizes), tuple(strides),
         tuple(box), swizzle,
     )  # fmt: skip
+    for recorder in recorders():
+        how = {"sizes": sizes, "strides": strides, "box": box}
+        recorder.mapped(found, x, {**how, "swizzle": swizzle, "offset": offset})
+    return found
 
 
 def addressable(x, strides, offset: int = 0) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from .activation import SIMPLE
 from .module import Module, blocks, contiguous, empty_like, is_float
 from .normalization import sum_and_normalized, takes
 from .partial_sums import accumulator
+from .replay import remembered
 
 _source = Module("inference")
 
@@ -130,12 +131,22 @@ def transposed(curve: Curve, options):
 
 
 def _product(operation, curve, options):
+    run = _remembered_product(operation, curve, tuple(options.items()))
+
+    def product(x, kernel, bias, factor=None, added=None):
+        return run(x, kernel if factor is None else kernel * factor, bias, added)
+
+    return product
+
+
+@lru_cache(maxsize=1024)
+def _remembered_product(operation, curve, options):
     """A product with what follows it: in one launch, or the rest in another."""
-    version = operation.version("cupy")
+    version, options = operation.version("cupy"), dict(options)
     fused = None if curve == LINEAR else curve.name.lower()
 
-    def run(x, kernel, bias, factor=None, added=None):
-        kernel = kernel if factor is None else kernel * factor
+    @remembered
+    def run(x, kernel, bias, added):
         added = [] if added is None else [contiguous(added)]
         y = NotImplemented
         if fused is None or curve.is_plain:
@@ -151,7 +162,7 @@ def _product(operation, curve, options):
 
 def pooled(operation, options):
     """`ops.max_pooling` or `ops.average_pooling`: a function of an array."""
-    return partial(operation, **options)
+    return remembered(partial(operation, **options))
 
 
 def normalized(options):
@@ -164,7 +175,7 @@ def normalized(options):
         total = merged([x, other], None, None, LINEAR, None)
         return total, normalized_along(total, gamma, beta, **options)
 
-    return partial(normalized_along, **options), summed
+    return remembered(partial(normalized_along, **options)), remembered(summed)
 
 
 def curved(x, curve: Curve, own: bool):
@@ -187,9 +198,27 @@ def mapped(x, factor, offset, curve: Curve, out):
 
 
 def merged(arrays, factor, offset, curve: Curve, out):
-    """curve((sum of up to four arrays) factor + offset) in one pass, into `out` if there is one."""
+    """curve((sum of up to four arrays) factor + offset) in one pass, into `out`, one of them, if
+    that is not None."""
     if curve.name is None:
         return curve.function(merged(arrays, factor, offset, LINEAR, out))
+    place = next((i for i, x in enumerate(arrays) if x is out), None)
+    return _merging(curve, place)(*arrays, factor, offset)
+
+
+@lru_cache(maxsize=256)
+def _merging(curve: Curve, place: int | None):
+    """That as a function of the arrays, the factor and the offset; `place` is that of `out`."""
+
+    @remembered
+    def run(*given):
+        *arrays, factor, offset = given
+        return _merged(arrays, factor, offset, curve, None if place is None else arrays[place])
+
+    return run
+
+
+def _merged(arrays, factor, offset, curve, out):
     first = arrays[0]
     if not is_float(*arrays):
         raise TypeError(f"plan of inference: expected floats of one dtype, got {first.dtype}.")

@@ -36,6 +36,15 @@ SHARED_BY_DEFAULT = 48 * 1024  # Bytes; a kernel that wants more must say so.
 TOO_OLD = ("UNSUPPORTED_PTX_VERSION", "INVALID_IMAGE", "NO_BINARY_FOR_GPU", "INVALID_PTX")
 
 
+RECORDERS: list = []  # What notes the work of its thread: see `replay`.
+
+
+def recorders() -> list:
+    """Those of this thread."""
+    here = threading.get_ident()
+    return [recorder for recorder in RECORDERS if recorder.thread == here]
+
+
 class Module:
     """A CUDA source of this package, and its kernels as they are compiled.
 
@@ -162,12 +171,19 @@ class Kernel:
             self._check_sizes(grid, block)
             if 0 in grid:
                 return
+        self.launch(grid, block, tuple(given), shared)
+
+    def launch(self, grid, block, given, shared: int = 0) -> None:
+        """The same for what an earlier call has found to be right."""
+        if RECORDERS:
+            for recorder in recorders():
+                recorder.launched(self, grid, block, given, shared)
         if shared:
             if shared > self._shared:
                 self._allow(shared)
-            self.function(grid, block, tuple(given), shared_mem=shared)
+            self.function(grid, block, given, shared_mem=shared)
         else:
-            self.function(grid, block, tuple(given))
+            self.function(grid, block, given)
 
     def resident(self, block: int, shared: int = 0) -> int:
         """How many blocks of so many threads run at once: the most of a cooperative launch."""
@@ -256,9 +272,13 @@ def empty(shape, dtype):
     import cupy
 
     try:
-        return cupy.empty(shape, dtype)
+        x = cupy.empty(shape, dtype)
     except cupy.cuda.memory.OutOfMemoryError as error:
         raise _out_of_memory(error, shape, np.dtype(dtype)) from None
+    if RECORDERS:
+        for recorder in recorders():
+            recorder.made(x)
+    return x
 
 
 def empty_like(x):

@@ -13,7 +13,7 @@ is set, there is a new plan.  On a CPU one compiled call does all of a plan that
 from __future__ import annotations
 
 import warnings
-from operator import attrgetter
+from operator import attrgetter, is_
 
 import numpy as np
 
@@ -155,8 +155,9 @@ class Ready:
     def __init__(self, plan: InferencePlan):
         self.variables, self.written = plan.constants, WRITTEN[0]
         self.values = [_value_of(v) for v in self.variables]
-        # An array may be written to, too: copies tell.
-        self.seen = [bytearray(_bytes(value)) for value in self.values]
+        # An array of the CPU may be written to, too: copies tell.
+        on_cpu = plan.gpu is None
+        self.seen = [bytearray(_bytes(value)) for value in self.values] if on_cpu else []
         floor = _floor(plan.gpu)
         moves = [
             (step.piece.ready(step.own, floor), step.sources, step.to, step.free)
@@ -182,10 +183,9 @@ class Ready:
         the same ones, and no graph has written into any."""
         if self.written != WRITTEN[0]:
             return False
-        for variable, value, seen in zip(self.variables, self.values, self.seen, strict=True):
-            if variable._value is not value or seen != _bytes(value):
-                return False
-        return True
+        if not all(map(is_, map(_value_of, self.variables), self.values)):
+            return False
+        return all(seen == _bytes(value) for seen, value in zip(self.seen, self.values))
 
 
 def _floor(gpu):
@@ -198,8 +198,6 @@ def _floor(gpu):
 
 
 def _bytes(value):
-    if type(value) is not np.ndarray:
-        return b""
     return value.data if value.flags.c_contiguous else value.tobytes()
 
 

@@ -35,7 +35,16 @@ def cupy():
         pytest.skip(reason)
     with installed(kernels=True) as module:
         config.set_device(None)
+        forget()
         yield module
+
+
+def forget() -> None:
+    """Let functions of arrays that are remembered start anew."""
+    from gpulayers.cuda import inference
+
+    inference._remembered_product.cache_clear()
+    inference._merging.cache_clear()
 
 
 @pytest.fixture(params=ORDERS)
@@ -63,11 +72,11 @@ def launched(monkeypatch):
     """The names of the kernels that were launched."""
     from gpulayers.cuda.module import Kernel
 
-    names, launch = [], Kernel.__call__
+    names, launch = [], Kernel.launch
 
     def noted(kernel, *args, **options):
         names.append(kernel.name)
         return launch(kernel, *args, **options)
 
-    monkeypatch.setattr(Kernel, "__call__", noted)
+    monkeypatch.setattr(Kernel, "launch", noted)
     return names
