@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import tree
 from ..arrays import devices
+from .data.batches import pack
 from .data.leaves import float_to_cast
 from .data.prefetch import pinned
 
@@ -56,7 +57,7 @@ class OneBatch:
 
     def _run(self, model, x):
         if model.jit_compile:
-            return model.make_predict_function()((x,))
+            return model.make_predict_function()(pack(x))
         return self.plan.run(x, training=False)
 
     def _there_and_back(self, model, x, leaves, count):
