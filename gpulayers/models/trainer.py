@@ -1,29 +1,21 @@
-"""The loops over data: fit, evaluate, predict, and their forms for a single batch."""
+"""The loops of `fit` and `evaluate`, and their forms for a single batch."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-import numpy as np
-
-from .. import config, tree
-from ..arrays import devices, namespace
-from ..callbacks import CallbackList, History, ProgbarLogger
+from .. import config
+from ..callbacks import History, ProgbarLogger
 from ..callbacks.logs import Logs
-from .compiling import CompileMetrics
-from .data import Batches, kind_of, make_batches, to_kind, train_validation_split, unpack
-from .data.prefetch import host_copies
-from .inference_plan import Plans
+from .data import train_validation_split, unpack
 from .interruption import Interruption
+from .loops import at_most
 from .patient_bar import PatientBar
-from .preparation import device_of, on_its_device, prepare
-from .steps import Steps
-
-BATCH_SIZE = 32
+from .prediction import Prediction
+from .preparation import on_its_device, prepare
 
 
-class Trainer(Steps):
+class Trainer(Prediction):
     """What makes a layer a model that learns: mixin of `Model`."""
 
     history = None
@@ -83,7 +75,7 @@ class Trainer(Steps):
             (x, y, sample_weight), validation_data = train_validation_split(
                 (x, y, sample_weight), validation_split
             )
-        epochs = _at_most(epochs, config.max_epochs(), "epochs")
+        epochs = at_most(epochs, config.max_epochs(), "epochs")
         batches = self._batches(
             x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight
         )
@@ -153,23 +145,6 @@ class Trainer(Steps):
                 return function, self.get_metrics_result
         return getattr(self, f"make_{verb}_function")(), None
 
-    def _run(self, batches: Batches, step, on_begin, on_end, stop, epoch=0, start=0, report=None):
-        """One epoch of steps, callbacks around each; gives the logs of the last one."""
-        size, logs, number = self.steps_per_execution, {}, start - 1
-        batches.on_epoch_begin()
-        for number, batch in enumerate(batches.epoch(epoch, start), start):
-            if number % size == 0:
-                on_begin(number)
-            logs = step(batch)
-            if (number + 1) % size == 0:
-                on_end(number, report or logs)
-                if getattr(self, stop):
-                    break
-        if (number + 1) % size:
-            on_end(number, report or logs)
-        batches.on_epoch_end()
-        return logs
-
     @on_its_device
     def evaluate(
         self,
@@ -222,93 +197,6 @@ class Trainer(Steps):
         callbacks.on_test_end(logs)
         return logs
 
-    def predict(
-        self,
-        x,
-        batch_size: int | None = None,
-        verbose: str | int = "auto",
-        steps: int | None = None,
-        callbacks=None,
-    ):
-        """The outputs for data, batch by batch, as arrays of the kind that `x` has.
-
-        Args:
-            x: inputs as for `fit`; targets beside them are ignored.
-            batch_size: samples in a batch, for arrays; 32 by default.
-            verbose: see `evaluate`.
-            steps: batches to take; all by default.
-            callbacks: a list of callbacks; each gets {"outputs": ...} after a batch.
-
-        Returns arrays (samples, ...) in the structure of the model's outputs.
-        Raises ValueError for empty data.
-        """
-        if callbacks is None and steps is None and type(self._plan) is Plans:
-            outputs = self._plan.output(self, x, batch_size or BATCH_SIZE)
-            if outputs is not None:
-                return outputs
-        return self._predict_all(x, batch_size, verbose, steps, callbacks)
-
-    @on_its_device
-    def _predict_all(self, x, batch_size, verbose, steps, callbacks):
-        if type(x) in (np.ndarray, list, dict) and callbacks is None and steps is None:
-            plan = self._short_way(x, batch_size or BATCH_SIZE)
-            if plan is not None:
-                outputs = plan.run(x, training=False)
-                return outputs if plan.fresh else tree.map_structure(_owned, outputs)
-        batches = self._batches(x, None, None, batch_size, steps)
-        try:
-            prepare(self, batches, "predict_step")
-            callbacks = self._callbacks(callbacks, verbose, batches)
-            return self._predict(batches, callbacks, kind_of(x))
-        finally:
-            batches.close()
-
-    def _predicts_as_usual(self) -> bool:
-        return type(self).predict_step is Steps.predict_step
-
-    def _short_way(self, x, batch_size):
-        """The plan of inference for arrays of one batch; None for the usual way."""
-        if not self._predicts_as_usual():
-            return None
-        first = x if type(x) is np.ndarray else next(tree.leaves(x), None)
-        if type(first) is not np.ndarray or not first.ndim or not 0 < len(first) <= batch_size:
-            return None
-        return self._plan_for(x)
-
-    def _predict(self, batches, callbacks, kind):
-        predict, parts = self.make_predict_function(), []
-        copies = host_copies(device_of(self)) if kind is devices.CPU else None
-
-        def fetched(outputs, done):
-            def there(leaf):
-                if done is not None and devices.is_cupy(leaf):
-                    return copies.fetched(leaf, done)
-                return to_kind(leaf, kind)
-
-            return tree.map_structure(there, outputs)
-
-        def step(batch):
-            outputs = predict(batch)
-            done = None if copies is None else copies.mark()
-            if parts:  # The one before comes to the host while this one is under way.
-                parts[-1] = fetched(*parts[-1])
-            parts.append((outputs, done))
-            return {"outputs": outputs}
-
-        self.__dict__["stop_predicting"] = False
-        callbacks.on_predict_begin()
-        self._run(
-            batches,
-            step,
-            callbacks.on_predict_batch_begin,
-            callbacks.on_predict_batch_end,
-            "stop_predicting",
-        )
-        parts[-1] = fetched(*parts[-1])
-        callbacks.on_predict_end()
-        with devices.on(kind):
-            return tree.map_structure(_joined, *parts)
-
     @on_its_device
     def train_on_batch(
         self, x, y=None, sample_weight=None, class_weight=None, return_dict: bool = False
@@ -336,83 +224,6 @@ class Trainer(Steps):
         logs = dict(Logs(self.make_test_function()(batch)))
         return logs if return_dict else self._in_order(logs)
 
-    @on_its_device
-    def predict_on_batch(self, x):
-        """The outputs for one batch, as arrays of the kind that `x` has."""
-        kind = kind_of(x)
-        outputs = self.make_predict_function()(self._one_batch("predict", x))
-        return tree.map_structure(lambda leaf: to_kind(leaf, kind), outputs)
-
-    # What the loops share.
-
-    def _require_compiled(self, method: str) -> None:
-        if not self.compiled:
-            raise ValueError(
-                f"{self.name}: you must call `compile()` before `{method}()`, for example "
-                "model.compile(optimizer='adam', loss='mse')."
-            )
-
-    def _batches(self, x, y, sample_weight, batch_size, steps, shuffle=False, class_weight=None):
-        batches = make_batches(
-            x,
-            y,
-            sample_weight,
-            batch_size=batch_size,
-            steps=steps,
-            shuffle=shuffle,
-            class_weight=class_weight,
-            device=device_of(self),
-        )
-        limit = config.max_steps_per_epoch()
-        if limit is not None and _at_most(batches.num_batches, limit, "steps_per_epoch") == limit:
-            batches.steps = limit
-        return batches
-
-    def _one_batch(self, verb, x, y=None, sample_weight=None, class_weight=None):
-        """The arguments of `train_on_batch` and the like as a batch on the model's device."""
-        method = f"{verb}_on_batch"
-        if verb != "predict":
-            self._require_compiled(method)
-        batches = Batches(device=device_of(self), class_weight=class_weight)
-        batch = batches.as_batch((x, y, sample_weight), method)
-        batches.one_pass = lambda: iter([batch])
-        prepare(self, batches, f"{verb}_step")
-        return next(batches.epoch())
-
-    def _callbacks(self, callbacks, verbose, batches, epochs=None):
-        """The callbacks of one run, as one; `epochs` only for `fit`."""
-        if verbose not in (0, 1, 2, "auto"):
-            raise ValueError(f"verbose must be 0, 1, 2 or 'auto', got {verbose!r}.")
-        if isinstance(callbacks, CallbackList):
-            return callbacks
-        patient = verbose == "auto" and epochs is None
-        return CallbackList(
-            [callbacks or [], PatientBar()] if patient else callbacks,
-            add_history=epochs is not None,
-            add_progbar=verbose != 0 and not patient,
-            verbose=verbose,
-            epochs=epochs or 1,
-            steps=batches.num_batches,
-            model=self,
-        )
-
-    def _final(self, logs) -> dict[str, Any]:
-        """The metrics of the whole epoch, or the last step's logs if those are something else."""
-        results = self.get_metrics_result()
-        own = isinstance(logs, dict) and logs and logs.keys() != results.keys()
-        return logs if own else results
-
-    def _in_order(self, logs: dict[str, Any]):
-        """Logs as a list: by the order of `metrics`, then by name; a single one by itself."""
-        names = []
-        for metric in self.metrics:
-            inner = metric.metrics if isinstance(metric, CompileMetrics) else [metric]
-            names += [each.name for each in inner]
-        ordered = dict.fromkeys(name for name in names if name in logs)
-        ordered |= dict.fromkeys(sorted(logs))
-        values = [logs[name] for name in ordered]
-        return values[0] if len(values) == 1 else values
-
 
 def _check_loop(epochs, initial_epoch, validation_freq) -> None:
     for name, value in (("epochs", epochs), ("initial_epoch", initial_epoch)):
@@ -425,26 +236,7 @@ def _check_loop(epochs, initial_epoch, validation_freq) -> None:
         )
 
 
-def _at_most(value: int | None, limit: int | None, name: str) -> int | None:
-    """`value`, or the limit that `config` sets, with a warning where that is lower."""
-    if limit is None or (value is not None and value <= limit):
-        return value
-    warnings.warn(f"config.set_max_{name}: {name} is limited to {limit}.", stacklevel=4)
-    return limit
-
-
 def _is_due(epoch: int, validation_freq) -> bool:
     if isinstance(validation_freq, int):
         return (epoch + 1) % validation_freq == 0
     return epoch + 1 in validation_freq
-
-
-def _owned(output):
-    """An output that nothing else may refer to, so that a caller may change it."""
-    return output.copy() if type(output) is np.ndarray else output
-
-
-def _joined(*parts):
-    """The parts of one output as one new array along the axis of samples."""
-    xp = namespace(*parts)
-    return xp.concat(parts, axis=0) if len(parts) > 1 else xp.asarray(parts[0], copy=True)
