@@ -122,6 +122,8 @@ INFRASTRUCTURE = {
         "recurrent_loops": "LSTM, GRU and SimpleRNN by compiled loops",
         "grids": "where the arrays of a program lie",
         "moves": "what plans of inference write down",
+        "recurrent_moves": "the same of recurrent layers",
+        "chains": "moves of programs that threads share",
         "memory": "memory for results that serves again",
         "panels": "convolutions as matrix products",
         "program": "plans of inference in one call",
@@ -135,6 +137,7 @@ INFRASTRUCTURE = {
         "elementary": "exp, tanh and sigmoid for other loops",
         "__init__": "compiles loops",
         "tiles": "sums of products in registers",
+        "program_table": "what stands where in the table of a program",
     },
     "cuda": {
         "__init__": "imports the others",

@@ -31,6 +31,7 @@ class Grid:
         self.sizes = (1,) * (AXES + 2 - len(shape)) + shape[1:-1]
         self.samples, self.channels = shape[0], shape[-1]
         self.margins, self.fill, self._at = ((0, 0),) * AXES, None, None
+        self.maker = None  # The chain of moves that writes it, if it is one.
         self.fixed = False  # Whether it gets no margins any more.
         self.lasting = False  # Whether some of it is written but once, before all runs.
 
@@ -80,7 +81,12 @@ def table(counts, steps):
     found = np.zeros(1, np.intp)
     for n, step in zip(counts, steps, strict=True):
         found = (found[:, None] + np.arange(n) * step).reshape(-1)
-    return np.pad(found, (0, -len(found) % (2 * tiles.shape(4)[0])), "edge")
+    return filled(found)
+
+
+def filled(places):
+    """Places, the last again to fill a tile."""
+    return np.pad(places, (0, -len(places) % (2 * tiles.shape(4)[0])), "edge")
 
 
 def joint(whole: int, *grids) -> int:

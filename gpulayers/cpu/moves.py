@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from ..jit import program as loops
+from ..jit import program_table as loops
 from ..jit import tiles
 from ..ops import activation as smooth
 from ..ops import rectifier as ramps
@@ -16,6 +16,7 @@ from ..ops.pooling import max_pooling
 from ..ops.softmax import softmax
 from . import inference
 from .grids import Grid, Unwritable, joint, table
+from .recurrent_moves import recurrent
 from .sliding import AXES, geometry
 
 LARGEST_KERNEL = 1 << 16  # Elements; larger ones are not to be read where they lie by more than
@@ -161,6 +162,10 @@ class Moves:
         )
         return y
 
+    def recurrent(self, x: Grid, *cell, **ways) -> Grid:
+        """All steps of a recurrent layer; see `recurrent_moves.py`."""
+        return recurrent(self, x, *cell, **ways)
+
     def joined(self, grids) -> Grid:
         """The channels of one array behind those of another."""
         y = self._grid((*grids[0].shape[:-1], sum(grid.channels for grid in grids)))
@@ -254,7 +259,10 @@ class Moves:
         return y
 
     def _result(self, x: Grid, own: bool) -> Grid:
-        return x if own and not x.lasting else self._grid(x.shape)
+        if not own or x.lasting:
+            return self._grid(x.shape)
+        x.maker = None
+        return x
 
     def _each(self, what, x, y, whole, bounds=None, **more):
         """A move from places of x to those of y, of which some axes may be one."""

@@ -113,7 +113,8 @@ class Orthogonal(RandomInitializer):
         tall = (max(rows, columns), min(rows, columns))
         q, r = np.linalg.qr(random.normal(tall, dtype=working, seed=self.seed))
         q *= np.where(np.diagonal(r) < 0, -1.0, 1.0).astype(q.dtype)
-        q = q.T if rows < columns else q
+        # Programs read weights row by row, as all others lie.
+        q = np.ascontiguousarray(q.T if rows < columns else q)
         return (self.gain * q).reshape(shape).astype(dtype, copy=False)
 
     def get_config(self) -> dict:

@@ -11,21 +11,48 @@ from __future__ import annotations
 import numpy as np
 
 from . import kernel, part
+from .chains import CHAINS, CHANGED, DONE, SCRATCH, part_of, stop, turn
 from .direct import DEEP
 from .elementary import HALF, ONE, TWO, F, exp, normal, sigmoid, tanh
+from .program_table import (
+    CHANNELS,
+    COLUMNS,
+    COPY,
+    COUNT,
+    DEPTH,
+    ELU,
+    ENTER,
+    FEW_ROWS,
+    FIELDS,
+    FIRST,
+    FROM,
+    GELU,
+    LANES,
+    LARGEST,
+    LEAKY,
+    LEAVE,
+    MAP,
+    MEAN,
+    NORMAL,
+    PLACES,
+    PRODUCT,
+    ROWS,
+    SAME,
+    SECOND,
+    SIGMOID,
+    SILU,
+    STEP,
+    STRIPS,
+    SUM,
+    TALL,
+    TANH,
+    TO,
+    WIDTH,
+)
+from .recurrent_moves import steps, strips
 from .tiles import address, floats, integers, placed, tile, words
 
-# What a move does, in the first column of the table.
-SAME, ENTER, LEAVE, COPY, PRODUCT, CHANNELS, FEW_ROWS, MAP, SUM, LARGEST, MEAN = range(11)
-SIGMOID, TANH, SILU, SOFTMAX, ELU, LEAKY, GELU, NORMAL = range(11, 19)
-# The other columns.
-FROM, TO = 1, 2  # Where what it reads and what it writes begin.
-COUNT, WIDTH, DEPTH = 3, 4, 5  # Places, numbers at each, and products of a sum.
-ROWS, PLACES, COLUMNS = 6, 7, 8  # Tables: of places in FROM and in TO, and of what a window sees.
-FIRST, SECOND, STEP = 9, 10, 11  # Constants by their addresses; from row to row in FIRST.
-FIELDS = 12
 BLOCK = 8  # Rows of a matrix that are read together.
-TALL, LANES = 0, 1  # At the beginning of `edges`: rows of a tile with one vector, and its numbers.
 
 
 @part
@@ -56,10 +83,10 @@ def bounded(value, least, most):
 
 
 @part
-def product(memory, move, least, most, strip, edges):
+def product(memory, move, least, most, strip, edges, scratch):
     """A strip of two vectors of filters, or one, at places; see `direct.convolve`.
 
-    Where a strip is wider than the filters that are left, tiles go through the memory's begin.
+    Where a strip is wider than the filters that are left, tiles go through memory at `scratch`.
     """
     depth, lanes, left = move[DEPTH], edges[LANES], move[WIDTH] - strip
     wide = 2 * lanes if left > lanes else lanes
@@ -69,7 +96,7 @@ def product(memory, move, least, most, strip, edges):
     a = (numbers, move[FROM])
     for p in range(0, move[COUNT], tall):
         start = (move[SECOND], strip, zeros[0], zeros[1])
-        target = (numbers, 0, zeros[0], 2)
+        target = (numbers, scratch, zeros[0], 2)
         if whole:
             target = (numbers, move[TO] + strip, move[PLACES], p)
         for k in range(0, depth, DEEP):
@@ -87,7 +114,7 @@ def product(memory, move, least, most, strip, edges):
             for j in range(min(tall, move[COUNT] - p)):
                 to = move[TO] + strip + places[p + j]
                 for f in range(left):
-                    memory[to + f] = memory[offsets[j] + f]
+                    memory[to + f] = memory[scratch + offsets[j] + f]
 
 
 @part
@@ -251,8 +278,8 @@ def curved(memory, move, a, b):
 
 
 @kernel("memory", "out")
-def run(x, memory, out, moves, limits, edges):
-    """Do all moves; whether constants are still what they were, else nothing is done.
+def run(x, memory, out, moves, limits, edges, chains):
+    """Do all moves, or with other threads those that they do not do; what came of it.
 
     Args:
         x, out: flat.
@@ -261,36 +288,59 @@ def run(x, memory, out, moves, limits, edges):
         limits: (moves, 2), the least and the most that results of a move may be, or what else of
             numbers a move has.
         edges: TALL, LANES, rows' offsets in a tile with two vectors to a row, and zeros.
+        chains: None unless there are steps of sequences: it is compiled without them then.  What
+            `cpu.chains.tables` gives if threads share them, or zeros.
+
+    Gives DONE; CHANGED if constants are no more what they were, and nothing counts; WAITING if
+    another thread does something that all the rest depends on, and takes its time.
     """
-    numbers, tall = floats(address(memory)), integers(address(edges))
-    for i in range(len(moves)):
-        move, least, most = integers(address(moves) + i * FIELDS * 8), limits[i, 0], limits[i, 1]
-        what = move[0]
-        if what == SAME:
-            if not unchanged(move):
-                return False
-        elif what == FEW_ROWS:
-            few_rows(numbers, move, least, most)
-        elif what == PRODUCT:
-            for strip in range(0, move[WIDTH], 2 * edges[LANES]):
-                product(numbers, move, least, most, strip, tall)
-        elif what == CHANNELS:
-            for strip in range(0, move[WIDTH], edges[LANES]):
-                channels(numbers, move, least, most, strip, tall)
-        elif what == MAP:
-            mapped(numbers, move, least, most)
-        elif what == SUM:
-            summed(numbers, move, least, most)
-        elif what in (LARGEST, MEAN):
-            pooled(numbers, move)
-        elif what == ENTER:
-            copied(floats(address(x)), numbers, move)
-        elif what == LEAVE:
-            copied(numbers, floats(address(out)), move)
-        elif what == COPY:
-            copied(numbers, numbers, move)
-        elif what == NORMAL:
-            normalized(numbers, move, least)
-        else:
-            curved(numbers, move, least, most)
-    return True
+    numbers, edge = floats(address(memory)), integers(address(edges))
+    begin, end, chain, stays, shared, scratch = 0, len(moves), -1, False, False, 0
+    if chains is not None:
+        table = integers(address(chains))
+        shared, scratch = table[CHAINS] > 0, table[SCRATCH]
+    while True:
+        if chains is not None and shared:
+            chain, stays = turn(table, address(memory), chain, stays)
+            if chain < 0:
+                return -1 - chain
+            begin, end = part_of(table, address(memory), chain)
+        for i in range(begin, end):
+            move = integers(address(moves) + i * FIELDS * 8)
+            what, least, most = move[0], limits[i, 0], limits[i, 1]
+            if what == SAME:
+                if not unchanged(move):
+                    if chains is not None and shared:
+                        stop(table, address(memory))
+                    return CHANGED
+            elif what == FEW_ROWS:
+                few_rows(numbers, move, least, most)
+            elif what == PRODUCT:
+                for strip in range(0, move[WIDTH], 2 * edge[LANES]):
+                    product(numbers, move, least, most, strip, edge, scratch)
+            elif what == CHANNELS:
+                for strip in range(0, move[WIDTH], edge[LANES]):
+                    channels(numbers, move, least, most, strip, edge)
+            elif what == MAP:
+                mapped(numbers, move, least, most)
+            elif what == SUM:
+                summed(numbers, move, least, most)
+            elif what in (LARGEST, MEAN):
+                pooled(numbers, move)
+            elif what == ENTER:
+                copied(floats(address(x)), numbers, move)
+            elif what == LEAVE:
+                copied(numbers, floats(address(out)), move)
+            elif what == COPY:
+                copied(numbers, numbers, move)
+            elif what == NORMAL:
+                normalized(numbers, move, least)
+            elif what <= NORMAL:
+                curved(numbers, move, least, most)
+            elif chains is not None:
+                if what == STRIPS:
+                    strips(numbers, move, edge)
+                else:
+                    steps(numbers, move, edge)
+        if not shared:
+            return DONE

@@ -183,6 +183,19 @@ class Bidirectional(Layer):
             options["mask"] = mask
         return layer(sequences, initial_state=state, **options)
 
+    def _inference_moves(self, program, x):
+        """What this layer is in a program: see `pieces.py`."""
+        one, other = self.forward_layer, self.backward_layer
+        if not isinstance(one, CellLayer) or not isinstance(other, CellLayer):
+            raise program.unwritable
+        if self.merge_mode not in ("concat", "sum"):
+            raise program.unwritable
+        y = one.moves_of_steps(program, x)
+        back = other.moves_of_steps(program, x, flipped=self.return_sequences, beside=y)
+        if self.merge_mode == "sum":
+            return program.summed([y, back], None)
+        return program.joined([y, back])
+
     @property
     def states(self):
         """The states of both stateful layers; None if there are none."""

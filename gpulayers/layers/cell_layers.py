@@ -83,6 +83,18 @@ class CellLayer(RNN):
 
         return run
 
+    def _inference_moves(self, program, x):
+        """What this layer is in a program: see `pieces.py`."""
+        return self.moves_of_steps(program, x)
+
+    def moves_of_steps(self, program, x, **ways):
+        """All steps of few sequences as moves of a program; see `cpu.recurrent_moves`."""
+        names = fused(self.cell)
+        if names is None or self.return_state or self.stateful:
+            raise program.unwritable
+        cell = self.cell.operation.__name__, self.cell.weights_of_steps(), names
+        return program.recurrent(x, cell, self.return_sequences, self.go_backwards, **ways)
+
 
 def _of_cell(name):
     return property(lambda self: getattr(self.cell, name), doc=f"`{name}` of the cell.")

@@ -192,6 +192,21 @@ class Normalization(Layer):
         deviation = xp.clip(xp.sqrt(variance), config.epsilon(), None)
         return x * deviation + mean if self.invert else (x - mean) / deviation
 
+    def _inference_moves(self, program, x):
+        """What this layer is in a program: see `pieces.py`."""
+        if self.invert or self._keep_axis not in ((), (len(x.shape) - 1,)):
+            raise program.unwritable
+        for weight in (self.adapt_mean, self.adapt_variance) if self.input_mean is None else ():
+            program.value(weight, fixed=True)
+        mean, variance = (
+            np.broadcast_to(np.ravel(moment), x.shape[-1:]) for moment in (self.mean, self.variance)
+        )
+        deviation = np.maximum(np.sqrt(variance), np.float32(config.epsilon()))
+        x = program.mapped(
+            x, None, -mean, None, False
+        )  # By one factor and offset, digits get lost.
+        return program.mapped(x, 1 / deviation, None, None, True)
+
     def compute_output_shape(self, input_shape):
         return input_shape
 
