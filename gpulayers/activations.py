@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import FunctionType
 
 from . import registry
@@ -23,6 +24,7 @@ from .ops.activation import (
     tanh_shrink,
 )
 from .ops.activation import gelu as _gelu
+from .ops.dense import FUSED_NAMES
 from .ops.rectifier import (
     hard_shrink,
     hard_sigmoid,
@@ -100,6 +102,25 @@ def leaky_relu(x, negative_slope: float = 0.2, *, alpha: float | None = None):
     alpha: the older name of `negative_slope`; it wins if given.
     """
     return _leaky_relu(x, negative_slope=negative_slope if alpha is None else alpha)
+
+
+# Functions of each element by itself, which a product may take in, as the primitives they are.
+CURVES = {
+    function: function
+    for function in (
+        *(_gelu, celu, elu, exponential, log_sigmoid, mish, relu, selu, sigmoid, silu, softplus),
+        *(softsign, squareplus, tanh, tanh_shrink, _leaky_relu, hard_shrink, hard_sigmoid),
+        *(hard_silu, hard_tanh, relu6, soft_shrink, sparse_plus, sparse_sigmoid),
+    )
+} | {
+    gelu: partial(_gelu, approximate=False),
+    leaky_relu: partial(_leaky_relu, negative_slope=0.2),
+}
+
+
+def taken_in(activation):
+    """What `ops.dense.product` takes for an activation function; None for what it does not."""
+    return FUSED_NAMES.get(activation) or CURVES.get(activation)
 
 
 def get(identifier):

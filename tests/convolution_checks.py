@@ -6,6 +6,7 @@ import numpy as np
 from kernel_checks import check_version
 
 from gpulayers.ops import convolution as ops
+from gpulayers.ops.dense import activated
 from gpulayers.ops.sliding import margins
 
 # Results are sums of products of numbers of size 1, scaled to size 1: a few roundings of the dtype.
@@ -28,9 +29,13 @@ def check(
     if isinstance(padding, str):
         padding = margins(padding, x[1:-1], kernel[:-2], strides, dilations)
     terms = np.sqrt(np.prod(kernel[:-1]))
+    op, options = ops.convolution, {}
+    if callable(activation):
+        op, options = activated, {"operation": op}
     check_version(
-        cupy, ops.convolution, numbers(*x), numbers(*kernel, seed=1) / terms,
+        cupy, op, numbers(*x), numbers(*kernel, seed=1) / terms,
         numbers(kernel[-1], seed=2) if bias else None, dtype=dtype, order=order,
         atol=atol or ATOL[dtype], rtol=atol or ATOL[dtype], strides=strides, padding=padding,
         dilations=dilations, groups=groups, activation=activation,
+        **options,
     )  # fmt: skip

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from typing import NamedTuple
 
 from ..ops import activation as smooth
 from ..ops import rectifier as ramps
 from ..ops.activation import SELU_ALPHA, SELU_SCALE
+from ..ops.dense import activated
 from .module import Module, blocks, contiguous, empty, empty_like, is_float, multiprocessors
 from .partial_sums import accumulator, partial_sums
 
@@ -50,6 +53,72 @@ INSTANCES = [
     {"T": dtype, "ACTIVATION": name, "BIAS": True}
     for dtype, name in (("bfloat16", "GELU"), ("float16", "PRELU"), ("float32", "LINEAR"))
 ]
+
+
+class Curve(NamedTuple):
+    """An activation function as kernels know it; `function` alone where they do not."""
+
+    name: str | None
+    parameters: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    function: object = None
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether its gradient is formed from what it was given, which must be kept for it."""
+        return self.name != "LINEAR" and self.name not in FROM_OUTPUT
+
+
+LINEAR = Curve("LINEAR")
+
+
+def curve_of(function) -> Curve:
+    """How an activation is applied: a function, a name of `ops.dense.FUSED`, or a Curve already;
+    LINEAR for None."""
+    if function is None or isinstance(function, Curve):
+        return function or LINEAR
+    op, given = function, {}
+    if isinstance(function, partial):
+        op, given = function.func, function.keywords
+    if op in SIMPLE or isinstance(op, str):
+        return Curve(SIMPLE.get(op) or op.upper())
+    if op is ramps.relu and not given:
+        return Curve("RELU")
+    if op is ramps.leaky_relu:
+        return Curve("LEAKY_RELU", (given.get("negative_slope", 0.2), 0.0, 0.0))
+    if op is smooth.gelu:
+        return Curve("GELU_TANH" if given.get("approximate", True) else "GELU")
+    if op is smooth.elu:
+        return Curve("ELU", (given.get("alpha", 1.0), 1.0, 0.0))
+    if op is smooth.selu:
+        return Curve("ELU", (SELU_SCALE * SELU_ALPHA, SELU_SCALE, 0.0))
+    return Curve(None, function=function)
+
+
+@activated.on("cupy")
+def _(x, kernel, bias=None, *, operation, activation, needs=None, **options):
+    after, version = curve_of(activation), operation.version("cupy")
+    if after.name is None:
+        return NotImplemented
+    return version(x, kernel, bias, activation=after, needs=needs, **options)
+
+
+def before(g, saved, bias, curve: Curve, needs):
+    """The gradients of a product, and of the bias that was added to it; None if not wanted.
+
+    Args:
+        g: that of curve(product + bias), C-contiguous.
+        saved: the product if the curve's gradient `needs_input`, else the result.
+        bias: (width,) or None.
+        needs: which are wanted of the gradients by the product's factors, and by the bias.
+    """
+    wanted = bias is not None and needs[2]
+    if curve == LINEAR and not wanted:
+        return g, None
+    if bias is None or not (wanted or curve.needs_input):
+        return activation_backward(g, saved, *curve[:2]), None
+    through = curve != LINEAR and (needs[0] or needs[1])
+    dz, dbias = bias_activation_backward(g, saved, bias, *curve[:2], needs=(through, wanted))
+    return (g if dz is None else dz), dbias
 
 
 def _kernel(direction: str, dtype, activation: str, bias: bool):

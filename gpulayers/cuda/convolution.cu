@@ -8,7 +8,8 @@
 //       KERNEL    dk from x and g            rows: (taps, channels) columns: filters   depth: places of y
 // A place of x is seen by the taps of its residue modulo the stride only.  So the places of each residue (`strides` of each axis) are
 // a product of their own: no multiplication with the zeros between elements, and no two blocks write to one place.
-// f: ACTIVATION of activations.cuh, bias and added (like the result; for COLUMNS <= 128) may be NULL; not in KERNEL.
+// f: ACTIVATION of activations.cuh with the parameters p0, p1, p2; bias, and for COLUMNS <= 128 added (like the result), may be NULL; not in
+// KERNEL.  saved: like y, gets what the bias is added to, or is NULL; in FORWARD for COLUMNS <= 128.
 // Sums in A; f and the rounding to T once, at the end.
 // Constants: T, PASS, ACTIVATION; ROWS, COLUMNS, TENSOR: see tiles.cuh.  Dynamic shared memory: tiles, then Tables.
 // By warpgroups (TENSOR 3; WHOLE_A and WHOLE_B) a is gathered, and b comes by TMA: a map of the kernel, or of g for KERNEL, as (1, depth,
@@ -37,6 +38,7 @@
 #define INPUT 1
 #define KERNEL 2
 #define ADDS (PASS != KERNEL && COLUMNS <= 128)  // Wider tiles have no register left for it.
+#define SAVES (PASS == FORWARD && COLUMNS <= 128)
 
 // A window on an array: tap t of place j of an axis is at its element first + step j + jump t, if that is there.
 struct Window {
@@ -219,7 +221,8 @@ struct Output {
 };
 
 GL_DEVICE Result result(
-    const Geometry& o, const T* bias, const T* added, T* y, A* partial, long long group, long long split, int splits) {
+    const Geometry& o, const T* bias, const T* added, T* y, T* saved, A* partial, long long group, long long split, int splits, A p0,
+    A p1, A p2) {
   Result r;
   const long long taps = o.windows[0] * o.windows[1] * o.windows[2];
   const long long places = o.batch * (PASS == INPUT ? o.sizes[0] * o.sizes[1] * o.sizes[2] : o.counts[0] * o.counts[1] * o.counts[2]);
@@ -229,9 +232,10 @@ GL_DEVICE Result result(
   r.bias = bias ? bias + group * r.columns : bias;
   r.added = ADDS && added ? added + group * r.columns : (const T*)0;
   r.y = y + group * r.columns;
-  r.saved = 0, r.alpha = 1, r.p0 = r.p1 = r.p2 = 0;
+  r.saved = SAVES && saved ? saved + group * r.columns : (T*)0;
+  r.alpha = 1, r.p0 = p0, r.p1 = p1, r.p2 = p2;
   r.partial = partial ? partial + (group * splits + split) * r.rows * r.columns : partial;
-  r.whole = gl::aligned(y, added) && r.columns % PER == 0;
+  r.whole = gl::aligned(y, added, saved) && r.columns % PER == 0;
   return r;
 }
 
@@ -240,14 +244,14 @@ GL_DEVICE Result result(
 // what the L2 cache holds of x, and of the kernel all.
 // `map`: of b, for warpgroups.
 GL_DEVICE void convolve(
-    const T* a, const T* b, const void* map, const T* bias, const T* added, T* y, A* partial, const Geometry& o, long long down,
-    int residues, int splits, long long depth_each) {
+    const T* a, const T* b, const void* map, const T* bias, const T* added, T* y, T* saved, A* partial, const Geometry& o,
+    long long down, int residues, int splits, long long depth_each, A p0, A p1, A p2) {
   const long long across = ((PASS == INPUT ? o.channels : o.filters) + COLUMNS - 1) / COLUMNS;
   const long long tile = blockIdx.x % (down * across), rest = blockIdx.x / (down * across);
   const int residue = (int)(rest % residues), split = (int)(rest / residues % splits);
   const long long group = rest / residues / splits, row = tile / across * ROWS, column = tile % across * COLUMNS;
   const long long k = split * depth_each;
-  Result r = result(o, bias, added, y, partial, group, split, splits);
+  Result r = result(o, bias, added, y, saved, partial, group, split, splits, p0, p1, p2);
   GL_DYN_SMEM(uint4, shared);
   Tables& tables = *(Tables*)(shared + TILES);
 #if PASS == INPUT
@@ -291,27 +295,27 @@ GL_DEVICE void convolve(
 }
 #if TENSOR == 3
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolution_of_warpgroups(
-    const T* a, const T* b, const __grid_constant__ gl::TensorMap map, const T* bias, const T* added, T* y, A* partial, Geometry o,
-    long long down, int residues, int splits, long long depth_each) {
-  convolve(a, b, &map, bias, added, y, partial, o, down, residues, splits, depth_each);
+    const T* a, const T* b, const __grid_constant__ gl::TensorMap map, const T* bias, const T* added, T* y, T* saved, A* partial,
+    Geometry o, long long down, int residues, int splits, long long depth_each, A p0, A p1, A p2) {
+  convolve(a, b, &map, bias, added, y, saved, partial, o, down, residues, splits, depth_each, p0, p1, p2);
 }
 #else
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) convolution(
-    const T* a, const T* b, const T* bias, const T* added, T* y, A* partial, Geometry o, long long down, int residues, int splits,
-    long long depth_each) {
-  convolve(a, b, 0, bias, added, y, partial, o, down, residues, splits, depth_each);
+    const T* a, const T* b, const T* bias, const T* added, T* y, T* saved, A* partial, Geometry o, long long down, int residues,
+    int splits, long long depth_each, A p0, A p1, A p2) {
+  convolve(a, b, 0, bias, added, y, saved, partial, o, down, residues, splits, depth_each, p0, p1, p2);
 }
 #endif
 
 // One thread for eight elements of y.
 extern "C" __global__ void __launch_bounds__(256) convolution_finish(
-    const A* partial, const T* bias, const T* added, T* y, Geometry o, int splits) {
-  Result r = result(o, bias, added, y, (A*)partial, 0, 0, splits);
+    const A* partial, const T* bias, const T* added, T* y, T* saved, Geometry o, int splits, A p0, A p1, A p2) {
+  Result r = result(o, bias, added, y, saved, (A*)partial, 0, 0, splits, p0, p1, p2);
   const long long across = (r.columns + 7) / 8, index = (long long)blockIdx.x * 256 + threadIdx.x;
   const long long column = index % across * 8, row = index / across % r.rows, group = index / across / r.rows;
   if (group >= o.groups) return;
   A sum[8];
   add_splits(partial + group * splits * r.rows * r.columns, r.rows, r.columns, splits, row, column, sum);
-  r = result(o, bias, added, y, 0, group, 0, splits);
+  r = result(o, bias, added, y, saved, 0, group, 0, splits, p0, p1, p2);
   put(r, sum, row, column);
 }

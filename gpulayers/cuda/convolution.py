@@ -19,7 +19,7 @@ from math import prod
 from ..ops import convolution as ops
 from ..ops.sliding import counts as counts_of
 from . import depthwise, gemm, hopper, products, warpgroups
-from .activation import activation_backward, bias_activation_backward
+from .activation import LINEAR, Curve, before, curve_of
 from .geometry import Geometry, geometry, struct
 from .module import Module, blocks, contiguous, empty, is_float, multiprocessors
 from .partial_sums import accumulator
@@ -81,7 +81,7 @@ def _(
     x, kernel, bias=None, *, strides, padding, dilations, groups=1, activation=None, added=None,
     needs=None,
 ):  # fmt: skip
-    """In inference any `activation` without parameters, and an array that is `added` before it."""
+    """With any Curve as its `activation`; in inference with an array `added` before that."""
     if x.ndim > 5 or not is_float(x, kernel, bias):
         return NotImplemented
     windows, filters = kernel.shape[:-2], kernel.shape[-1]
@@ -94,29 +94,21 @@ def _(
         return NotImplemented
     x, kernel = contiguous(x), contiguous(kernel)
     bias = None if bias is None else contiguous(bias)
-    name = "LINEAR" if activation is None else activation.upper()
-    y = forward(x, kernel, bias, geo, name, added)
+    after = curve_of(activation)
+    y, z = forward(x, kernel, bias, geo, after, added, needs is not None and after.needs_input)
     if y is None:
         return NotImplemented
     y = y.reshape(len(x), *count, filters)
     if needs is None:
         return y
+    saved = y if z is None else z.reshape(y.shape)
 
     def pullback(g):
-        g, dbias = before(contiguous(g), y, bias, name, needs)
+        g, dbias = before(contiguous(g), saved, bias, after, needs)
         dx = input_gradient(g, kernel, geo).reshape(x.shape) if needs[0] else None
         return dx, kernel_gradient(x, g, geo).reshape(kernel.shape) if needs[1] else None, dbias
 
     return y, pullback
-
-
-def before(g, y, bias, activation, needs):
-    """The gradients with respect to what the activation was given, and to the bias."""
-    if bias is not None and needs[2]:
-        wanted = (activation != "LINEAR" and (needs[0] or needs[1]), True)
-        dz, dbias = bias_activation_backward(g, y, bias, activation, needs=wanted)
-        return (g if dz is None else dz), dbias
-    return (g if activation == "LINEAR" else activation_backward(g, y, activation)), None
 
 
 @ops.convolution_input_gradient.on("cupy")
@@ -135,12 +127,12 @@ def _(
     if not geo.is_small:
         return NotImplemented
     g, kernel = contiguous(g), contiguous(kernel)
-    if bias is None and activation is None and added is None:
+    after = curve_of(activation)
+    if bias is None and after == LINEAR and added is None:
         dx = input_gradient(g, kernel, geo)
     else:
         bias = None if bias is None else contiguous(bias)
-        name = "LINEAR" if activation is None else activation.upper()
-        dx = transposed(g, kernel, bias, geo, name, added)
+        dx = transposed(g, kernel, bias, geo, after, added)
         if dx is None:
             return NotImplemented
     return dx.reshape(len(g), *sizes, channels)
@@ -163,21 +155,24 @@ def _(x, g, *, windows, strides, padding, dilations, groups=1, needs=None):
 # Of C-contiguous arrays; results have the elements that the caller wants, in whatever shape.
 
 
-def forward(x, kernel, bias, geo: Geometry, activation: str = "LINEAR", added=None):
-    """activation(x * kernel + added + bias); None if something else than one launch is better."""
+def forward(x, kernel, bias, geo: Geometry, curve: Curve, added=None, keep=False):
+    """curve(x * kernel + added + bias), and what the bias is added to (None unless `keep`); None
+    for the former if something else than one launch is better."""
     if geo.is_product:
         a, b = x.reshape(geo.places, geo.channels), kernel.reshape(geo.channels, geo.filters)
-        return gemm.sum_of_affine(a, b, bias, activation, added)
-    if depthwise.serves(geo):
         if added is not None:
-            return None
-        return depthwise.forward(x, kernel, bias, geo, activation)
+            return gemm.sum_of_affine(a, b, bias, curve, added), None
+        return gemm.affine(a, b, bias, curve, keep=keep)
+    if added is not None and depthwise.serves(geo):
+        return None, None
     y = empty((geo.places * geo.filters * geo.groups,), x.dtype)
-    depth = prod(geo.windows) * geo.channels
-    if y.size:
-        sizes = geo.places, geo.filters, depth
-        _launch("FORWARD", x, kernel, bias, y, geo, *sizes, activation, added)
-    return y
+    saved = empty(y.shape, y.dtype) if keep else None
+    if depthwise.serves(geo):
+        depthwise.forward(x, kernel, bias, geo, curve, y, saved)
+    elif y.size:
+        sizes = geo.places, geo.filters, prod(geo.windows) * geo.channels
+        _launch("FORWARD", x, kernel, bias, y, geo, *sizes, curve, added, saved)
+    return y, saved
 
 
 def input_gradient(g, kernel, geo: Geometry):
@@ -191,13 +186,13 @@ def input_gradient(g, kernel, geo: Geometry):
     return _back(g, kernel, geo)
 
 
-def transposed(g, kernel, bias, geo: Geometry, activation: str, added):
-    """activation(that + added + bias); None if something else than one launch is better."""
+def transposed(g, kernel, bias, geo: Geometry, curve: Curve, added):
+    """curve(that + added + bias); None if something else than one launch is better."""
     if geo.places == 0 or depthwise.serves(geo):
         return None
     if geo.is_product:
-        return gemm.sum_of_affine(*_matrices(g, kernel, geo), bias, activation, added)
-    return _back(g, kernel, geo, bias, activation, added)
+        return gemm.sum_of_affine(*_matrices(g, kernel, geo), bias, curve, added)
+    return _back(g, kernel, geo, bias, curve, added)
 
 
 def _matrices(g, kernel, geo: Geometry):
@@ -206,7 +201,7 @@ def _matrices(g, kernel, geo: Geometry):
 
 
 def _back(g, kernel, geo: Geometry, *after):
-    """What of each place goes back to what it saw; `after`: bias, activation, added."""
+    """What of each place goes back to what it saw; `after`: bias, curve, added."""
     dx = empty((geo.batch * prod(geo.sizes) * geo.channels * geo.groups,), g.dtype)
     # Of the residue that has most of both.
     rows = geo.batch * prod(blocks(n, s) for n, s in zip(geo.sizes, geo.strides, strict=True))
@@ -268,7 +263,7 @@ def tiling(rows, columns, depth, batch, kind, most) -> tuple[int, int, int, int]
     return *tile, max(blocks(depth, each), 1), each
 
 
-def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR", added=None):
+def _launch(way, a, b, bias, y, geo, rows, columns, depth, curve=LINEAR, added=None, saved=None):
     """One launch, or two if the depth is split; `rows` and `depth` are those of a residue."""
     dtype = y.dtype
     residues = prod(geo.strides) if way == "INPUT" else 1
@@ -276,12 +271,13 @@ def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR", 
     chunk = 4 if path == products.SIMT else 16 // dtype.itemsize  # CHUNK in tiles.cuh.
     inner = geo.filters if way == "INPUT" else geo.channels
     constants = {
-        "T": dtype, "PASS": way, "ACTIVATION": activation,
+        "T": dtype, "PASS": way, "ACTIVATION": curve.name,
         "WHOLE_A": inner % chunk == 0 and a.data.ptr % 16 == 0,
         "WHOLE_B": geo.filters % chunk == 0 and b.data.ptr % 16 == 0,
     }  # fmt: skip
     size, batch = (rows, columns, depth), residues * geo.groups
-    widest = 256 if added is None and way != "INPUT" else 128  # There more need too many registers.
+    adds = added is not None or saved is not None
+    widest = 128 if adds or way == "INPUT" else 256  # There more need too many registers.
     found = _for_warpgroups(way, b, size, batch, path, widest) if constants["WHOLE_A"] else None
     if found and constants["WHOLE_B"]:
         source, name, threads = _hopper, "convolution_of_warpgroups", warpgroups.THREADS
@@ -298,13 +294,13 @@ def _launch(way, a, b, bias, y, geo, rows, columns, depth, activation="LINEAR", 
     down, numbers = blocks(rows, tall), struct(geo)
     source.kernel(name, **constants)(
         down * blocks(columns, wide) * batch * splits, threads,
-        *operands, bias, added, y, partial, numbers, down, residues, splits, each,
-        shared=shared + (tall + wide) * 24 + 320,
+        *operands, bias, added, y, saved, partial, numbers, down, residues, splits, each,
+        *curve.parameters, shared=shared + (tall + wide) * 24 + 320,
     )  # fmt: skip
     if partial is not None:
         grid = blocks(blocks(columns, 8) * (y.size // columns), THREADS)
         finish = source.kernel("convolution_finish", **constants)
-        finish(grid, THREADS, partial, bias, added, y, numbers, splits)
+        finish(grid, THREADS, partial, bias, added, y, saved, numbers, splits, *curve.parameters)
 
 
 def _for_warpgroups(way, b, size, batch, path, widest):

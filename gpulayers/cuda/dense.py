@@ -10,45 +10,31 @@ from math import prod
 
 from ..ops import dense as ops
 from ..ops.dense import require_sizes
-from .activation import activation_backward, bias_activation_backward
+from .activation import before, curve_of
 from .gemm import affine, matmul, sum_of_affine
 from .module import contiguous, is_float
-
-NAMES = {None: "LINEAR", "relu": "RELU", "sigmoid": "SIGMOID", "tanh": "TANH"}
 
 
 @ops.dense.on("cupy")
 def _(x, kernel, bias=None, *, activation=None, added=None, needs=None):
-    """With an array `added` before the activation, in inference."""
+    """With any Curve as its `activation`; in inference with an array `added` before that."""
     if not is_float(x, kernel, bias):
         return NotImplemented
     require_sizes(x, kernel)
-    name = NAMES.get(activation) or activation.upper()  # Any that has no parameters, in inference.
-    units = kernel.shape[1]
+    after, units = curve_of(activation), kernel.shape[1]
     rows = x.reshape(prod(x.shape[:-1]), x.shape[-1])
     if added is not None:
-        y = sum_of_affine(rows, kernel, bias, name, added.reshape(rows.shape[0], units))
+        y = sum_of_affine(rows, kernel, bias, after, added.reshape(rows.shape[0], units))
         return NotImplemented if y is None else y.reshape(added.shape)
-    y, _ = affine(rows, kernel, bias, name)
+    y, z = affine(rows, kernel, bias, after, keep=needs is not None and after.needs_input)
     out = y.reshape(*x.shape[:-1], units)
     if needs is None:
         return out
+    saved = y if z is None else z
 
     def pullback(g):
-        wanted = bias is not None and needs[2]
-        g, dbias = _through(contiguous(g).reshape(y.shape), y, bias, name, wanted)
+        g, dbias = before(contiguous(g).reshape(y.shape), saved, bias, after, needs)
         dx = matmul(g, kernel.T).reshape(x.shape) if needs[0] else None
         return dx, matmul(rows.T, g) if needs[1] else None, dbias
 
     return out, pullback
-
-
-def _through(g, y, bias, name, wanted):
-    """The gradients of the product and, if wanted, of the bias."""
-    if name == "LINEAR":
-        if not wanted:
-            return g, None
-        return g, bias_activation_backward(g, g, bias, needs=(False, True))[1]
-    if wanted:
-        return bias_activation_backward(g, y, bias, name)
-    return activation_backward(g, y, name), None

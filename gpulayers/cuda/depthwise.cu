@@ -3,6 +3,7 @@
 // x: (batch, sizes[3], channels); kernel: (windows[3], filters); y and its gradient g: (batch, counts[3], filters); C-contiguous, at any
 // alignment.  Filter f sees the channel f / (filters / channels).  A thread has the channels of one 16-byte vector side by side.
 // Geometry has a group for each channel: `groups` channels, and `filters` of each.
+// Forward ends with a bias and an activation with the parameters p0, p1, p2; `saved`, like y, gets what the bias is added to, or is NULL.
 // Constants: T; ACTIVATION, of forward; SINGLE, whether each channel has one filter; TAPS: in forward the window's last size where it
 // moves over that axis by STRIDE without dilation, so that neighbours' inputs stay in registers, or 0 for any window; in
 // kernel_gradient how many taps of the last axis a block sums.
@@ -27,9 +28,9 @@ GL_DEVICE bool within(int at, long long size) { return at >= 0 && at < size; }
 
 // turned: with the window's taps in reverse order, as for the gradient where windows move by 1.
 extern "C" __global__ void __launch_bounds__(BLOCK, SINGLE && TAPS <= 3 && STRIDE == 1 ? 2 : 1) depthwise_forward(
-    const T* x, const T* kernel, const T* bias, T* y, Geometry o, bool turned) {
+    const T* x, const T* kernel, const T* bias, T* y, T* saved, Geometry o, bool turned, A p0, A p1, A p2) {
   const int filters = (int)(o.filters * o.groups), vectors = (filters + N - 1) / N;
-  const bool whole = gl::aligned(x, kernel, y) && filters % N == 0;
+  const bool whole = gl::aligned(x, kernel, y, saved) && filters % N == 0;
   const long long strips[3] = {o.counts[0], o.counts[1], (o.counts[2] + STRIP - 1) / STRIP};
   long long vector;
   const Place p(strips, gl::divided((long long)blockIdx.x * BLOCK + threadIdx.x, vectors, &vector));
@@ -84,15 +85,16 @@ extern "C" __global__ void __launch_bounds__(BLOCK, SINGLE && TAPS <= 3 && STRID
       }
 #endif
     }
-  T* to = y + (((p.image * o.counts[0] + p.at[0]) * o.counts[1] + p.at[1]) * o.counts[2] + column) * filters;
+  const long long to = (((p.image * o.counts[0] + p.at[0]) * o.counts[1] + p.at[1]) * o.counts[2] + column) * filters;
   gl::Vector<T> added;
   if (bias) added = gl::load(bias, f, filters, gl::aligned(bias));
 #pragma unroll
   for (int s = 0; s < STRIP; s++) {
     if (column + s >= o.counts[2]) return;
+    if (saved) gl::store(saved + to + s * filters, f, filters, whole, gl::packed<T>(sum[s]));
 #pragma unroll
-    for (int i = 0; i < N; i++) sum[s][i] = value(bias ? sum[s][i] + gl::to<A>(added.at[i]) : sum[s][i], 0, 0, 0);
-    gl::store(to + s * filters, f, filters, whole, gl::packed<T>(sum[s]));
+    for (int i = 0; i < N; i++) sum[s][i] = value(bias ? sum[s][i] + gl::to<A>(added.at[i]) : sum[s][i], p0, p1, p2);
+    gl::store(y + to + s * filters, f, filters, whole, gl::packed<T>(sum[s]));
   }
 }
 

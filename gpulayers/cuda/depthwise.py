@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from .activation import LINEAR, Curve
 from .geometry import Geometry, struct
 from .module import Module, blocks, empty, multiprocessors
 from .partial_sums import accumulator, partial_sums
@@ -38,23 +39,22 @@ def serves(geo: Geometry) -> bool:
     return geo.channels == 1 and geo.groups > 1
 
 
-def forward(x, kernel, bias, geo: Geometry, activation: str):
-    """activation(x * kernel + bias); C-contiguous, as all arrays here."""
-    y = empty((geo.places, geo.filters * geo.groups), x.dtype)
-    _slide(x, kernel, bias, y, geo, activation, False)
-    return y
+def forward(x, kernel, bias, geo: Geometry, curve: Curve, y, saved):
+    """curve(x * kernel + bias) into y, and what the bias is added to into `saved`, unless that is
+    None; C-contiguous, as all arrays here."""
+    _slide(x, kernel, bias, y, saved, geo, curve, False)
 
 
-def _slide(x, kernel, bias, y, geo, activation, turned):
+def _slide(x, kernel, bias, y, saved, geo, curve, turned):
     window, stride = geo.windows[2], geo.strides[2]
     strip = window <= LONGEST and stride <= 2 and geo.dilations[2] == 1
-    constants = _constants(x, geo, window if strip else 0, stride if strip else 1, activation)
+    constants = _constants(x, geo, window if strip else 0, stride if strip else 1, curve.name)
     vectors = blocks(geo.filters * geo.groups, VECTOR // x.itemsize)
     grid = blocks(
         geo.batch * prod(geo.counts[:2]) * blocks(geo.counts[2], STRIP) * vectors, THREADS
     )
     run = _source.kernel("depthwise_forward", **constants)
-    run(grid, THREADS, x, kernel, bias, y, struct(geo), turned)
+    run(grid, THREADS, x, kernel, bias, y, saved, struct(geo), turned, *curve.parameters)
 
 
 def _constants(x, geo, taps, stride=1, activation="LINEAR"):
@@ -68,7 +68,7 @@ def input_gradient(g, kernel, geo: Geometry):
     """The gradient of y's sum with weights g by x."""
     dx = empty((geo.batch * prod(geo.sizes), geo.groups), g.dtype)
     if geo.strides == (1, 1, 1) and geo.filters == 1:
-        _slide(g, kernel, None, dx, _turned(geo), "LINEAR", True)
+        _slide(g, kernel, None, dx, None, _turned(geo), LINEAR, True)
     else:
         grid = blocks(dx.shape[0] * blocks(geo.groups, VECTOR // g.itemsize), THREADS)
         run = _source.kernel("depthwise_input_gradient", **_constants(g, geo, 0))

@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays import dtypes
 from ..arrays.gaps import made_on_cupy
 from . import cublas, products, warpgroups
-from .activation import bias_activation
+from .activation import LINEAR, Curve, bias_activation
 from .matrices import Matrices, batches, folded
 from .module import FLOATS, c_type, capability, empty
 from .products import HOPPER_INSTANCES, INSTANCES, _source
@@ -115,53 +115,46 @@ def capturing() -> bool:
     return cupy.cuda.get_current_stream().is_capturing()
 
 
-def affine(
-    a, b, bias=None, activation="LINEAR", parameters=(0.0, 0.0, 0.0), *,
-    keep=False, fused=None, added=None,
-):  # fmt: skip
-    """activation(a @ b + added + bias) of matrices, and what the bias is added to (None unless
-    `keep`).
+def affine(a, b, bias=None, curve: Curve = LINEAR, *, keep=False, fused=None, added=None):
+    """curve(a @ b + added + bias) of matrices, and what the bias is added to (None unless `keep`).
 
     Args:
         a, b: (M, K) and (K, N), of one floating dtype.
         bias: (N,) of that dtype, or None.
         added: (M, N), C-contiguous, or None; only if all is `fused`.
-        activation, parameters: a name of the list in activations.cuh, and its own parameters.
+        curve: an activation function that kernels know.
         fused: all in one launch, or not; None for whatever is expected to be faster.
     """
     y = empty((a.shape[0], b.shape[1]), a.dtype)
     if fused is None:
-        fused = fusing_wins(a, b, bias, activation)
+        fused = fusing_wins(a, b, bias, curve)
     if fused:
         saved = empty(y.shape, y.dtype) if keep else None
         if y.size:
             ((left, right, result, _),) = batches(a, b, y)
-            products.launch(
-                left, right, result,
-                bias=bias, saved=saved, activation=(activation, tuple(parameters)), added=added,
-            )  # fmt: skip
+            products.launch(left, right, result, bias=bias, saved=saved, curve=curve, added=added)
         return y, saved
     matmul(a, b, out=y)
-    if bias is None and activation == "LINEAR":
+    if bias is None and curve == LINEAR:
         return y, y if keep else None
-    made = bias_activation(y, bias, activation, parameters, in_place=not keep)
+    made = bias_activation(y, bias, *curve[:2], in_place=not keep)
     return made, y if keep else None
 
 
-def sum_of_affine(a, b, bias, activation="LINEAR", added=None):
-    """activation(a @ b + added + bias), all in one launch; None if that is not expected to be
-    faster than another for what is added."""
+def sum_of_affine(a, b, bias, curve: Curve, added):
+    """curve(a @ b + added + bias), all in one launch; None if that is not expected to be faster
+    than another for what is added."""
     if added is None:
-        return affine(a, b, bias, activation)[0]
-    if not fusing_wins(a, b, bias, activation, always=True):
+        return affine(a, b, bias, curve)[0]
+    if not fusing_wins(a, b, bias, curve, always=True):
         return None
-    return affine(a, b, bias, activation, fused=True, added=added)[0]
+    return affine(a, b, bias, curve, fused=True, added=added)[0]
 
 
-def fusing_wins(a, b, bias, activation, always=False) -> bool:
+def fusing_wins(a, b, bias, curve: Curve, always=False) -> bool:
     """Whether our kernel is to be taken for a product with a bias and an activation, or (`always`)
     with something else to be done afterwards."""
-    if bias is None and activation == "LINEAR" and not always:
+    if bias is None and curve == LINEAR and not always:
         return False
     if capturing() or cublas.library() is None:
         return True

@@ -5,18 +5,14 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache, partial
-from typing import NamedTuple
+from functools import lru_cache, partial
 
 import numpy as np
 
-from ..ops import activation as smooth
-from ..ops import rectifier as ramps
-from ..ops.activation import SELU_ALPHA, SELU_SCALE
 from ..ops.convolution import convolution, convolution_input_gradient
 from ..ops.dense import dense
 from ..ops.normalization import normalized_along
-from .activation import SIMPLE
+from .activation import LINEAR, Curve, curve_of
 from .module import Module, blocks, contiguous, empty_like, is_float
 from .normalization import sum_and_normalized, takes
 from .partial_sums import accumulator
@@ -28,6 +24,7 @@ THREADS, VECTOR, UNROLL = 256, 16, 2  # As in the source; VECTOR in bytes.
 AT_ONCE = 4  # Arrays that one launch adds.
 KEPT = 256  # Constants of NumPy's that have been uploaded.
 _there: dict[tuple[int, int], tuple] = {}
+curve = curve_of  # As `cpu.inference` has one of its own.
 
 INSTANCES = [
     {"T": dtype, "ACTIVATION": activation}
@@ -35,45 +32,6 @@ INSTANCES = [
         ("float16", "RELU"), ("bfloat16", "GELU"), ("float32", "SILU"), ("float64", "LINEAR"),
     )
 ]  # fmt: skip
-
-
-class Curve(NamedTuple):
-    """An activation function as kernels know it; `function` alone where they do not."""
-
-    name: str | None
-    parameters: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    function: object = None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is known, and has no parameters."""
-        return self.name is not None and not any(self.parameters)
-
-
-LINEAR = Curve("LINEAR")
-
-
-@cache
-def curve(function) -> Curve:
-    """How an activation function is applied; LINEAR for None."""
-    if function is None:
-        return LINEAR
-    op, given = function, {}
-    if isinstance(function, partial):
-        op, given = function.func, function.keywords
-    if op in SIMPLE:
-        return Curve(SIMPLE[op])
-    if op is ramps.relu and not given:
-        return Curve("RELU")
-    if op is ramps.leaky_relu:
-        return Curve("LEAKY_RELU", (given.get("negative_slope", 0.2), 0.0, 0.0))
-    if op is smooth.gelu:
-        return Curve("GELU_TANH" if given.get("approximate", True) else "GELU")
-    if op is smooth.elu:
-        return Curve("ELU", (1.0, 1.0, 0.0))
-    if op is smooth.selu:
-        return Curve("ELU", (SELU_SCALE * SELU_ALPHA, SELU_SCALE, 0.0))
-    return Curve(None, function=function)
 
 
 def applied(function):
@@ -143,17 +101,16 @@ def _product(operation, curve, options):
 def _remembered_product(operation, curve, options):
     """A product with what follows it: in one launch, or the rest in another."""
     version, options = operation.version("cupy"), dict(options)
-    fused = None if curve == LINEAR else curve.name.lower()
 
     @remembered
     def run(x, kernel, bias, added):
         added = [] if added is None else [contiguous(added)]
         y = NotImplemented
-        if fused is None or curve.is_plain:
-            y = version(x, kernel, bias, activation=fused, added=(*added, None)[0], **options)
+        if curve.name is not None:
+            y = version(x, kernel, bias, activation=curve, added=(*added, None)[0], **options)
         if y is NotImplemented:
             y = operation(x, kernel, **options)
-            if added or bias is not None or fused:
+            if added or bias is not None or curve != LINEAR:
                 y = merged([y, *added], None, bias, curve, y)
         return y
 

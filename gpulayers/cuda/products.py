@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import config
 from . import hopper, warpgroups
+from .activation import LINEAR, Curve
 from .matrices import Matrices
 from .module import Module, blocks, c_type, capability, empty, multiprocessors
 from .partial_sums import accumulator
@@ -12,7 +13,6 @@ _source = Module("gemm")
 _hopper = Module("gemm", hopper.SM_90A)
 
 SIMT, TENSOR, TENSOR_TF32 = 0, 1, 2  # TENSOR in the source; warpgroups.PATH is another.
-LINEAR = ("LINEAR", (0.0, 0.0, 0.0))  # An activation and its parameters.
 STEP = 32  # What the depth of a split is a multiple of.
 LEAST_DEPTH = 256  # Of a split: below it, adding the splits takes as long as it saves.
 
@@ -83,22 +83,21 @@ def tiling(rows: int, columns: int, depth: int, batch: int, dtype) -> tuple[int,
 
 def launch(
     a: Matrices, b: Matrices, y: Matrices, *,
-    batch: int = 1, bias=None, saved=None, activation=LINEAR, alpha: float = 1.0,
-    added=None,
+    batch: int = 1, bias=None, saved=None, curve: Curve = LINEAR, alpha: float = 1.0, added=None,
 ) -> None:  # fmt: skip
-    """y = activation(alpha a b (+ added) + bias) for each of a batch; see gemm.cu.
+    """y = curve(alpha a b (+ added) + bias) for each of a batch; see gemm.cu.
 
     Args:
         a, b, y: of one dtype; y is not transposed, and neither empty.
         bias: (columns,) or None.
         added: an array like y's, perhaps y itself, or None.
         saved: an array like y's that gets what the bias is added to, or None.
-        activation: a name of the list in activations.cuh, and its three parameters.
+        curve: an activation function that kernels know.
     """
-    name, parameters = activation
     rows, columns, depth, dtype = y.rows, y.columns, a.columns, y.array.dtype
-    constants = {"T": dtype, "TRANS_A": a.transposed, "TRANS_B": b.transposed, "ACTIVATION": name}
-    result, after = _flat(y, batch), (alpha, added, *parameters)
+    constants = {"T": dtype, "TRANS_A": a.transposed, "TRANS_B": b.transposed}
+    constants["ACTIVATION"] = curve.name
+    result, after = _flat(y, batch), (alpha, added, *curve.parameters)
     way = path(dtype)
     mapped = warpgroups.operands(a, b, batch) if way != SIMT else None
     if mapped is not None:

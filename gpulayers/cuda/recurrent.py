@@ -23,7 +23,7 @@ from math import prod
 
 from ..ops import recurrent as ops
 from . import gemm, recurrent_scan, recurrent_step
-from .dense import NAMES
+from .activation import curve_of
 from .module import blocks, contiguous, empty, empty_like, is_float
 from .partial_sums import accumulator
 from .recurrent_gradients import gradients
@@ -226,8 +226,8 @@ def _(
     rows = carry.size // max(width, 1)
     sizes = rows, width, stride, max(rows // max(len(carry), 1), 1)
     names = {
-        "T": carry.dtype, "CELL": "LSTM", "ACTIVATION": NAMES[activation],
-        "GATE": NAMES[recurrent_activation],
+        "T": carry.dtype, "CELL": "LSTM", "ACTIVATION": curve_of(activation).name,
+        "GATE": curve_of(recurrent_activation).name,
     }  # fmt: skip
     grid = blocks(rows * blocks(width, 16 // carry.itemsize), THREADS)
     state, new = empty_like(carry), empty_like(carry)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import gemm
-from .dense import NAMES
+from .activation import curve_of
 from .matrices import Matrices
 from .module import Module, blocks, contiguous, empty
 from .partial_sums import accumulator
@@ -74,8 +74,8 @@ class Sequences:
         self.mask = None if mask is None else stacked([mask] * self.directions)
         self.names = {
             "T": self.dtype, "CELL": cell.name,
-            "ACTIVATION": NAMES[activations["activation"]],
-            "GATE": NAMES[activations.get("recurrent_activation")],
+            "ACTIVATION": curve_of(activations["activation"]).name,
+            "GATE": curve_of(activations.get("recurrent_activation")).name,
         }  # fmt: skip
 
     @property

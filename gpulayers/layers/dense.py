@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from .. import activations, constraints, initializers, registry, regularizers
-from ..ops.dense import FUSED_NAMES, dense
+from ..ops.dense import FUSED_NAMES, dense, product
 from .input_spec import InputSpec
 from .layer import Layer
 from .lora import Adapted, LowRankAdaptation
@@ -101,9 +101,9 @@ class Dense(QuantizedProduct, LowRankAdaptation, Layer):
     def call(self, inputs, training=None):
         if self.quantized is not None:
             return self._quantized_call(inputs, training)
-        fused = FUSED_NAMES.get(self.activation)
-        outputs = dense(inputs, self.kernel, self.bias, activation=fused)
-        return outputs if fused or self.activation is None else self.activation(outputs)
+        taken = activations.taken_in(self.activation)
+        outputs = product(dense, inputs, self.kernel, self.bias, taken)
+        return outputs if taken or self.activation is None else self.activation(outputs)
 
     def _product(self, inputs, kernel):
         return dense(inputs, kernel, None)

@@ -85,9 +85,9 @@ class BaseDepthwiseConv(SlidingLayer):
     def call(self, inputs):
         outputs = convolved_by_channel(
             f"{type(self).__name__} {self.name!r}", inputs, self.kernel, self.strides,
-            self.padding, self.data_format, self.dilation_rate, self.bias, self._fused,
+            self.padding, self.data_format, self.dilation_rate, self.bias, self._taken_in,
         )  # fmt: skip
-        return outputs if self._fused else self._activated(outputs)
+        return outputs if self._taken_in else self._activated(outputs)
 
     def compute_output_shape(self, input_shape):
         filters = self._channels(input_shape) * self.depth_multiplier

@@ -11,8 +11,6 @@ NumPy array (`cpu/program.py`).
 
 from __future__ import annotations
 
-from functools import partial
-
 from .. import activations
 from ..arrays import Variable, devices, dtypes
 from ..ops import activation as smooth
@@ -26,11 +24,6 @@ ELEMENTWISE = frozenset(
         smooth.selu,
     }
 )
-# Functions of `activations` by the primitives that they are.
-ALIASES = {
-    activations.gelu: partial(smooth.gelu, approximate=False),
-    activations.leaky_relu: partial(ramps.leaky_relu, negative_slope=0.2),
-}
 
 
 class Piece:
@@ -201,7 +194,7 @@ class Activated(Piece):
 
     def __init__(self, name, function):
         super().__init__(name)
-        self.function, self.curve = function, ALIASES.get(function, function)
+        self.function, self.curve = function, activations.CURVES.get(function, function)
         self.takes_parts = getattr(function, "__module__", "").startswith("gpulayers.")
 
     def ready(self, own, floor):

@@ -107,9 +107,9 @@ class BaseSeparableConv(SlidingLayer):
         )  # fmt: skip
         outputs = convolved(
             who, outputs, self.pointwise_kernel, 1, "valid", self.data_format, 1, self.bias,
-            self._fused,
+            self._taken_in,
         )  # fmt: skip
-        return outputs if self._fused else self._activated(outputs)
+        return outputs if self._taken_in else self._activated(outputs)
 
     def compute_output_shape(self, input_shape):
         sizes = self._convolved_sizes(input_shape)

@@ -102,8 +102,13 @@ class SlidingLayer(Layer):
 
     @property
     def _fused(self) -> str | None:
-        """The name of the activation, if it is one that a convolution takes in."""
+        """The name of the activation, if it is one that every convolution takes in."""
         return FUSED_NAMES.get(self.activation)
+
+    @property
+    def _taken_in(self):
+        """The activation, if it is one that some convolutions take in."""
+        return activations.taken_in(self.activation)
 
     def _shape_with(self, input_shape, filters, sizes):
         if self.data_format == "channels_last":

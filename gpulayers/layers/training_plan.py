@@ -8,6 +8,7 @@ directly, and so do their pullbacks.  A plan holds as long as no attribute of an
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +18,6 @@ from ..arrays import Variable, dtypes
 from ..arrays.functions import TABLE
 from ..arrays.namespace import NUMPY
 from ..arrays.tape import TapeArray, add_to
-from ..ops.activation import gelu
-from ..ops.rectifier import leaky_relu
 from .plan import needs_full_call, step
 from .tracking import STRUCTURE
 
@@ -243,19 +242,13 @@ def in_numpy(op, arrays, needs, **options):
     return out, pullbacks if callable(pullbacks) else _from_all(pullbacks, needs)
 
 
-# Functions around primitives: what these are told.
-AROUND = {
-    activations.gelu: (gelu, {"approximate": False}),
-    activations.leaky_relu: (leaky_relu, {}),
-}
-
-
 def activation_links(activation) -> list[Link] | None:
     """An activation function in training; None for one without a version for NumPy arrays."""
     if activation is activations.linear:
         return []
-    if activation in AROUND:
-        op, options = AROUND[activation]
+    curve = activations.CURVES.get(activation)
+    if isinstance(curve, partial):
+        op, options = curve.func, curve.keywords
         return [Link(lambda x, needs=None: in_numpy(op, [x], needs, **options))]
     version = activation.version("numpy") if hasattr(activation, "version") else None
     return None if version is None else [Link(version)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ..arrays import Abstract, devices, dtypes, namespace, primitive
 from .calling import array_function, together
-from .dense import FUSED, before_activation
+from .dense import FUSED, before_activation, product
 from .sliding import (
     channels_last,
     counts,
@@ -289,7 +289,7 @@ def conv_transpose(
 
 
 def convolved(who, x, kernel, strides, padding, data_format, dilations, bias=None, activation=None):
-    """`conv` with a bias and an activation of `FUSED`."""
+    """`conv` with a bias and an activation as in `dense.product`."""
     _, (x, kernel) = together((x, kernel))
     x, back = channels_last(x, data_format)
     strides, dilations = _steps(who, x, kernel, strides, dilations)
@@ -300,13 +300,13 @@ def convolved(who, x, kernel, strides, padding, data_format, dilations, bias=Non
             f"and filters that divide evenly among as many groups; got {channels} channels."
         )
     options = _options(who, x, kernel, strides, padding, dilations, channels // seen)
-    return back(convolution(x, kernel, bias, activation=activation, **options))
+    return back(product(convolution, x, kernel, bias, activation, **options))
 
 
 def convolved_by_channel(
     who, x, kernel, strides, padding, data_format, dilations, bias=None, activation=None
 ):
-    """`depthwise_conv` with a bias and an activation of `FUSED`."""
+    """`depthwise_conv` with a bias and an activation as in `dense.product`."""
     xp, (x, kernel) = together((x, kernel))
     x, back = channels_last(x, data_format)
     strides, dilations = _steps(who, x, kernel, strides, dilations)
@@ -318,7 +318,7 @@ def convolved_by_channel(
         )
     kernel = xp.reshape(kernel, (*windows, 1, channels * multiplier))
     options = _options(who, x, kernel, strides, padding, dilations, channels)
-    return back(convolution(x, kernel, bias, activation=activation, **options))
+    return back(product(convolution, x, kernel, bias, activation, **options))
 
 
 def transposed(who, x, kernel, strides, padding, output_padding, data_format, dilations):

@@ -1,4 +1,4 @@
-"""Matrix products with a bias: the affine map of Dense layers."""
+"""Matrix products with a bias: the affine map of Dense layers, and what follows a product."""
 
 from __future__ import annotations
 
@@ -51,6 +51,26 @@ def require_sizes(x, kernel) -> None:
             f"dense: the last axis of x must have the {kernel.shape[0]} elements that a kernel of "
             f"shape {tuple(kernel.shape)} expects, got x of shape {tuple(x.shape)}."
         )
+
+
+@primitive
+def activated(x, kernel, bias=None, *, operation, activation, **options):
+    """activation(operation(x, kernel, bias)): a product, and any function of each element of it.
+
+    Args:
+        x, kernel, bias, options: of `operation`, which is `dense` or `convolution`.
+        activation: a primitive of an array, or a `partial` of one.
+
+    The function's gradient may need what it was given; who takes it into a product keeps that.
+    """
+    return activation(operation(x, kernel, bias, **options))
+
+
+def product(operation, x, kernel, bias, activation, **options):
+    """`operation` with an activation: a name in `FUSED`, a function as in `activated`, or None."""
+    if callable(activation):
+        options["operation"], operation = operation, activated
+    return operation(x, kernel, bias, activation=activation, **options)
 
 
 @dense.vjp

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from gpulayers import config
 from gpulayers.cuda import convolution as kernels
 from gpulayers.cuda import products
 from gpulayers.cuda.geometry import geometry
+from gpulayers.ops import activation as smooth
 from gpulayers.ops import convolution as ops
+from gpulayers.ops.rectifier import leaky_relu
 
 # Rounding the factors of some 100 products of size 1 to TF32, each by 2**-11 at most.
 TF32 = 1e-2
@@ -70,6 +73,20 @@ def test_groups(cupy, groups, channels, filters, dtype):
 @pytest.mark.parametrize("bias", [False, True])
 def test_bias_and_activation(cupy, bias, activation, dtype):
     check(cupy, (2, 5, 4), (3, 4, 6), bias=bias, activation=activation, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("window", [3, 1])
+def test_activations_whose_gradient_needs_what_they_are_given(cupy, window, bias, dtype):
+    check(cupy, (2, 5, 4), (window, 4, 6), bias=bias, activation=smooth.silu, dtype=dtype)
+
+
+@pytest.mark.parametrize("shape", [(2, 9, 4), (1, 3, 600), (2, 70, 8)])
+def test_they_have_parameters_and_finish_split_sums(cupy, shape):
+    leaky = partial(leaky_relu, negative_slope=0.3)
+    check(cupy, shape, (3, shape[-1], 5), activation=leaky, atol=4e-5)
+    check(cupy, shape, (3, shape[-1] // 2, 4), groups=2, activation=smooth.gelu, atol=4e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from kernel_checks import FLOATS, check_version
 
 import gpulayers
 from gpulayers import config
+from gpulayers.arrays import Tape
 from gpulayers.cuda import gemm
 from gpulayers.layers import Dense
-from gpulayers.ops.dense import dense
+from gpulayers.ops import activation as smooth
+from gpulayers.ops import rectifier as ramps
+from gpulayers.ops.dense import activated, dense
 
 # Sums of products: errors are compared with the size of their terms.
 ATOL = {"float64": 1e-12, "float32": 1e-5, "float16": 1.5e-2, "bfloat16": 1.2e-1}
@@ -40,6 +45,49 @@ def test_values_and_gradients(cupy, fused, bias, activation, dtype):
     check_version(
         cupy, dense, x, kernel, offset, dtype=dtype, atol=ATOL[dtype], activation=activation
     )
+
+
+CURVES = {
+    "gelu": partial(smooth.gelu, approximate=False),
+    "gelu_tanh": smooth.gelu,
+    "silu": smooth.silu,
+    "mish": smooth.mish,
+    "softplus": smooth.softplus,
+    "selu": smooth.selu,
+    "elu": partial(smooth.elu, alpha=0.7),
+    "leaky_relu": partial(ramps.leaky_relu, negative_slope=0.3),
+    "relu6": ramps.relu6,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(name, "float32") for name in CURVES]
+    + [("gelu", "float16"), ("gelu", "bfloat16"), ("gelu", "float64")],
+)
+@pytest.mark.parametrize("bias", [True, False])
+def test_activations_whose_gradient_needs_what_they_are_given(cupy, fused, bias, name, dtype):
+    x, kernel, offset = numbers(6, 11), numbers(11, 5, seed=1, scale=0.3), numbers(5, seed=2)
+    check_version(
+        cupy, activated, x, kernel, offset if bias else None, dtype=dtype,
+        atol=4 * ATOL[dtype], rtol=ATOL[dtype], operation=dense, activation=CURVES[name],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("bias_is_trained", [True, False])
+def test_a_step_takes_one_launch_each_way(cupy, fused, launched, bias_is_trained):
+    """Beside the products: there the one that cuBLAS leaves, back the gradient before them."""
+    layer, x = Dense(6, "gelu"), cupy.asarray(numbers(8, 5).astype("f4"))
+    layer(x)
+    layer.bias.trainable = bias_is_trained
+    launched.clear()
+    with Tape() as tape:
+        y = layer(tape.watch(x))
+    assert launched == (["gemm"] if fused else ["activation_forward"])
+    launched.clear()
+    tape.gradient(y, layer.trainable_variables)
+    sums = ["partial_sums"] if bias_is_trained else []
+    assert [name for name in launched if name != "gemm"] == ["bias_activation_backward", *sums]
 
 
 @pytest.mark.parametrize("shape", [(7,), (1, 7), (2, 3, 7), (0, 7), (2, 0, 7), (4, 1, 2, 7)])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from convolution_checks import check
 from kernel_checks import FLOATS
 
 from gpulayers.cuda import depthwise as kernels
+from gpulayers.ops.activation import silu
+from gpulayers.ops.rectifier import leaky_relu
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +65,13 @@ def test_any_margins(cupy, padding, strides):
 def test_bias_and_activation(cupy, activation):
     by_channel(cupy, (5,), (3,), 6, activation=activation)
     by_channel(cupy, (5,), (3,), 6, activation=activation, bias=False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("activation", [silu, partial(leaky_relu, negative_slope=0.3)])
+def test_activations_whose_gradient_needs_what_they_are_given(cupy, activation, dtype):
+    by_channel(cupy, (5,), (3,), 6, activation=activation, dtype=dtype)
+    by_channel(cupy, (5, 6), (9, 1), 4, activation=activation, bias=False, dtype=dtype)
 
 
 @pytest.mark.parametrize("channels", [130, 133])

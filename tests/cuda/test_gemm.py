@@ -10,6 +10,7 @@ from kernel_checks import FLOATS, kind
 from product_checks import TRANSPOSED, check, factors, high_precision, numbers, on_device
 
 from gpulayers.cuda import gemm, matrices, products, warpgroups
+from gpulayers.cuda.activation import Curve
 from gpulayers.ops import activation as smooth
 
 # How one operand lies does not matter to the other: two of four cases have all that there is, where
@@ -146,6 +147,7 @@ def test_which_instructions_multiply(cupy):
 
 
 # ------------------------------------------------------------------------------------- the epilogue
+RELU = Curve("RELU")
 EPILOGUES = {
     "LINEAR": None,
     "RELU": lambda z: np.maximum(z, 0),
@@ -171,8 +173,8 @@ def test_bias_and_activation(cupy, depth, activation, dtype):
     tolerance = {"float64": 1e-12, "float32": 5e-6, "float16": 8e-3, "bfloat16": 6e-2}[dtype]
     for fused in (True, False):
         given = [on_device(cupy, x) for x in (a, b, bias)]
-        y, saved = gemm.affine(*given, activation, keep=True, fused=fused)
-        alone, nothing = gemm.affine(*given, activation, fused=fused)
+        y, saved = gemm.affine(*given, Curve(activation), keep=True, fused=fused)
+        alone, nothing = gemm.affine(*given, Curve(activation), fused=fused)
         assert nothing is None
         assert alone.get().tobytes() == y.get().tobytes()
         for found, wanted in ((y, expected), (saved, product)):
@@ -185,9 +187,8 @@ def test_bias_and_activation(cupy, depth, activation, dtype):
 @pytest.mark.parametrize("fused", [True, False])
 def test_activation_without_bias_and_its_parameters(cupy, fused):
     a, b = factors(5, 6, 7)
-    y, _ = gemm.affine(
-        *map(cupy.asarray, (a, b)), None, "LEAKY_RELU", (0.25, 0.0, 0.0), fused=fused
-    )
+    leaky = Curve("LEAKY_RELU", (0.25, 0.0, 0.0))
+    y, _ = gemm.affine(*map(cupy.asarray, (a, b)), None, leaky, fused=fused)
     z = a @ b
     np.testing.assert_allclose(y.get(), np.where(z > 0, z, z / 4), rtol=1e-5, atol=1e-6)
 
@@ -204,10 +205,10 @@ def test_scaled_and_added(cupy, depth, dtype):
 
 
 def test_what_wins(cupy, monkeypatch):
-    def wins(rows, columns, depth, dtype="float32", bias=True, activation="RELU"):
+    def wins(rows, columns, depth, dtype="float32", bias=True, curve=RELU):
         shapes = (rows, depth), (depth, columns)
         a, b = (np.broadcast_to(np.zeros((), kind(dtype)), shape) for shape in shapes)
-        return gemm.fusing_wins(a, b, True if bias else None, activation)
+        return gemm.fusing_wins(a, b, True if bias else None, curve)
 
     monkeypatch.setattr(gemm, "capability", lambda: 90)
     assert wins(64, 128, 784)  # Little work: one launch rather than two.
@@ -216,7 +217,7 @@ def test_what_wins(cupy, monkeypatch):
     assert wins(8192, 4096, 2048, "bfloat16")  # By warpgroups.
     monkeypatch.setattr(warpgroups, "serves", lambda dtype: False)
     assert not wins(8192, 4096, 512, "bfloat16")
-    assert not wins(64, 10, 64, bias=False, activation="LINEAR")  # Nothing follows.
+    assert not wins(64, 10, 64, bias=False, curve=Curve("LINEAR"))  # Nothing follows.
     monkeypatch.setattr(gemm, "capability", lambda: 80)
     assert wins(8192, 4096, 512, "bfloat16")
     monkeypatch.setattr(gemm, "capturing", lambda: True)

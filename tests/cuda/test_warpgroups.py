@@ -8,7 +8,9 @@ import pytest
 from product_checks import TRANSPOSED, check, factors, high_precision, numbers, on_device
 
 from gpulayers.cuda import gemm, hopper, matrices, products, warpgroups
+from gpulayers.cuda.activation import Curve
 from gpulayers.ops import convolution as ops
+from gpulayers.ops.activation import silu
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_what_follows(cupy, always):
     a, b = factors(72, 40, 128, "float16")
     bias = numbers(40, dtype="float16", seed=3)
     y, saved = gemm.affine(
-        cupy.asarray(a), cupy.asarray(b), cupy.asarray(bias), "RELU", keep=True, fused=True
+        cupy.asarray(a), cupy.asarray(b), cupy.asarray(bias), Curve("RELU"), keep=True, fused=True
     )
     check(saved, a, b)
     np.testing.assert_allclose(
@@ -167,6 +169,11 @@ def convolve(cupy, always, x, kernel, *how, width=64, splits=1, dtype="float16",
 def test_convolution(cupy, always, strides, channels, filters, width):
     x, kernel = (2, 9, 8, channels), (3, 3, channels, filters)
     convolve(cupy, always, x, kernel, strides, width=width, activation="relu")
+
+
+def test_an_activation_whose_gradient_needs_what_it_is_given(cupy, always):
+    given = (2, 9, 8, 72), (3, 3, 72, 136)
+    convolve(cupy, always, *given, width=128, activation=silu, dtype="bfloat16")
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -1,11 +1,14 @@
 """The affine map of Dense layers."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from checks import check_gradient, check_primitive
 
 from gpulayers.arrays import Tape, Variable
-from gpulayers.ops.dense import FUSED, dense
+from gpulayers.ops.activation import gelu, mish
+from gpulayers.ops.dense import FUSED, activated, dense, product
 
 pytestmark = pytest.mark.usefixtures("loops")
 
@@ -28,6 +31,16 @@ def test_values_and_gradients(shape, activation, xp):
     np.testing.assert_allclose(xp.to_numpy(out), expected, rtol=1e-12, atol=1e-12)
     check_gradient(lambda *a: dense(*a, activation=activation), x, KERNEL, BIAS, xp=xp)
     check_primitive(dense, x, KERNEL, BIAS, activation=activation)
+
+
+@pytest.mark.parametrize("activation", [mish, partial(gelu, approximate=False)])
+def test_any_activation_of_each_element(activation, xp):
+    x = RANDOM.normal(size=(2, 3, 4))
+    expected = activation(x @ KERNEL + BIAS)
+    out = product(dense, *map(xp.asarray, (x, KERNEL, BIAS)), activation)
+    np.testing.assert_allclose(xp.to_numpy(out), expected, rtol=1e-12, atol=1e-12)
+    check_gradient(lambda *a: product(dense, *a, activation), x, KERNEL, BIAS, xp=xp)
+    check_primitive(activated, x, KERNEL, None, operation=dense, activation=activation)
 
 
 def test_without_bias():
