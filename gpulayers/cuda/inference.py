@@ -11,10 +11,9 @@ import numpy as np
 
 from ..ops.convolution import convolution, convolution_input_gradient
 from ..ops.dense import dense
-from ..ops.normalization import normalized_along
+from ..ops.normalization import normalized_along, normalized_sum
 from .activation import LINEAR, Curve, curve_of
 from .module import Module, blocks, contiguous, empty_like, is_float
-from .normalization import sum_and_normalized, takes
 from .partial_sums import accumulator
 from .replay import remembered
 
@@ -125,14 +124,8 @@ def pooled(operation, options):
 def normalized(options):
     """`ops.normalized_along`: a function (x, gamma, beta), and one (x, other, gamma, beta) that
     gives the sum of the first two, too."""
-
-    def summed(x, other, gamma, beta):
-        if takes(x, options["axes"]):
-            return sum_and_normalized(x, other, gamma, beta, **options)
-        total = merged([x, other], None, None, LINEAR, None)
-        return total, normalized_along(total, gamma, beta, **options)
-
-    return remembered(partial(normalized_along, **options)), remembered(summed)
+    alone, summed = (partial(op, **options) for op in (normalized_along, normalized_sum))
+    return remembered(alone), remembered(summed)
 
 
 def curved(x, curve: Curve, own: bool):

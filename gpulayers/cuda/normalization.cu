@@ -1,8 +1,8 @@
 // Rows scaled by their own moments: layer, RMS and unit normalization.  Forward: x is read once, y written once.  Backward: g and x are
 // read once, dx written once; rows too long for registers are read twice.
 //
-// x, g, y, dx: (rows, width) of T, C-contiguous, at any alignment.  In inference `added`, like x, may be added to it first, and the
-// sum, rounded to T, is written to `total`.  gamma, beta: (width,) of A, or NULL.  What is kept for the backward
+// x, g, y, dx: (rows, width) of T, C-contiguous, at any alignment.  `added`, like x, may be added to it first; the sum, rounded to T, is
+// written to `total`.  Backward `more`, the gradient of the sum where others read it, too, may be added to dx.  gamma, beta: (width,) of A, or NULL.  What is kept for the backward
 // pass is x and, of each row, what was subtracted (means, not for RMS and LENGTH) and by what was multiplied (factors), of A.  Moments
 // are those of two passes over registers: the mean, then the squares around it; long rows merge the moments of their parts (Chan et
 // al., 1979).  Computed in A, rounded once.
@@ -124,9 +124,10 @@ extern "C" __global__ void __launch_bounds__(1024) normalize_forward(
   forward<false>(x, 0, 0, gamma, beta, y, means, factors, rows, width, group, epsilon, shared);
 }
 extern "C" __global__ void __launch_bounds__(512) normalize_sum(
-    const T* x, const T* added, T* total, const A* gamma, const A* beta, T* y, long long rows, int width, int group, A epsilon) {
+    const T* x, const T* added, T* total, const A* gamma, const A* beta, T* y, A* means, A* factors, long long rows, int width,
+    int group, A epsilon) {
   __shared__ A shared[32];
-  forward<true>(x, added, total, gamma, beta, y, 0, 0, rows, width, group, epsilon, shared);
+  forward<true>(x, added, total, gamma, beta, y, means, factors, rows, width, group, epsilon, shared);
 }
 
 // The gradient by x of one element: g is weighed by gamma; `first` and `second` are the row's means of g, and of g times the result.
@@ -141,13 +142,18 @@ GL_DEVICE void shares(A& first, A& second, A factor, int width, A epsilon) {
   }
 }
 
+// N numbers of a row of `more` from a column on; without MORE zeros.
+template <bool MORE> GL_DEVICE void begin(const T* more, long long column, int count, bool whole, A* out) {
+  if (MORE) return numbers(gl::load(more, column, count, whole), out);
+#pragma unroll
+  for (int i = 0; i < N; i++) out[i] = 0;
+}
+
 // Blocks stride over the rows; a thread always has the same columns.
-extern "C" __global__ void __launch_bounds__(512) normalize_backward(
-    const T* g, const T* x, const A* gamma, const A* means, const A* factors, T* dx, A* d_gamma, A* d_beta, long long rows,
-    int width, int group, A epsilon) {
-  __shared__ A shared[64];
-  __shared__ A sums[256][N + 1];
-  const bool whole = gl::aligned(g, x, dx) && width % N == 0;
+template <bool MORE> GL_DEVICE void backward(
+    const T* g, const T* x, const T* more, const A* gamma, const A* means, const A* factors, T* dx, A* d_gamma, A* d_beta,
+    long long rows, int width, int group, A epsilon, A* shared, A (*sums)[N + 1]) {
+  const bool whole = gl::aligned(g, x, dx, more) && width % N == 0;
   const int lane = threadIdx.x % group, mine = threadIdx.x / group, at_once = blockDim.x / group;
   A scale[E], sum_gamma[E], sum_beta[E];
 #pragma unroll
@@ -180,10 +186,11 @@ extern "C" __global__ void __launch_bounds__(512) normalize_backward(
 #pragma unroll
     for (int k = 0; k < PER; k++) {
       A out[N];
+      begin<MORE>(more + row * width, (k * group + lane) * N, count, whole, out);
 #pragma unroll
       for (int i = 0; i < N; i++) {
         const A unit = ((CENTRED ? gl::to<A>(vx[k].at[i]) - mean : gl::to<A>(vx[k].at[i]))) * factor;
-        out[i] = through(gl::to<A>(vg[k].at[i]) * scale[k * N + i], unit, factor, first, second);
+        out[i] += through(gl::to<A>(vg[k].at[i]) * scale[k * N + i], unit, factor, first, second);
       }
       gl::store(dx + row * width, (k * group + lane) * N, count, whole, gl::packed<T>(out));
     }
@@ -217,6 +224,18 @@ extern "C" __global__ void __launch_bounds__(512) normalize_backward(
       __syncthreads();
     }
   }
+}
+extern "C" __global__ void __launch_bounds__(512) normalize_backward(
+    const T* g, const T* x, const A* gamma, const A* means, const A* factors, T* dx, A* d_gamma, A* d_beta, long long rows,
+    int width, int group, A epsilon) {
+  __shared__ A shared[64], sums[256][N + 1];
+  backward<false>(g, x, 0, gamma, means, factors, dx, d_gamma, d_beta, rows, width, group, epsilon, shared, sums);
+}
+extern "C" __global__ void __launch_bounds__(512) normalize_sum_backward(
+    const T* g, const T* x, const T* more, const A* gamma, const A* means, const A* factors, T* dx, A* d_gamma, A* d_beta,
+    long long rows, int width, int group, A epsilon) {
+  __shared__ A shared[64], sums[256][N + 1];
+  backward<true>(g, x, more, gamma, means, factors, dx, d_gamma, d_beta, rows, width, group, epsilon, shared, sums);
 }
 
 // ---------------------------------------------------------------------------------------------------------------- long rows
@@ -273,9 +292,9 @@ extern "C" __global__ void __launch_bounds__(LONG_BLOCK) normalize_forward_long(
   forward_long<false>(x, 0, 0, gamma, beta, y, means, factors, width, epsilon, shared);
 }
 extern "C" __global__ void __launch_bounds__(LONG_BLOCK) normalize_sum_long(
-    const T* x, const T* added, T* total, const A* gamma, const A* beta, T* y, int width, A epsilon) {
+    const T* x, const T* added, T* total, const A* gamma, const A* beta, T* y, A* means, A* factors, int width, A epsilon) {
   __shared__ A shared[32];
-  forward_long<true>(x, added, total, gamma, beta, y, 0, 0, width, epsilon, shared);
+  forward_long<true>(x, added, total, gamma, beta, y, means, factors, width, epsilon, shared);
 }
 
 // The two means of each row that its gradient needs: `both` is (rows, 2).
@@ -303,11 +322,10 @@ extern "C" __global__ void __launch_bounds__(LONG_BLOCK) normalize_backward_shar
 }
 
 // Block (i, j) takes the i-th 32 N columns and the j-th `rows_each` rows.
-extern "C" __global__ void __launch_bounds__(TILE_BLOCK) normalize_backward_long(
-    const T* g, const T* x, const A* gamma, const A* means, const A* factors, const A* both, T* dx, A* d_gamma, A* d_beta,
-    long long rows, int width, long long rows_each) {
-  __shared__ A sums[2][TILE_BLOCK][N + 1];
-  const bool whole = gl::aligned(g, x, dx) && width % N == 0;
+template <bool MORE> GL_DEVICE void backward_long(
+    const T* g, const T* x, const T* more, const A* gamma, const A* means, const A* factors, const A* both, T* dx, A* d_gamma,
+    A* d_beta, long long rows, int width, long long rows_each, A (*sums)[TILE_BLOCK][N + 1]) {
+  const bool whole = gl::aligned(g, x, dx, more) && width % N == 0;
   const int lane = threadIdx.x % 32;
   const long long column = (blockIdx.x * 32ll + lane) * N;
   const long long start = blockIdx.y * rows_each, last = gl::min(start + rows_each, rows);
@@ -320,10 +338,11 @@ extern "C" __global__ void __launch_bounds__(TILE_BLOCK) normalize_backward_long
     A from[N], v[N], out[N];
     numbers(gl::load(g + row * width, column, width, whole), from);
     numbers(gl::load(x + row * width, column, width, whole), v);
+    begin<MORE>(more + row * width, column, width, whole, out);
 #pragma unroll
     for (int i = 0; i < N; i++) {
       const A unit = (v[i] - mean) * factor;
-      out[i] = through(from[i] * scale[i], unit, factor, first, second);
+      out[i] += through(from[i] * scale[i], unit, factor, first, second);
       sum_gamma[i] += from[i] * (KIND == DEVIATION ? v[i] * factor : unit);
       sum_beta[i] += from[i];
     }
@@ -349,4 +368,16 @@ extern "C" __global__ void __launch_bounds__(TILE_BLOCK) normalize_backward_long
     if (d_gamma) d_gamma[place] = sums[0][threadIdx.x][i];
     if (d_beta) d_beta[place] = sums[1][threadIdx.x][i];
   }
+}
+extern "C" __global__ void __launch_bounds__(TILE_BLOCK) normalize_backward_long(
+    const T* g, const T* x, const A* gamma, const A* means, const A* factors, const A* both, T* dx, A* d_gamma, A* d_beta,
+    long long rows, int width, long long rows_each) {
+  __shared__ A sums[2][TILE_BLOCK][N + 1];
+  backward_long<false>(g, x, 0, gamma, means, factors, both, dx, d_gamma, d_beta, rows, width, rows_each, sums);
+}
+extern "C" __global__ void __launch_bounds__(TILE_BLOCK) normalize_sum_backward_long(
+    const T* g, const T* x, const T* more, const A* gamma, const A* means, const A* factors, const A* both, T* dx, A* d_gamma,
+    A* d_beta, long long rows, int width, long long rows_each) {
+  __shared__ A sums[2][TILE_BLOCK][N + 1];
+  backward_long<true>(g, x, more, gamma, means, factors, both, dx, d_gamma, d_beta, rows, width, rows_each, sums);
 }

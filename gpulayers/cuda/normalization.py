@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from math import prod
 
-from ..ops.normalization import DEVIATION, LAYER, LENGTH, ROOT_MEAN_SQUARE, normalized_along
+from ..ops.normalization import (
+    DEVIATION,
+    LAYER,
+    LENGTH,
+    ROOT_MEAN_SQUARE,
+    normalized_along,
+    normalized_sum,
+)
 from .module import Module, blocks, contiguous, empty, empty_like, is_float, multiprocessors
 from .partial_sums import accumulator, partial_sums
 
@@ -51,36 +58,31 @@ class Rows:
     def _kernel(self, name):
         return _source.kernel(name, T=self.x.dtype, KIND=KINDS[self.kind], PER=self.per)
 
-    def forward(self, gamma, beta, keep: bool):
-        """The result; if it is to `keep` them, the moments stay here for `backward`."""
-        y = empty_like(self.x)
+    def forward(self, gamma, beta, keep: bool, added=None):
+        """The result; if it is to `keep` them, the moments stay here for `backward`.
+
+        With other rows that are `added`, `x` becomes the sum, and that is normalized.
+        """
+        y, x, name, largest = empty_like(self.x), (self.x,), "normalize_forward", LARGEST
+        if added is not None:
+            self.x, name, largest = empty_like(self.x), "normalize_sum", LARGEST_OF_SUM
+            x = *x, added, self.x
         if keep:
             self.factors = empty((self.rows,), self.accumulator)
             if self.kind in (LAYER, DEVIATION):
                 self.means = empty((self.rows,), self.accumulator)
-        given = self.x, gamma, beta, y, self.means, self.factors
-        if self.group > LARGEST:
-            kernel = self._kernel("normalize_forward_long")
+        given = *x, gamma, beta, y, self.means, self.factors
+        if self.group > largest:
+            kernel = self._kernel(f"{name}_long")
             kernel(self.rows, LARGEST_BACKWARD, *given, self.width, self.epsilon)
         else:
-            kernel, grid = self._kernel("normalize_forward"), blocks(self.rows, self.at_once)
+            kernel, grid = self._kernel(name), blocks(self.rows, self.at_once)
             kernel(grid, self.block, *given, self.rows, self.width, self.group, self.epsilon)
         return y
 
-    def forward_of_sum(self, added, total, gamma, beta):
-        """The result for these rows and others, whose sums are written to `total`."""
-        y = empty_like(self.x)
-        given = self.x, added, total, gamma, beta, y
-        if self.group > LARGEST_OF_SUM:
-            kernel = self._kernel("normalize_sum_long")
-            kernel(self.rows, LARGEST_BACKWARD, *given, self.width, self.epsilon)
-        else:
-            kernel, grid = self._kernel("normalize_sum"), blocks(self.rows, self.at_once)
-            kernel(grid, self.block, *given, self.rows, self.width, self.group, self.epsilon)
-        return y
-
-    def backward(self, g, gamma, needs):
-        """The gradients by x, gamma and beta, the latter in the accumulator's dtype."""
+    def backward(self, g, gamma, needs, more=None):
+        """The gradients by x, gamma and beta, the latter in the accumulator's dtype; `more` is
+        added to the first."""
         dx = empty_like(self.x) if needs[0] else None
         long = self.group > LARGEST_BACKWARD
         if long:
@@ -93,41 +95,27 @@ class Rows:
         partial = [
             empty((slabs, self.width), self.accumulator) if need else None for need in needs[1:]
         ]
-        given = g, self.x, gamma, self.means, self.factors
+        name = "normalize_backward" if more is None else "normalize_sum_backward"
+        read = (g, self.x) if more is None else (g, self.x, more)
+        given = gamma, self.means, self.factors
         if long:
             both = empty((self.rows, 2), self.accumulator)
             kernel = self._kernel("normalize_backward_shares")
-            kernel(self.rows, LARGEST_BACKWARD, *given, both, self.width, self.epsilon)
-            kernel = self._kernel("normalize_backward_long")
-            sizes = self.rows, self.width, rows_each
-            kernel((tiles, slabs), TILE, *given, both, dx, *partial, *sizes)
+            kernel(self.rows, LARGEST_BACKWARD, g, self.x, *given, both, self.width, self.epsilon)
+            kernel, sizes = self._kernel(f"{name}_long"), (self.rows, self.width, rows_each)
+            kernel((tiles, slabs), TILE, *read, *given, both, dx, *partial, *sizes)
         else:
-            kernel = self._kernel("normalize_backward")
-            sizes = self.rows, self.width, self.group
-            kernel(slabs, self.block, *given, dx, *partial, *sizes, self.epsilon)
+            kernel, sizes = self._kernel(name), (self.rows, self.width, self.group)
+            kernel(slabs, self.block, *read, *given, dx, *partial, *sizes, self.epsilon)
         sums = [None if p is None else partial_sums(p, self.accumulator) for p in partial]
         return dx, *sums
 
 
 def in_accumulator(weights, dtype):
-    """Weights as the kernels take them: contiguous, in the dtype of sums; None stays."""
-    return None if weights is None else contiguous(weights.astype(accumulator(dtype), copy=False))
-
-
-def sum_and_normalized(x, other, gamma, beta, *, axes, epsilon, kind):
-    """x + other, and that normalized along its last axes, in one pass over memory."""
-    width = prod(x.shape[axis] for axis in axes)
-    x, other, total = contiguous(x), contiguous(other), empty_like(x)
-    weights = [None if w is None else in_accumulator(w, x.dtype).reshape(-1) for w in (gamma, beta)]
-    rows = [a.reshape(-1, width) for a in (x, other, total)]
-    made = Rows(rows[0], kind, float(epsilon)).forward_of_sum(*rows[1:], *weights)
-    return total, made.reshape(x.shape)
-
-
-def takes(x, axes) -> bool:
-    """Whether `sum_and_normalized` is for arrays like `x`."""
-    last = tuple(range(x.ndim - len(axes), x.ndim))
-    return is_float(x) and tuple(axes) == last and 0 < prod(x.shape[a] for a in axes) <= LONGEST
+    """Weights as the kernels take them: in a row, in the dtype of sums; None stays."""
+    if weights is None:
+        return None
+    return contiguous(weights.astype(accumulator(dtype), copy=False)).reshape(-1)
 
 
 @normalized_along.on("cupy")
@@ -149,19 +137,51 @@ def _(x, gamma=None, beta=None, *, axes, epsilon, kind=LAYER, needs=None):
         rows = rows.reshape(form)
         return rows if sorted_already else rows.transpose(back)
 
-    flat = [None if w is None else in_accumulator(w, x.dtype).reshape(-1) for w in (gamma, beta)]
     made = Rows(rows_of(x), kind, float(epsilon))
+    flat = [in_accumulator(w, x.dtype) for w in (gamma, beta)]
     out = as_before(made.forward(*flat, keep=needs is not None))
     if needs is None:
         return out
     wanted = (*needs, False, False)[:3]
 
     def pullback(g):
-        dx, d_gamma, d_beta = made.backward(rows_of(g), flat[0], wanted)
-        return (
-            None if dx is None else as_before(dx),
-            None if d_gamma is None else d_gamma.reshape(gamma.shape),
-            None if d_beta is None else d_beta.reshape(beta.shape),
-        )
+        dx, *others = made.backward(rows_of(g), flat[0], wanted)
+        return None if dx is None else as_before(dx), *_shaped(others, gamma, beta)
 
     return out, pullback
+
+
+@normalized_sum.on("cupy")
+def _(
+    x, other, gamma=None, beta=None, *, axes, epsilon, kind=LAYER, gives_sum=True, needs=None
+):  # fmt: skip
+    """For the last axes: the sum is read where it is made, and so is its gradient."""
+    width, form = prod(x.shape[axis] for axis in axes), x.shape
+    fits = tuple(axes) == tuple(range(x.ndim - len(axes), x.ndim)) and 0 < width <= LONGEST
+    if not fits or not is_float(x, other) or other.shape != form:
+        return NotImplemented
+
+    def rows_of(a):
+        return contiguous(a).reshape(-1, width)
+
+    made = Rows(rows_of(x), kind, float(epsilon))
+    flat = [in_accumulator(w, x.dtype) for w in (gamma, beta)]
+    out = made.forward(*flat, keep=needs is not None, added=rows_of(other)).reshape(form)
+    out = (made.x.reshape(form), out) if gives_sum else out
+    if needs is None:
+        return out
+    wanted = (needs[0] or needs[1], *needs[2:], False, False)[:3]
+
+    def pullback(g):
+        more, g = (rows_of(g[0]), g[1]) if gives_sum else (None, g)
+        dx, *others = made.backward(rows_of(g), flat[0], wanted, more)
+        dx = None if dx is None else dx.reshape(form)
+        return dx, dx, *_shaped(others, gamma, beta)
+
+    return out, pullback
+
+
+def _shaped(gradients, *weights):
+    """The gradients of weights in the shapes of these; None stays."""
+    pairs = zip(gradients, weights, strict=True)
+    return [None if g is None else g.reshape(w.shape) for g, w in pairs]

@@ -6,6 +6,7 @@ from .. import tree
 from ..arrays import Abstract, KerasTensor
 from ..layers.calling import CALL
 from ..layers.layer import Layer
+from .normalized_sums import normalized_sums
 
 
 class Graph:
@@ -23,6 +24,7 @@ class Graph:
         self._visited: dict[int, int] = {}  # Operations in the order of a walk from the outputs.
         self.nodes = self._sorted(name)
         self._free = self._last_uses()
+        self._sums = normalized_sums(self.nodes, self.output_tensors)
 
     def __getstate__(self):
         """What pickle and copy take: the calls in order, so that none of them goes deep."""
@@ -79,7 +81,9 @@ class Graph:
         """The outputs for arrays in the place of the inputs, in the structure of `results`."""
         values = {id(t): a for t, a in zip(self.input_tensors, arrays, strict=True)}
         for node, free in zip(self.nodes, self._free, strict=True):
-            keep(node, _result(node, values), values)
+            both = self._sums.get(id(node))
+            if both is None or not both.run(node, values):
+                keep(node, _result(node, values), values)
             for key in free:
                 values.pop(key, None)
         return tree.map_structure(lambda t: values[id(t)], self.results)

@@ -19,7 +19,7 @@ def links_of_graph(graph, x) -> list[Link] | None:
     links, start = [], id(graph.input_tensors[0])
     places, shapes = {start: -1}, {start: Abstract(x.shape, x.dtype)}
     for node in graph.nodes:
-        tensors = _arrays_alone(node)
+        tensors = arrays_alone(node)
         if tensors is None:
             return None
         given = [shapes[id(t)] for t in tensors]
@@ -33,7 +33,7 @@ def links_of_graph(graph, x) -> list[Link] | None:
     return links if places[id(graph.output_tensors[0])] == len(links) - 1 else None
 
 
-def _arrays_alone(node):
+def arrays_alone(node):
     """The KerasTensors of a layer that is called on one, or on a list of them; None for others."""
     call = [v for k, v in node.kwargs.items() if k != "mask" or v is not None]
     if call or len(node.args) != 1 or not isinstance(node.operation, Layer):

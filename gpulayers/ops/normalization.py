@@ -165,6 +165,20 @@ def _(xp, out, x, gamma=None, beta=None, *, axes, epsilon, kind=LAYER):
 
 
 @primitive
+def normalized_sum(x, other, gamma=None, beta=None, *, gives_sum=True, **options):
+    """x + other, if that is wanted, and the sum normalized along axes.
+
+    Args:
+        x, other: arrays of floats, of one shape and dtype.
+        gamma, beta, options: of `normalized_along`.
+        gives_sum: whether to give both, (sum, normalized), or only the latter.
+    """
+    total = x + other
+    y = normalized_along(total, gamma, beta, **options)
+    return (total, y) if gives_sum else y
+
+
+@primitive
 def normalized_in_groups(x, gamma=None, beta=None, *, groups, axis, epsilon):
     """`group_normalization` of floats."""
     xp, dtype, shape, x = namespace(x), x.dtype, x.shape, wide(x)

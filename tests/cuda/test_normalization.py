@@ -9,7 +9,7 @@ from kernel_checks import FLOATS, TOLERANCE, check_version
 from gpulayers.arrays import Tape
 from gpulayers.cuda import normalization as kernels
 from gpulayers.ops import layer_normalization
-from gpulayers.ops.normalization import normalized_along
+from gpulayers.ops.normalization import normalized_along, normalized_sum
 
 KINDS = ["layer", "rms", "deviation", "length"]
 LAST = {"axes": (1,), "epsilon": 1e-3}
@@ -70,6 +70,38 @@ def test_long_rows_in_any_order(cupy, order):
 @pytest.mark.parametrize("width", [250, 1024, 16400])
 def test_other_dtypes_in_every_kernel(cupy, dtype, width):
     check(cupy, *given(3, width), dtype=dtype)
+
+
+@pytest.mark.parametrize("gives_sum", [True, False])
+@pytest.mark.parametrize(
+    ("dtype", "width", "kind"),
+    [
+        ("float32", 37, "layer"), ("float32", 513, "rms"), ("float32", 8196, "layer"),
+        ("float32", 16385, "deviation"), ("float16", 64, "layer"), ("bfloat16", 1024, "rms"),
+        ("float64", 16400, "layer"), ("float32", 65, "length"),
+    ],
+)  # fmt: skip
+def test_sums(cupy, dtype, width, kind, gives_sum):
+    """Each with what others give back to the sum, in the same pass; 16-bit sums are rounded."""
+    x, gamma, beta = given(5, width)
+    tolerance = {"float32": 2e-5, "float16": 2e-2, "bfloat16": 1.2e-1, "float64": 1e-11}[dtype]
+    check_version(
+        cupy, normalized_sum, x, numbers(5, width, seed=4), gamma, beta, dtype=dtype,
+        atol=tolerance, rtol=tolerance, gives_sum=gives_sum, kind=kind, **LAST,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("needs", [(True, False), (False, True), (False, False)])
+def test_gradients_of_one_summand_or_of_weights_alone(cupy, order, needs):
+    x, gamma, beta = (cupy.asarray(a.astype("f4")) for a in given(9, 70))
+    version = normalized_sum.version("cupy")
+    _, pullback = version(x, x, gamma, beta, needs=(*needs, True, True), **LAST)
+    _, whole = version(x, x, gamma, beta, needs=(True,) * 4, **LAST)
+    g = x, cupy.asarray(numbers(9, 70, seed=3).astype("f4"))
+    found, expected = pullback(g), whole(g)
+    assert (found[0] is not None) == any(needs)
+    for a, b in zip(found, expected, strict=True):
+        assert a is None or a.get().tobytes() == b.get().tobytes()
 
 
 def test_many_blocks_have_a_fixed_order(cupy, monkeypatch):

@@ -1,0 +1,81 @@
+"""Sums in graphs that a normalization reads: on a GPU one pass over memory makes both.
+
+So do transformers at each of their residuals: x = x + layer(x), and what follows reads the sum,
+normalized; the next residual reads the sum itself.  Plans of inference know of that on their own
+(`inference_plan`); here are calls layer by layer, as in training.
+"""
+
+from __future__ import annotations
+
+from ..arrays import devices, get_mask, plain
+from ..arrays.symbolic import Function
+from ..layers.layer import Layer
+from ..layers.merging import Add, are_alike
+from ..layers.normalization import LayerNormalization, RMSNormalization, UnitNormalization
+from ..layers.plan import asks_for_more
+from ..ops.arithmetic import add
+from ..ops.normalization import normalized_sum
+from .graph_plan import arrays_alone
+
+KINDS = (LayerNormalization, RMSNormalization, UnitNormalization)  # No classes derived from these.
+
+
+class NormalizedSum:
+    """Two nodes of a graph: the sum of two arrays, and the first that normalizes it.
+
+    gives_sum: whether others read the sum, too.
+    """
+
+    def __init__(self, total, normalized, gives_sum: bool):
+        self.total, self.normalized, self.gives_sum = total, normalized, gives_sum
+
+    def run(self, node, values: dict) -> bool:
+        """Whether this has made what `node` gives: at the sum, if they can be made together."""
+        if node is self.normalized:
+            return id(node.outputs) in values
+        x, other = (values[id(t)] for t in node.inputs)
+        layer = self.normalized.operation
+        if not (devices.is_cupy(plain(x)) and are_alike([x, other])) or self._needs_calls(x, other):
+            return False
+        _, weights, options = layer._operation(x)
+        if not all(w is None or devices.is_cupy(w._value) for w in weights):
+            return False
+        made = normalized_sum(x, other, *weights, gives_sum=self.gives_sum, **options)
+        if self.gives_sum:
+            values[id(node.outputs)], made = made
+        values[id(self.normalized.outputs)] = made
+        return True
+
+    def _needs_calls(self, x, other) -> bool:
+        """Whether there is more to the two calls than their arithmetic."""
+        if get_mask(x) is not None or get_mask(other) is not None:
+            return True
+        operations = (self.total.operation, self.normalized.operation)
+        return any(isinstance(op, Layer) and asks_for_more(op, x, True) for op in operations)
+
+
+def normalized_sums(nodes, outputs) -> dict[int, NormalizedSum]:
+    """Those among the nodes of a graph with such outputs, by the identity of either node."""
+    readers: dict[int, list] = {}
+    for node in nodes:
+        for tensor in node.inputs:
+            readers.setdefault(id(tensor), []).append(node)
+    found, kept = {}, {id(t) for t in outputs}
+    for node in nodes:
+        if not _adds_two(node):
+            continue
+        others = readers.get(id(node.outputs), [])
+        after = next((n for n in others if type(n.operation) in KINDS and arrays_alone(n)), None)
+        if after is not None:
+            made = NormalizedSum(node, after, len(others) > 1 or id(node.outputs) in kept)
+            found[id(node)] = found[id(after)] = made
+    return found
+
+
+def _adds_two(node) -> bool:
+    if len(node.inputs) != 2 or node.kwargs:
+        return False
+    if type(node.operation) is Add:
+        return arrays_alone(node) is not None
+    is_function = type(node.operation) is Function and node.operation.name == "add"
+    return (is_function or node.operation is add) and len(node.args) == 2
