@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..arrays import dtypes, namespace, primitive
+from ..arrays import devices, dtypes, namespace, plain, primitive
 from .activation import sigmoid, tanh
 from .rectifier import relu
 
@@ -68,9 +68,12 @@ def activated(x, kernel, bias=None, *, operation, activation, **options):
 
 def product(operation, x, kernel, bias, activation, **options):
     """`operation` with an activation: a name in `FUSED`, a function as in `activated`, or None."""
-    if callable(activation):
-        options["operation"], operation = operation, activated
-    return operation(x, kernel, bias, activation=activation, **options)
+    if not callable(activation):
+        return operation(x, kernel, bias, activation=activation, **options)
+    if devices.is_cupy(plain(x)):  # Elsewhere nothing takes it in.
+        options["operation"] = operation
+        return activated(x, kernel, bias, activation=activation, **options)
+    return activation(operation(x, kernel, bias, **options))
 
 
 @dense.vjp
