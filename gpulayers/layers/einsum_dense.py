@@ -6,9 +6,12 @@ import math
 import re
 from typing import NamedTuple
 
+import numpy as np
+
 from .. import activations, constraints, initializers, registry, regularizers
-from ..arrays import KerasTensor
+from ..arrays import KerasTensor, Variable, namespace
 from ..initializers import VarianceScaling
+from ..ops.dense import dense, product
 from ..ops.einsum import einsum
 from .input_spec import InputSpec
 from .layer import Layer
@@ -64,7 +67,9 @@ class EinsumDense(QuantizedProduct, LowRankAdaptation, Layer):
         self.equation = equation
         self.partial_output_shape = _checked_shape(output_shape)
         self.bias_axes = bias_axes
-        _Terms.of(equation).check_bias(bias_axes)
+        terms = _Terms.of(equation)
+        terms.check_bias(bias_axes)
+        self._summed_by_matrix = terms.summed_by_matrix(bias_axes)
         self.activation = activations.get(activation)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
@@ -117,10 +122,29 @@ class EinsumDense(QuantizedProduct, LowRankAdaptation, Layer):
     def call(self, inputs, training=None):
         if self.quantized is not None:
             return self._quantized_call(inputs, training)
+        if self._summed_by_matrix and type(inputs) is not np.ndarray:  # Nothing is saved there.
+            return self._matrix_product(inputs, self._summed_by_matrix)
         outputs = einsum(self.equation, inputs, self.kernel)
         if self.bias is not None:
             outputs = outputs + self.bias.value
         return outputs if self.activation is None else self.activation(outputs)
+
+    def _matrix_product(self, inputs, summed):
+        """The outputs where the last `summed` axes of the inputs are the first of the kernel."""
+        kernel, bias = self.kernel, self.bias
+        kernel = kernel.value if isinstance(kernel, Variable) else kernel  # Else it is adapted.
+        xp, units = namespace(inputs, kernel), kernel.shape[summed:]
+        shape = (*inputs.shape[:-summed], *units)
+        if summed > 1:
+            inputs = xp.reshape(inputs, (*inputs.shape[:-summed], -1))
+        if kernel.ndim > 2:
+            kernel = xp.reshape(kernel, (-1, math.prod(units)))
+        if bias is not None and bias.ndim > 1:
+            bias = xp.reshape(bias.value, (-1,))
+        taken = activations.taken_in(self.activation)
+        outputs = product(dense, inputs, kernel, bias, taken)
+        outputs = xp.reshape(outputs, shape) if len(units) > 1 else outputs
+        return outputs if taken or self.activation is None else self.activation(outputs)
 
     def _product(self, inputs, kernel):
         return einsum(self.equation, inputs, kernel)
@@ -230,6 +254,16 @@ class _Terms(NamedTuple):
         """The axes of the inputs that are summed over."""
         lead = ndim - len(self.inputs) if self.ellipsis == "left" else 0
         return tuple(lead + i for i, c in enumerate(self.inputs) if c not in self.outputs)
+
+    def summed_by_matrix(self, bias_axes) -> int:
+        """How many last axes of the inputs a kernel replaces as a matrix does, if that is all that
+        happens, with a bias of all axes that take their place; else 0."""
+        summed = "".join(c for c in self.kernel if c not in self.outputs)
+        new = self.kernel.removeprefix(summed)
+        lead = self.inputs.removesuffix(summed)
+        fits = self.ellipsis != "right" and bias_axes in (None, new)
+        is_matrix = self.kernel == summed + new and self.inputs == lead + summed
+        return len(summed) if fits and is_matrix and new and self.outputs == lead + new else 0
 
     def summed_axes(self) -> tuple:
         """The axes of the kernel that are summed over."""
