@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from gpu_cases import Case, operations
+from gpu_fused import fused
 from gpu_images import images
 from gpu_networks import between_products, networks
 from gpu_steps import steps
@@ -39,7 +40,7 @@ TINY_COPIES, TINY_PRODUCTS = (2**12,), {"bfloat16": 16, "float16": 16, "float32"
 
 def cases(only: list[str], tiny: bool) -> list[Case]:
     """All cases of the families: the first one of each, training of networks, then the others."""
-    timed_operations = [*operations(), *images(), *between_products()]
+    timed_operations = [*operations(), *images(), *between_products(), *fused()]
     whole = list(networks(tiny))
     found = [case for case in whole if "training" in case.what] + list(steps(tiny))
     found += [case for op in timed_operations for case in op.cases(tiny)]

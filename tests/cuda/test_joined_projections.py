@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import wraps
+
 import numpy as np
 import pytest
 
 from gpulayers import config, layers, ops
 from gpulayers.arrays import Tape, plain
-from gpulayers.layers import einsum_dense
 
 X = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
 LAYERS = {
@@ -24,9 +25,23 @@ def outputs_and_gradients(layer, x):
     return [plain(y), *tape.gradient(loss, [x, *layer.trainable_weights])]
 
 
+@pytest.fixture
+def projected(monkeypatch):
+    """The projections that were called by themselves."""
+    found, call = [], layers.EinsumDense.call
+
+    @wraps(call)
+    def noted(layer, *args, **options):
+        found.append(layer)
+        return call(layer, *args, **options)
+
+    monkeypatch.setattr(layers.EinsumDense, "call", noted)
+    return found
+
+
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_same_as_on_the_cpu(cupy, name, use_bias, monkeypatch):
+def test_the_same_as_on_the_cpu(cupy, name, use_bias, projected):
     config.set_device("cpu")
     layer = LAYERS[name](use_bias=use_bias)
     expected = outputs_and_gradients(layer, X)
@@ -35,24 +50,36 @@ def test_the_same_as_on_the_cpu(cupy, name, use_bias, monkeypatch):
     layer = LAYERS[name](use_bias=use_bias)
     layer(cupy.asarray(X), cupy.asarray(X))
     layer.set_weights(weights)
-    products = []
-    einsum = einsum_dense.einsum
-    monkeypatch.setattr(einsum_dense, "einsum", lambda *a: products.append(a) or einsum(*a))
+    projected.clear()
     found = outputs_and_gradients(layer, cupy.asarray(X))
-    assert len(products) == 1  # That of the outputs: the other three are one.
+    assert len(projected) == 1  # That of the outputs: the other three are one.
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(cupy.asnumpy(a), b, rtol=1e-4, atol=1e-5)
 
 
-def test_layers_whose_projections_are_no_plain_products(cupy, monkeypatch):
+def test_layers_whose_projections_are_no_plain_products(cupy, projected):
     config.set_device("gpu")
     layer = layers.MultiHeadAttention(2, 4)
     x = cupy.asarray(X)
     layer(x, x)
     layer.query_dense.enable_lora(2)
-    products = []
-    einsum = einsum_dense.einsum
-    monkeypatch.setattr(einsum_dense, "einsum", lambda *a: products.append(a) or einsum(*a))
+    projected.clear()
     layer(x, x)
     layer(x, cupy.asarray(X))
-    assert len(products) == 8
+    assert len(projected) == 8
+
+
+def test_a_projection_has_its_bias_in_the_product(cupy, launched, same_products):
+    """One launch there; back one for the bias, with what adds its sums, and two products."""
+    config.set_device("gpu")
+    x = cupy.asarray(np.ones((2, 5, 2, 4), "float32"))
+    layer = layers.EinsumDense("abcd,cde->abe", (None, 6), bias_axes="e", activation="gelu")
+    layer(x)
+    launched.clear()
+    with Tape() as tape:
+        given = tape.watch(x)
+        y = layer(given)
+    assert launched == ["gemm"]
+    launched.clear()
+    tape.gradient(y, [given, *layer.trainable_weights])
+    assert launched == ["bias_activation_backward", "partial_sums", "gemm", "gemm"]
