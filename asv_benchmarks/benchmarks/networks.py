@@ -125,6 +125,13 @@ def lstm(length: int = 100, features: int = 32, units: int = 128):
     return gl.Sequential([Input((length, features)), *memories, Dense(CLASSES)], name="lstm")
 
 
+def small_lstm(length: int = 24, features: int = 8, units: int = 32):
+    """One LSTM over a day's hours, a class at its end; 6 thousand weights."""
+    return gl.Sequential(
+        [Input((length, features)), layers.LSTM(units), Dense(CLASSES)], name="small_lstm"
+    )
+
+
 def mlp(features: int = 784, units: int = 512):
     """Two hidden layers; 0.7 million weights."""
     hidden = [Dense(units, "relu"), Dense(units, "relu")]
@@ -176,6 +183,7 @@ NETWORKS = {
     "U-Net": Network(unet, 8, {"size": 32}, pixels=True),
     "transformer": Network(transformer, 8, {"length": 16}),
     "LSTM": Network(lstm, 32, {"length": 10}),
+    "small LSTM": Network(small_lstm, 32),
     "MLP": Network(mlp, 64),
     "classifier": Network(classifier, 32),
 }

@@ -49,7 +49,7 @@ class Networks:
 class Rows:
     """How long `predict` takes for few rows."""
 
-    params = (LIBRARIES, ("classifier", "digits", "LSTM", "MLP"), (1, 64))
+    params = (LIBRARIES, ("classifier", "digits", "LSTM", "small LSTM", "MLP"), (1, 64))
     param_names = ("library", "network", "rows")
 
     def setup(self, library, name, rows):

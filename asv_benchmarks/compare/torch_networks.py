@@ -136,9 +136,9 @@ class Transformer(nn.Module):
 
 
 class Lstm(nn.Module):
-    def __init__(self, features=32, units=128, classes=10):
+    def __init__(self, features=32, units=128, classes=10, depth=2):
         super().__init__()
-        self.memory = nn.LSTM(features, units, num_layers=2, batch_first=True)
+        self.memory = nn.LSTM(features, units, num_layers=depth, batch_first=True)
         self.last = nn.Linear(units, classes)
 
     def forward(self, x):
@@ -182,6 +182,7 @@ NETWORKS = {
     "U-Net": UNet,
     "transformer": Transformer,
     "LSTM": Lstm,
+    "small LSTM": lambda: Lstm(8, 32, depth=1),
     "MLP": lambda: dense(784, 512, 512, 10),
     "classifier": lambda: dense(64, 128, 64, 10),
 }
