@@ -63,8 +63,9 @@ def tables(chains, at: int, scratch: int) -> list:
     """What each of two threads knows: see `jit.chains`.
 
     The first one to come looks for what it may do from the last layer to the first, the other one
-    the other way, for it may sleep again as soon as there is work for but one.  In a layer, the
-    last chain comes first: others need what it does.
+    the other way, for it may sleep again as soon as there is work for but one: of all layers but
+    the first, it rather does what steps need than steps.  Else the last chain of a layer comes
+    first, for others need what it does.
 
     Args:
         at: where progress lies in memory.
@@ -72,8 +73,11 @@ def tables(chains, at: int, scratch: int) -> list:
     """
     numbers = range(len(chains))
     layers = [i if chain[-1] is None else chain[-1] for i, chain in enumerate(chains)]
-    back = sorted(numbers, key=lambda i: (chains[i][-1] is None, -layers[i], -i))
-    there = sorted(numbers, key=lambda i: (chains[i][-1] is not None, layers[i], -i))
+    plain = [chain[-1] is None for chain in chains]
+    first = min(layer for layer, other in zip(layers, plain, strict=True) if not other)
+    later = [chain[-2] and layer > first for chain, layer in zip(chains, layers, strict=True)]
+    back = sorted(numbers, key=lambda i: (plain[i], -layers[i], -i))
+    there = sorted(numbers, key=lambda i: (not plain[i], later[i], layers[i], -i))
     lines = [line[:-1] for line in chains]
     heads = [len(chains), at, 0, 0], [len(chains), at, 1, scratch]
     return [

@@ -25,6 +25,7 @@ from .threads import ENOUGH, available, share
 USED = 16  # Calls after which it is worth a second to load Numba, or several to compile.
 LARGEST_MEMORY = 1 << 21  # Numbers: a program keeps its memory.
 ROWS_OF_A_PART = 8  # Of what is projected at a time, where threads share layers of steps.
+PAGE = 1 << 19  # Numbers of a large page.
 SHARED = 3e7  # Operations of all moves: another thread takes its time to wake up.
 
 
@@ -106,7 +107,7 @@ class Program(Moves):
         return array.ctypes.data
 
     def _memory(self):
-        memory = np.zeros(self.size, np.float32)
+        memory = memory_of_steps(self.size) if self.steps else np.zeros(self.size, np.float32)
         for grid in self.grids:
             if grid.fill and grid.storage is None:
                 memory[grid._at : grid._at + grid.samples * grid.steps[0]] = grid.fill
@@ -159,6 +160,21 @@ class Program(Moves):
 
         found = share(work, range(2), self.operations)
         return progress.CHANGED if progress.CHANGED in found else progress.DONE
+
+
+def memory_of_steps(size: int):
+    """So many zeros for what is read again at each step: in a large page, if they nearly fill one.
+
+    Of small pages, many may have the same few places in a core's second cache, by chance.  For
+    arrays of 4 MB NumPy asks for large ones, which come when they are first written to.
+    """
+    if size < PAGE // 2:
+        return np.zeros(size, np.float32)
+    found = np.empty(size + 2 * PAGE, np.float32)
+    begin = -found.ctypes.data // 4 % PAGE
+    found = found[begin : begin + size]
+    found[...] = 0
+    return found
 
 
 class Parts:
