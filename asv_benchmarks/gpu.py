@@ -39,12 +39,13 @@ TINY_COPIES, TINY_PRODUCTS = (2**12,), {"bfloat16": 16, "float16": 16, "float32"
 
 
 def cases(only: list[str], tiny: bool) -> list[Case]:
-    """All cases of the families: the first one of each, training of networks, then the others."""
+    """All cases of the families: the first one of each, training of networks and single rows,
+    then the others."""
     timed_operations = [*operations(), *images(), *between_products(), *fused()]
     whole = list(networks(tiny))
-    found = [case for case in whole if "training" in case.what] + list(steps(tiny))
+    found = [case for case in whole if "inference" not in case.what] + list(steps(tiny))
     found += [case for op in timed_operations for case in op.cases(tiny)]
-    found += [case for case in whole if "training" not in case.what]
+    found += [case for case in whole if "inference" in case.what]
     found = [case for case in found if not only or case.family in only]
     first = {case.family: i for i, case in reversed([*enumerate(found)])}
     order = sorted(range(len(found)), key=lambda i: i not in first.values())

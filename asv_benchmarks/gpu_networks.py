@@ -1,5 +1,5 @@
-"""Whole networks on a GPU: steps of training, and inference, each by Python and as a CUDA graph;
-and what inference does between products.
+"""Whole networks on a GPU: steps of training, inference, and `predict` of one row, each by Python
+and as a CUDA graph; and what inference does between products and instead of them.
 
 PyTorch is eager, with its own automatic mixed precision, images with channels last, and fused Adam.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from gpu_cases import Case, Floats, Operation, passes
@@ -66,10 +67,26 @@ NETWORKS = (
 )  # fmt: skip
 
 
+# Of which a single row is predicted, from NumPy to NumPy.
+ROWS = (
+    Network("classifier", 1),
+    Network("MLP", 1, tiny={"features": 9, "units": 16}),
+    Network("digits", 1),
+    Network("LSTM", 1, tiny={"length": 4, "features": 3, "units": 8}),
+)
+
+
 def networks(tiny: bool = False) -> Iterator[Case]:
     """All of them, those with goals first."""
     for network in NETWORKS:
         yield from network.cases(tiny)
+    for network in ROWS:
+        for way in ("eager", "captured"):
+            yield Case(
+                "networks", f"{network.name}, predict of one row, {way}", (1,), network.dtype,
+                0, 0, Ours(network, "one row", way == "captured", tiny, 1),
+                partial(torch_row, network=network), whole_step=True,
+            )  # fmt: skip
 
 
 def goals() -> dict[str, tuple[None, float]]:
@@ -108,13 +125,18 @@ class Ours:
         losses = gl.losses.SparseCategoricalCrossentropy, gl.losses.BinaryCrossentropy
         loss = losses[known.pixels](from_logits=self.network.name != "digits")
         model.compile(gl.optimizers.Adam(1e-3), loss, jit_compile=self.captured)
-        x, y = map(cupy.asarray, networks.data(model, self.batch))
+        x, y = networks.data(model, self.batch)
+        if self.work == "one row":
+            for _ in range(4):  # By the loop, twice; by a plan; and as it is remembered.
+                model.predict(x, verbose=0)
+            return lambda: model.predict(x, verbose=0)
+        x, y = cupy.asarray(x), cupy.asarray(y)
         if self.work == "training":
             step = model._silent_function("train")  # As `fit` takes it.
             return lambda: step((x, y))
         if self.captured:
             predict = model.make_predict_function()
-            return lambda: predict((x,))
+            return lambda: predict(x)
         return lambda: model(x, training=False)
 
 
@@ -140,7 +162,27 @@ def between_products() -> Iterator[Operation]:
         total = x + other
         return F.layer_norm(total, total.shape[-1:])
 
+    def twice_as_large(n, h, w, c):
+        return [Floats((n, h, w, c)), Floats((2, 2, c // 2, c)), Floats((c // 2,))]
+
+    def transposed_and_relu(x, kernel, bias):
+        from gpulayers.cuda.inference import curve, transposed
+
+        sizes = {"sizes": (2 * x.shape[1], 2 * x.shape[2]), "padding": ((0, 0), (0, 0))}
+        return transposed(curve(relu), {**sizes, "strides": (2, 2), "dilations": (1, 1)})(
+            x, kernel, bias
+        )
+
+    def transposed_by_torch(F, x, kernel, bias):
+        x, kernel = x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1)
+        return F.relu(F.conv_transpose2d(x, kernel, bias, stride=2))
+
     once = {"directions": ("forward",)}
+    yield Operation(
+        "inference", "transposed convolution + bias + relu", ((16, 64, 64, 64),), twice_as_large,
+        lambda e, n, h, w, c: (e * (3 * n * h * w * c + 2 * c * c), 0), transposed_and_relu,
+        transposed_by_torch, flops=lambda n, h, w, c: (4 * n * h * w * c * c, 0), **once,
+    )  # fmt: skip
     yield Operation(
         "inference", "sum + relu", ((64, 56, 56, 256),), two, passes(3, 0), sum_and_relu,
         lambda F, x, other: F.relu(x + other), **once,
@@ -165,6 +207,7 @@ def torch_network(torch, network: Network, batch: int, device: str = "cuda"):
         "transformer": ((1024,), (1024, networks.WORDS)),
         "LSTM": ((100, 32), (10,)),
         "MLP": ((784,), (10,)),
+        "classifier": ((64,), (10,)),
     }
     x, y = networks.data(Shapes(*shapes[network.name]), batch)
     x, y = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
@@ -217,3 +260,16 @@ def torch_inference(torch, network: Network, batch: int, device: str = "cuda") -
             return model(x)
 
     return forward
+
+
+def torch_row(torch, network: Network, device: str = "cuda") -> Callable:
+    """A forward pass for an array of NumPy, and its result as another."""
+    model, x, _, _ = torch_network(torch, network, 1, device)
+    model.eval()
+    x = x.cpu().numpy()
+
+    def predict():
+        with torch.inference_mode():
+            return model(torch.from_numpy(x).to(device)).cpu().numpy()
+
+    return predict
