@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from ..arrays import dtypes
 from ..ops import embedding as ops
+from .scattering import add_rows
 
 
 @ops.gather.on("numpy")
@@ -25,13 +28,9 @@ def _(table, indices, *, needs=None):
     def pullback(g):
         if not needs[0]:
             return None, None
-        rows, width = len(table), table[0].size
-        d = np.zeros(rows * width, g.dtype)
-        starts = indices.astype(np.int64).reshape(-1, 1)
-        starts = np.where(starts < 0, starts + rows, starts) * width
-        # One axis is the only case of add.at that NumPy does fast.
-        np.add.at(d, (starts + np.arange(width)).reshape(-1), g.reshape(-1))
-        return d.reshape(table.shape), None
+        places = indices.reshape(-1)
+        rows = g.reshape(places.size, prod(table.shape[1:]))
+        return add_rows(rows, places, len(table)).reshape(table.shape), None
 
     return out, pullback
 
