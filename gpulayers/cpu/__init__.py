@@ -30,6 +30,7 @@ from . import (
     scattering,
     simple_rnn,
     softmax,
+    sorting,
     warping,
 )
 
@@ -59,5 +60,6 @@ __all__ = [
     "scattering",
     "simple_rnn",
     "softmax",
+    "sorting",
     "warping",
 ]

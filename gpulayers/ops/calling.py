@@ -18,8 +18,10 @@ from ..arrays.namespace import NUMPY
 from ..arrays.primitive import is_symbolic
 from ..arrays.short_floats import cast, in_float32, is_short
 from ..arrays.symbolic import connect
+from ..arrays.tape import TapeArray
 
 NUMBERS = frozenset({bool, int, float, complex})
+PLAIN = NUMBERS | {str, type(None)}
 
 
 def array_function(*names: str, computes: bool = True):
@@ -49,6 +51,9 @@ def array_function(*names: str, computes: bool = True):
                     break
             else:
                 return function(*args, **options)
+            ready = _ready(args, options, places, computes)
+            if ready is not None:
+                return function(*ready, **options)
             if is_symbolic(*args, *options.values()):
                 return connect(call, *args, **options)
             args, options = _with_arrays(parameters, arrays, args, options)
@@ -57,6 +62,28 @@ def array_function(*names: str, computes: bool = True):
         return call
 
     return decorate
+
+
+def _ready(args, options, places, computes):
+    """The arguments where these are recorded NumPy arrays, Variables and plain options; or None.
+
+    A short way: own layers under a tape wait for Python, call by call.
+    """
+    made = list(args)
+    for i, a in enumerate(args):
+        kind = type(a)
+        if kind is Variable:
+            made[i] = a = a.value
+            kind = type(a)
+        if kind is TapeArray:
+            a = a.value
+            kind = type(a)
+        if kind is np.ndarray:
+            if i not in places or (computes and a.itemsize == 2):
+                return None
+        elif kind not in PLAIN or (i in places and a is not None):
+            return None
+    return made if PLAIN.issuperset(map(type, options.values())) else None
 
 
 def _with_arrays(parameters, arrays, args, options):
@@ -91,6 +118,8 @@ def unary(name: str, function, meaning: str, dtype_of):
     def call(x):
         if type(x) is np.ndarray and x.dtype.char in "fd":
             return of_numpy(x)
+        if type(x) is TapeArray and type(x.value) is np.ndarray and x.value.dtype.char in "fd":
+            return compute(x.__array_namespace__(), x)
         return _elementwise(call, compute, dtype_of, (x,))
 
     return _named(call, name, meaning)

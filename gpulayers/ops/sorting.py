@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import NamedTuple
 
-from ..arrays import namespace, plain
+from ..arrays import namespace, plain, primitive
 from ..arrays.shapes import counted
 from .calling import array_function, as_arrays, together
 
@@ -70,6 +70,12 @@ class TopK(NamedTuple):
     indices: object
 
 
+@primitive
+def places_of_largest(x, *, k):
+    """The indices (int64) of the `k` largest elements of the last axis, the largest first."""
+    return namespace(x).argsort(x, axis=-1, descending=True, stable=True)[..., :k]
+
+
 @array_function()
 def top_k(x, k: int, sorted: bool = True):
     """The `k` largest elements of the last axis and their indices (int32), the largest first.
@@ -80,7 +86,7 @@ def top_k(x, k: int, sorted: bool = True):
     if not 0 <= k <= x.shape[-1]:
         raise ValueError(f"top_k: k must be in 0..{x.shape[-1]}, the last axis's size, got {k}.")
     xp, numbers, _ = _sortable(x, -1)
-    order = xp.argsort(numbers, axis=-1, descending=True, stable=True)[..., :k]
+    order = places_of_largest(plain(numbers), k=k)
     return TopK(xp.take_along_axis(x, order, axis=-1), xp.astype(order, xp.int32))
 
 
