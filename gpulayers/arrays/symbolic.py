@@ -95,6 +95,13 @@ class Node:
         `without` names an argument that is left out.
         """
 
+        if len(self.args) == 1 and not self.kwargs:  # The usual call of a layer.
+            (x,) = self.args
+            if type(x) is KerasTensor:
+                return self.operation(values[id(x)])
+            if type(x) is list and all(type(part) is KerasTensor for part in x):
+                return self.operation([values[id(part)] for part in x])
+
         def given(x):
             return values[id(x)] if type(x) is KerasTensor else x
 
