@@ -58,12 +58,14 @@ def recurrent(
     rows = np.arange(count * steps).reshape(count, steps).T[way]
     ends = [(0, width)] if kind != loops.GRU_BEFORE else [(0, 2 * units), (2 * units, width)]
     strips = [_grid(moves, units * padded(b - a)) for a, b in ends]
-    room = _grid(moves, count * (units + width + padded(1)) + width + padded(1))
+    lanes = moves.lanes
+    full, each = -(-units // lanes) * lanes, width + padded(1)
+    own = each + gates * full
+    room = _grid(moves, count * full + each + count * own)
     y = moves._grid((count, steps, units) if sequences else (count, units))
     zeros = _grid(moves, units)
-    columns = np.concatenate(
-        [np.arange(units), np.arange(count) * units, np.arange(count) * (width + padded(1))]
-    ).astype(np.intp)
+    tables = np.arange(units), np.arange(count) * full, np.arange(count) * own
+    columns = np.concatenate(tables).astype(np.intp)
 
     def write(size):
         seen, places = z.places()[rows], np.tile(y.places()[:count], (steps, 1))

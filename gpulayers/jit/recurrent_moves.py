@@ -25,6 +25,7 @@ from .program_table import (
     ROOM,
     ROWS,
     SECOND,
+    SIMPLE,
     STEP,
     TALL,
     TO,
@@ -84,20 +85,22 @@ def steps(memory, move, edges):
     SECOND: the address of a bias of what states are multiplied by, of GRU; of GRU_BEFORE, where the
         strips of the last gate begin.
     STEP: how many steps were before these.
-    ROOM: for carries, or for r times states; for a bias; and behind them for gates.
-    COLUMNS: tables of columns, and of rows where there is room for states and for gates.
+    ROOM: for carries, or for r times states; for a bias; and behind them for what gates are
+        computed from, and for gates, each with as many numbers as fill vectors (`full`).
+    COLUMNS: tables of columns, and of rows where there is room for carries and for gates.
     """
     what, count, units, wide = move[0], move[COUNT], move[WIDTH], 4 * edges[LANES]
     gates = 4 if what == LSTM else 3 if what in (GRU, GRU_BEFORE) else 1
-    here, other, width = placed(memory), move[ROOM], gates * units
-    bias = other + count * units
+    full, width = (units + edges[LANES] - 1) // edges[LANES] * edges[LANES], gates * units
+    here, other = placed(memory), move[ROOM]
+    bias = other + count * full
     room = bias + width + wide
     columns, zeros = move[COLUMNS], (placed(edges), 2 + edges[TALL])
     of_units, of_gates = (columns, units), (columns, units + count)
     others, own = integers(columns + 8 * units), integers(columns + 8 * (units + count))
     rows, places = integers(move[ROWS]), integers(move[PLACES])
     if what == LSTM and move[STEP] == 0:
-        for j in range(count * units):
+        for j in range(count * full):
             memory[other + j] = 0
     if what == GRU:
         added = floats(move[SECOND])
@@ -114,8 +117,8 @@ def steps(memory, move, edges):
         )  # fmt: skip
         if what == GRU_BEFORE:
             for n in range(count):
-                h = move[TO] + places[t * count + n]
-                reset(memory, room + own[n], h, other + others[n], units)
+                v, h = room + own[n], move[TO] + places[t * count + n]
+                reset(memory, v, v + width + wide, h, other + others[n], units, full)
             begin = (here, move[FROM] + some, move[ROWS], t * count)
             times(
                 (here, other), of_units, columns, units, (here, move[SECOND]), wide,
@@ -124,50 +127,80 @@ def steps(memory, move, edges):
         for n in range(count):
             z, v = move[FROM] + rows[t * count + n], room + own[n]
             h, to = move[TO] + places[t * count + n], move[TO] + places[(t + 1) * count + n]
+            gate = v + width + wide
             if what == LSTM:
-                carried(memory, v, other + others[n], to, units)
-            elif what == GRU:
-                reset_after(memory, z, v, h, to, units)
-            elif what == GRU_BEFORE:
-                for j in range(units):
-                    new = tanh(memory[v + some + j])
-                    memory[to + j] = new + memory[v + j] * (memory[h + j] - new)
+                state = carried(memory, v, gate, other + others[n], units, full)
+            elif what == SIMPLE:
+                tanhs(memory, v, gate, full)
+                state = gate
             else:
-                for j in range(units):
-                    memory[to + j] = tanh(memory[v + j])
+                if what == GRU:
+                    reset_after(memory, z, v, gate, units, full)
+                state = blended(memory, v + 2 * units, gate, h, full)
+            for j in range(units):
+                memory[to + j] = memory[state + j]
+
+
+# Of what follows, all that is written lies elsewhere than what is read: else LLVM's loops go number
+# by number, as they do with what is left when vectors are full.
 
 
 @part
-def carried(memory, v, c, to, units):
-    """The carry and the state of a sequence, from what gates i, f, n, o are computed from."""
-    for j in range(2 * units):
-        memory[v + j] = sigmoid(memory[v + j])
-    for j in range(2 * units, 3 * units):
-        memory[v + j] = tanh(memory[v + j])
-    for j in range(3 * units, 4 * units):
-        memory[v + j] = sigmoid(memory[v + j])
-    for j in range(units):
-        own, kept = v + j, memory[v + units + j] * memory[c + j]
-        carry = kept + memory[own] * memory[own + 2 * units]
-        memory[c + j] = carry
-        memory[to + j] = memory[own + 3 * units] * tanh(carry)
+def sigmoids(memory, at, to, count):
+    """The sigmoid of each number."""
+    for j in range(count):
+        memory[to + j] = sigmoid(memory[at + j])
 
 
 @part
-def reset_after(memory, z, v, h, to, units):
-    """The state from what inputs (z) and states (v) give to gates z, r, n."""
-    for j in range(2 * units):
-        memory[v + j] = sigmoid(memory[z + j] + memory[v + j])
-    for j in range(units):
-        inner = memory[v + units + j] * memory[v + 2 * units + j]
-        new = tanh(memory[z + 2 * units + j] + inner)
-        memory[to + j] = new + memory[v + j] * (memory[h + j] - new)
+def tanhs(memory, at, to, count):
+    """The tanh of each number."""
+    for j in range(count):
+        memory[to + j] = tanh(memory[at + j])
 
 
 @part
-def reset(memory, v, h, to, units):
+def carried(memory, v, gate, c, units, full):
+    """The carry of what gates i, f, n, o are computed from; where the state is."""
+    f, n, o = gate + full, gate + 2 * full, gate + 3 * full
+    for k in range(4):
+        if k != 2:
+            sigmoids(memory, v + k * units, gate + k * full, full)
+    tanhs(memory, v + 2 * units, n, full)
+    for j in range(full):
+        memory[c + j] = memory[f + j] * memory[c + j] + memory[gate + j] * memory[n + j]
+    tanhs(memory, c, n, full)
+    for j in range(full):
+        memory[n + j] *= memory[o + j]
+    return n
+
+
+@part
+def reset_after(memory, z, v, gate, units, full):
+    """Gates z and r, and what n is computed from, from what inputs (z) and states (v) give."""
+    r, n = gate + full, 2 * units
+    for j in range(n):
+        memory[v + j] += memory[z + j]
+    for k in range(2):
+        sigmoids(memory, v + k * units, gate + k * full, full)
+    for j in range(full):
+        memory[v + n + j] = memory[z + n + j] + memory[r + j] * memory[v + n + j]
+
+
+@part
+def reset(memory, v, gate, h, to, units, full):
     """Gates z and r from what they are computed from, and r times the state."""
-    for j in range(2 * units):
-        memory[v + j] = sigmoid(memory[v + j])
-    for j in range(units):
-        memory[to + j] = memory[v + units + j] * memory[h + j]
+    for k in range(2):
+        sigmoids(memory, v + k * units, gate + k * full, full)
+    for j in range(full):
+        memory[to + j] = memory[gate + full + j] * memory[h + j]
+
+
+@part
+def blended(memory, v, gate, h, full):
+    """Where the state now is, of what n is computed from, z, and the state before."""
+    n = gate + 2 * full
+    tanhs(memory, v, n, full)
+    for j in range(full):
+        memory[n + j] += memory[gate + j] * (memory[h + j] - memory[n + j])
+    return n
