@@ -5,15 +5,13 @@ from __future__ import annotations
 from ..ops import bidirectional as ops
 from .recurrent import direction, fits, run_backward, run_forward, wanted
 from .recurrent_gradients import gradients
-from .recurrent_sequences import GRU, GRU_BEFORE, LSTM, SIMPLE, Sequences, stacked
-
-CELLS = {"simple_rnn": SIMPLE, "lstm": LSTM, "gru": GRU}
+from .recurrent_sequences import LSTM, Sequences, cell_of, stacked
 
 
 @ops.both_ways.on("cupy")
 def _(*arrays, cell, needs=None, **options):
     options = {"activation": "tanh", "recurrent_activation": "sigmoid", **options}
-    cell = CELLS[cell] if options.pop("reset_after", True) else GRU_BEFORE
+    cell = cell_of(cell, options.pop("reset_after", True))
     *given, mask = ops.directions(arrays)
     alike = {tuple(None if a is None else a.shape for a in one) for one in given}
     if len(alike) > 1 or not fits(*arrays[:-1]):

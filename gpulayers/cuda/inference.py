@@ -12,6 +12,7 @@ import numpy as np
 from ..ops.convolution import convolution, convolution_input_gradient
 from ..ops.dense import dense
 from ..ops.normalization import normalized_along, normalized_sum
+from . import recurrent
 from .activation import LINEAR, Curve, curve_of
 from .module import Module, blocks, contiguous, empty_like, is_float
 from .partial_sums import accumulator
@@ -114,6 +115,11 @@ def _remembered_product(operation, curve, options):
         return y
 
     return run
+
+
+def over_time(operation, weights, options):
+    """An operation of `ops.recurrent` from states of zeros: a function of sequences."""
+    return recurrent.over_time(operation, weights, options)
 
 
 def pooled(operation, options):

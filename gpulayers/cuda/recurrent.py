@@ -36,6 +36,7 @@ from .recurrent_sequences import (
     Cell,
     Sequences,
     Weights,
+    cell_of,
 )
 from .recurrent_sequences import source as _source
 
@@ -194,6 +195,29 @@ def wanted(cell: Cell, needs) -> tuple[bool, ...]:
     """Of (x, kernel, recurrent kernel, bias), whose gradients are: from those of all arguments."""
     needs = (*needs, *(False,) * 4)
     return needs[0], *needs[1 + cell.states : 4 + cell.states]
+
+
+def over_time(operation, weights, options):
+    """The states of all steps, which begin as zeros, as a function of sequences: what kernels want
+    of the weights is made once."""
+    cell, kept = cell_of(operation.__name__, options.get("reset_after", True)), {}
+    activations = {name: how for name, how in options.items() if name != "reset_after"}
+
+    def run(x):
+        zeros = kept.get("zeros")
+        if zeros is None or len(zeros) != len(x):
+            zeros = empty((len(x), len(weights[1])), x.dtype)
+            zeros.fill(0)
+            kept["zeros"] = zeros
+        states = (zeros,) * cell.states
+        if not fits(x, *weights):
+            found = operation(x, *states, *weights, **options)
+            return found[0] if cell is LSTM else found
+        run = Sequences(cell, activations, [Weights(contiguous(x), states, *weights)], packed=kept)
+        run_forward(run, False)
+        return run.states[0]
+
+    return run
 
 
 @ops.simple_rnn.on("cupy")

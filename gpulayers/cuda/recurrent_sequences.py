@@ -46,6 +46,14 @@ GRU = Cell("GRU", 3, 4, 0xF210, (0x2F10,))
 GRU_BEFORE = Cell("GRU_BEFORE", 3, 4, 0xF210, (0xFF10, 0xF2FF))
 
 
+CELLS = {"simple_rnn": SIMPLE, "lstm": LSTM, "gru": GRU}
+
+
+def cell_of(operation: str, reset_after: bool = True) -> Cell:
+    """The cell of an operation of `ops.recurrent`."""
+    return CELLS[operation] if reset_after else GRU_BEFORE
+
+
 class Weights(NamedTuple):
     """What one direction has: inputs (N, steps, D), first states (N, U) each, and weights."""
 
@@ -61,16 +69,19 @@ class Sequences:
 
     Arrays of all directions: `gates` (directions, N, steps, U * slots), `states`, `carries` and
     `reset` (directions, N, steps, U), `first` and `first_carry` (directions, N, U), `mask`
-    (directions, N, steps).
+    (directions, N, steps).  `packed` is where weights are kept as kernels want them, for others,
+    too, that have the same ones.
     """
 
-    def __init__(self, cell: Cell, activations: dict, directions: list[Weights], mask=None):
+    def __init__(
+        self, cell: Cell, activations: dict, directions: list[Weights], mask=None, packed=None
+    ):
         one = directions[0]
         self.cell, self.given = cell, directions
         self.directions, self.dtype = len(directions), one.x.dtype
         self.count, self.steps = one.x.shape[:2]
         self.units, self.places = one.recurrent.shape[0], None
-        self.x, self._packed = [one.x for one in directions], {}
+        self.x, self._packed = [one.x for one in directions], {} if packed is None else packed
         self.mask = None if mask is None else stacked([mask] * self.directions)
         self.names = {
             "T": self.dtype, "CELL": cell.name,
@@ -184,14 +195,15 @@ class Sequences:
 
     def _packed_biases(self):
         biases, cell = [one.bias for one in self.given], self.cell
-        if biases[0] is None:
-            return None
+        if biases[0] is None or "bias" in self._packed:
+            return self._packed.get("bias")
         packed = empty((self.directions, self.units * cell.slots), self.dtype)
         for bias, place in zip(biases, packed, strict=True):
             of_inputs, of_states = (bias[0], bias[1]) if bias.ndim == 2 else (bias, None)
             self._pack(contiguous(of_inputs), place, cell.of_inputs)
             if of_states is not None:
                 self._pack(contiguous(of_states), place, cell.of_states[0], add=True)
+        self._packed["bias"] = packed
         return packed
 
     def unpacked(self, packed, like, order: int, y=None):

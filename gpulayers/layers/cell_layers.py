@@ -6,12 +6,14 @@ import inspect
 from functools import partial
 
 from .. import tree
-from ..arrays import namespace
+from ..arrays import devices, namespace
 from .dropout_cell import NOT_ARGUMENTS
 from .input_spec import InputSpec
 from .layer import Layer
+from .product_pieces import products_fit
 from .recurrent import RNN
 from .recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
+from .recurrent_pieces import Recurrent
 from .stacked_cells import fused
 
 
@@ -82,6 +84,17 @@ class CellLayer(RNN):
             return outputs if self.return_sequences else outputs[:, -1, :]
 
         return run
+
+    def _inference_pieces(self, x):
+        """On a GPU, what this layer is in a plan of inference: see `pieces.py`."""
+        cell, names = self.cell, fused(self.cell)
+        if names is None or self.return_state or self.stateful or not x.shape[1]:
+            return None
+        weights = cell.weights_of_steps()
+        if not devices.is_cupy(weights[0]._value) or not products_fit(x, *weights):
+            return None
+        how = self.go_backwards, self.return_sequences
+        return [Recurrent(self.name, cell.operation, weights, names, x.dtype, *how)]
 
     def _inference_moves(self, program, x):
         """What this layer is in a program: see `pieces.py`."""
