@@ -2,12 +2,12 @@
 // read once, dx written once; rows too long for registers are read twice.
 //
 // x, g, y, dx: (rows, width) of T, C-contiguous, at any alignment.  `added`, like x, may be added to it first; the sum, rounded to T, is
-// written to `total`.  Backward `more`, the gradient of the sum where others read it, too, may be added to dx.  gamma, beta: (width,) of A, or NULL.  What is kept for the backward
-// pass is x and, of each row, what was subtracted (means, not for RMS and LENGTH) and by what was multiplied (factors), of A.  Moments
-// are those of two passes over registers: the mean, then the squares around it; long rows merge the moments of their parts (Chan et
-// al., 1979).  Computed in A, rounded once.
-// The gradients of gamma and beta are sums over rows in a fixed order, in A: block b writes the sums of its rows to row b of `d_gamma`
-// and `d_beta` (blocks, width), which partial_sums.cu adds; NULL where not wanted, as dx may be.
+// written to `total`.  Backward `more`, the gradient of the sum where others read it, too, may be added to dx.  gamma, beta: (width,) of
+// A, or NULL.  What is kept for the backward pass is x (or the sum) and, of each row, what was subtracted (means, not for RMS and LENGTH)
+// and by what was multiplied (factors), of A.  Moments are those of two passes over registers: the mean, then the squares around it; long
+// rows merge the moments of their parts (Chan et al., 1979).  Computed in A, rounded once.
+// The gradients of gamma and beta are sums over rows in a fixed order, in A: block b writes the sums of its rows to d_gamma + b * apart
+// and d_beta + b * apart (width of each), which partial_sums.cu adds; NULL where not wanted, as dx may be.
 // Constants: T; KIND, a name of the list below; PER, the vectors of 16 bytes that a thread holds of its row.
 #include "common.cuh"
 
@@ -152,7 +152,7 @@ template <bool MORE> GL_DEVICE void begin(const T* more, long long column, int c
 // Blocks stride over the rows; a thread always has the same columns.
 template <bool MORE> GL_DEVICE void backward(
     const T* g, const T* x, const T* more, const A* gamma, const A* means, const A* factors, T* dx, A* d_gamma, A* d_beta,
-    long long rows, int width, int group, A epsilon, A* shared, A (*sums)[N + 1]) {
+    int apart, long long rows, int width, int group, A epsilon, A* shared, A (*sums)[N + 1]) {
   const bool whole = gl::aligned(g, x, dx, more) && width % N == 0;
   const int lane = threadIdx.x % group, mine = threadIdx.x / group, at_once = blockDim.x / group;
   A scale[E], sum_gamma[E], sum_beta[E];
@@ -218,7 +218,7 @@ template <bool MORE> GL_DEVICE void backward(
 #pragma unroll
         for (int i = 0; i < N; i++) {
           const A total = at_once > 1 ? sums[threadIdx.x][i] : from[i];
-          if (column + i < width) to[(long long)blockIdx.x * width + column + i] = total;
+          if (column + i < width) to[(long long)blockIdx.x * apart + column + i] = total;
         }
       }
       __syncthreads();
@@ -226,16 +226,16 @@ template <bool MORE> GL_DEVICE void backward(
   }
 }
 extern "C" __global__ void __launch_bounds__(512) normalize_backward(
-    const T* g, const T* x, const A* gamma, const A* means, const A* factors, T* dx, A* d_gamma, A* d_beta, long long rows,
-    int width, int group, A epsilon) {
+    const T* g, const T* x, const A* gamma, const A* means, const A* factors, T* dx, A* d_gamma, A* d_beta, int apart,
+    long long rows, int width, int group, A epsilon) {
   __shared__ A shared[64], sums[256][N + 1];
-  backward<false>(g, x, 0, gamma, means, factors, dx, d_gamma, d_beta, rows, width, group, epsilon, shared, sums);
+  backward<false>(g, x, 0, gamma, means, factors, dx, d_gamma, d_beta, apart, rows, width, group, epsilon, shared, sums);
 }
 extern "C" __global__ void __launch_bounds__(512) normalize_sum_backward(
     const T* g, const T* x, const T* more, const A* gamma, const A* means, const A* factors, T* dx, A* d_gamma, A* d_beta,
-    long long rows, int width, int group, A epsilon) {
+    int apart, long long rows, int width, int group, A epsilon) {
   __shared__ A shared[64], sums[256][N + 1];
-  backward<true>(g, x, more, gamma, means, factors, dx, d_gamma, d_beta, rows, width, group, epsilon, shared, sums);
+  backward<true>(g, x, more, gamma, means, factors, dx, d_gamma, d_beta, apart, rows, width, group, epsilon, shared, sums);
 }
 
 // ---------------------------------------------------------------------------------------------------------------- long rows
@@ -324,7 +324,7 @@ extern "C" __global__ void __launch_bounds__(LONG_BLOCK) normalize_backward_shar
 // Block (i, j) takes the i-th 32 N columns and the j-th `rows_each` rows.
 template <bool MORE> GL_DEVICE void backward_long(
     const T* g, const T* x, const T* more, const A* gamma, const A* means, const A* factors, const A* both, T* dx, A* d_gamma,
-    A* d_beta, long long rows, int width, long long rows_each, A (*sums)[TILE_BLOCK][N + 1]) {
+    A* d_beta, int apart, long long rows, int width, long long rows_each, A (*sums)[TILE_BLOCK][N + 1]) {
   const bool whole = gl::aligned(g, x, dx, more) && width % N == 0;
   const int lane = threadIdx.x % 32;
   const long long column = (blockIdx.x * 32ll + lane) * N;
@@ -364,20 +364,20 @@ template <bool MORE> GL_DEVICE void backward_long(
 #pragma unroll
   for (int i = 0; i < N; i++) {
     if (column + i >= width) continue;
-    const long long place = blockIdx.y * (long long)width + column + i;
+    const long long place = blockIdx.y * (long long)apart + column + i;
     if (d_gamma) d_gamma[place] = sums[0][threadIdx.x][i];
     if (d_beta) d_beta[place] = sums[1][threadIdx.x][i];
   }
 }
 extern "C" __global__ void __launch_bounds__(TILE_BLOCK) normalize_backward_long(
     const T* g, const T* x, const A* gamma, const A* means, const A* factors, const A* both, T* dx, A* d_gamma, A* d_beta,
-    long long rows, int width, long long rows_each) {
+    int apart, long long rows, int width, long long rows_each) {
   __shared__ A sums[2][TILE_BLOCK][N + 1];
-  backward_long<false>(g, x, 0, gamma, means, factors, both, dx, d_gamma, d_beta, rows, width, rows_each, sums);
+  backward_long<false>(g, x, 0, gamma, means, factors, both, dx, d_gamma, d_beta, apart, rows, width, rows_each, sums);
 }
 extern "C" __global__ void __launch_bounds__(TILE_BLOCK) normalize_sum_backward_long(
     const T* g, const T* x, const T* more, const A* gamma, const A* means, const A* factors, const A* both, T* dx, A* d_gamma,
-    A* d_beta, long long rows, int width, long long rows_each) {
+    A* d_beta, int apart, long long rows, int width, long long rows_each) {
   __shared__ A sums[2][TILE_BLOCK][N + 1];
-  backward_long<true>(g, x, more, gamma, means, factors, both, dx, d_gamma, d_beta, rows, width, rows_each, sums);
+  backward_long<true>(g, x, more, gamma, means, factors, both, dx, d_gamma, d_beta, apart, rows, width, rows_each, sums);
 }

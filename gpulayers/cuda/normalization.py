@@ -21,7 +21,7 @@ KINDS = {LAYER: "LAYER", ROOT_MEAN_SQUARE: "RMS", DEVIATION: "DEVIATION", LENGTH
 VECTOR, HELD = 16, {2: 2, 4: 4, 8: 4}  # Bytes; vectors that a thread holds at most, by itemsize.
 BLOCK, LARGEST, LARGEST_BACKWARD, TILE = 256, 1024, 512, 256  # Threads, as in the source.
 LARGEST_OF_SUM = 512
-LONGEST = 2**31 - 2**16  # Elements of a row, so that columns are ints.
+LONGEST = 2**30 - 2**16  # Elements of a row, so that columns of both weights are ints.
 
 INSTANCES = [
     {"T": dtype, "KIND": kind, "PER": per}
@@ -92,9 +92,7 @@ class Rows:
             slabs = blocks(self.rows, rows_each)
         else:
             slabs = min(blocks(self.rows, self.at_once), multiprocessors() * (512 // self.block))
-        partial = [
-            empty((slabs, self.width), self.accumulator) if need else None for need in needs[1:]
-        ]
+        partial, weights = self._partial(slabs, needs[1:])
         name = "normalize_backward" if more is None else "normalize_sum_backward"
         read = (g, self.x) if more is None else (g, self.x, more)
         given = gamma, self.means, self.factors
@@ -103,12 +101,24 @@ class Rows:
             kernel = self._kernel("normalize_backward_shares")
             kernel(self.rows, LARGEST_BACKWARD, g, self.x, *given, both, self.width, self.epsilon)
             kernel, sizes = self._kernel(f"{name}_long"), (self.rows, self.width, rows_each)
-            kernel((tiles, slabs), TILE, *read, *given, both, dx, *partial, *sizes)
+            kernel((tiles, slabs), TILE, *read, *given, both, dx, *weights, *sizes)
         else:
             kernel, sizes = self._kernel(name), (self.rows, self.width, self.group)
-            kernel(slabs, self.block, *read, *given, dx, *partial, *sizes, self.epsilon)
-        sums = [None if p is None else partial_sums(p, self.accumulator) for p in partial]
-        return dx, *sums
+            kernel(slabs, self.block, *read, *given, dx, *weights, *sizes, self.epsilon)
+        if partial is None:
+            return dx, None, None
+        sums, first = partial_sums(partial, self.accumulator), self.width * needs[1]
+        return dx, sums[:first] if needs[1] else None, sums[first:] if needs[2] else None
+
+    def _partial(self, slabs, needs):
+        """Where so many blocks write sums, those of both weights side by side: all of it, then
+        where gamma's begin, and beta's, and how far it is from one block's to the next."""
+        if not any(needs):
+            return None, (None, None, 0)
+        partial = empty((slabs, self.width * sum(needs)), self.accumulator)
+        flat, (of_gamma, of_beta) = partial.reshape(-1), needs
+        beta = flat[self.width * of_gamma :] if of_beta else None
+        return partial, (flat if of_gamma else None, beta, partial.shape[1])
 
 
 def in_accumulator(weights, dtype):

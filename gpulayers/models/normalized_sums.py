@@ -62,7 +62,7 @@ def normalized_sums(nodes, outputs) -> dict[int, NormalizedSum]:
             readers.setdefault(id(tensor), []).append(node)
     found, kept = {}, {id(t) for t in outputs}
     for node in nodes:
-        if not _adds_two(node):
+        if not adds_two(node):
             continue
         others = readers.get(id(node.outputs), [])
         after = next((n for n in others if type(n.operation) in KINDS and arrays_alone(n)), None)
@@ -72,10 +72,12 @@ def normalized_sums(nodes, outputs) -> dict[int, NormalizedSum]:
     return found
 
 
-def _adds_two(node) -> bool:
+def adds_two(node) -> bool:
+    """Whether a node is the sum of two KerasTensors without masks, by whatever spelling."""
     if len(node.inputs) != 2 or node.kwargs:
         return False
     if type(node.operation) is Add:
         return arrays_alone(node) is not None
     is_function = type(node.operation) is Function and node.operation.name == "add"
-    return (is_function or node.operation is add) and len(node.args) == 2
+    masked = [t for t in node.inputs if getattr(t, "_mask", None) is not None]
+    return (is_function or node.operation is add) and len(node.args) == 2 and not masked

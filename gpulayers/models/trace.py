@@ -11,11 +11,13 @@ from ..arrays import Abstract, KerasTensor, devices, dtypes, infer
 from ..layers.calling import call_signature
 from ..layers.input_spec import fixes_batch
 from ..layers.layer import Layer
-from ..layers.pieces import Call, Piece
+from ..layers.merging import are_alike
+from ..layers.pieces import Call, Piece, Sum
 from ..layers.plan import asks_for_more, is_real
 from ..layers.plan import step as own_step
 from .divided_plan import takes_parts
 from .graph import operation_of
+from .normalized_sums import adds_two
 from .operations import name_of
 
 
@@ -117,8 +119,9 @@ class Trace:
         results = tree.flatten(infer(call, *arrays))
         what = type(layer).__name__
         if not isinstance(layer, Layer):
-            name = operation_of(node).name or name_of(layer)
-            return self._add(Call(name, call, name_of(layer)), sources, results)
+            name, is_sum = operation_of(node).name or name_of(layer), adds_two(node)
+            piece = Sum(name) if is_sum and are_alike(arrays) else Call(name, call, name_of(layer))
+            return self._add(piece, sources, results)
         pieces = _pieces(node, arrays, self.on_gpu) if is_plain and _is_ours(layer) else None
         if pieces is None and self.on_gpu and _is_ours(layer) and not masked:
             pieces = _pieces_of_call(node, kwargs, arrays)

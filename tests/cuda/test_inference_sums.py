@@ -133,6 +133,19 @@ def test_blocks_of_a_transformer(cupy, launched):
     assert "summed_and_mapped" not in launched
 
 
+def test_sums_by_operators(cupy):
+    """They are those of `Add`; but not with numbers, or with arrays of other shapes."""
+
+    def build(x):
+        y = gl.ops.add(x, L.Dense(8)(x))
+        z = L.LayerNormalization()(y + L.Dropout(0.1)(gl.ops.tanh(y)))
+        return L.Activation("relu")(z + z[:, :1]) + 1.0
+
+    text = repr(check(cupy, model_of(build, (5, 8)), numbers(3, 5, 8)))
+    assert "dense with 8 x 8, sum" in text and "sum, layer normalization" in text
+    assert text.count(" = add of ") == 2
+
+
 def test_sums_that_are_outputs_or_read_before_they_are_normalized(cupy):
     def build(x):
         y = L.Add()([x, L.Dropout(0.1)(gl.ops.tanh(x))])

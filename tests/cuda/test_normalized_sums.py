@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from gpu_plan_checks import model_of, numbers
 
 import gpulayers as gl
+from asv_benchmarks.benchmarks import networks
 from gpulayers import layers as L
 from gpulayers.arrays import Tape
 
@@ -149,3 +152,29 @@ def test_a_fit_as_on_the_cpu(cupy):
 
     expected = losses("cpu")
     np.testing.assert_allclose(losses("gpu"), expected, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("same_products")
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_the_launches_of_a_step_of_a_transformer(cupy, launched, policy):
+    """Of so many blocks: each sum in a normalization's pass, each bias and gelu in a product's."""
+    blocks, before = 3, gl.config.dtype_policy()
+    gl.config.set_device("gpu")
+    gl.config.set_dtype_policy(policy)
+    try:
+        model = networks.transformer(length=4, width=16, depth=blocks, heads=2)
+    finally:
+        gl.config.set_dtype_policy(before)
+    model.compile("sgd", gl.losses.SparseCategoricalCrossentropy(from_logits=True))
+    batch = [cupy.asarray(a) for a in networks.data(model, 2)]
+    model.train_on_batch(*batch)
+    launched.clear()
+    model.train_on_batch(*batch)
+    counts = Counter(launched)
+    assert counts["normalize_sum"] == 2 * blocks
+    assert counts["normalize_sum_backward"] == 2 * blocks - 1
+    # Of the embeddings; and back also of the last sum, which only its normalization reads.
+    assert counts["normalize_forward"] == 1 and counts["normalize_backward"] == 2
+    # Queries, keys and values at once; what attention gives; two layers; logits.
+    assert counts["bias_activation_backward"] == 4 * blocks + 1
+    assert not {"activation_forward", "activation_backward"} & counts.keys()

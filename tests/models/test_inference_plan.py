@@ -92,6 +92,7 @@ FUSED = {
     "activation first": (lambda x: L.BatchNormalization()(L.Conv2D(3, 1, activation="tanh")(x)), 2),
     "for training only": (lambda x: L.Dense(3)(L.Dropout(0.5)(L.GaussianNoise(0.5)(x))), 1),
     "residual": (lambda x: L.ReLU()(L.Add()([block(x, 4), x])), 2),
+    "operator": (lambda x: L.ReLU()(block(x, 4) + x), 2),
     "gelu": (lambda x: L.Dense(5, activation="gelu")(x), 2),
     "softmax": (lambda x: L.Dense(5, activation="softmax")(x), 2),
     "pooling": (lambda x: L.AveragePooling2D(2)(L.MaxPooling2D(3, 1)(x)), 2),
