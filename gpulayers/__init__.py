@@ -27,6 +27,7 @@ _MODULES = (
     "models",
     "ops",
     "optimizers",
+    "preprocessing",
     "quantizers",
     "random",
     "regularizers",

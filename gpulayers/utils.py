@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 
 from . import naming
@@ -18,6 +21,14 @@ from .models.as_torch import as_torch_module
 from .models.data import PyDataset
 from .models.data import pack as pack_x_y_sample_weight
 from .models.data import unpack as unpack_x_y_sample_weight
+from .models.data.image_files import (
+    array_to_img,
+    image_dataset_from_directory,
+    img_to_array,
+    load_img,
+    save_img,
+)
+from .models.data.windows import split_dataset, timeseries_dataset_from_array
 from .models.diagram import model_to_dot, plot_model
 from .models.progress import Progbar
 from .ops import bounding_boxes
@@ -39,6 +50,7 @@ __all__ = [
     "Progbar",
     "PyDataset",
     "Sequence",
+    "array_to_img",
     "as_jax_function",
     "as_torch_module",
     "bounding_boxes",
@@ -48,21 +60,28 @@ __all__ = [
     "disable_interactive_logging",
     "enable_interactive_logging",
     "get_custom_objects",
+    "get_file",
     "get_mask",
     "get_registered_name",
     "get_registered_object",
+    "image_dataset_from_directory",
+    "img_to_array",
     "is_interactive_logging_enabled",
     "is_keras_tensor",
+    "load_img",
     "model_to_dot",
     "normalize",
     "pack_x_y_sample_weight",
     "pad_sequences",
     "plot_model",
     "register_keras_serializable",
+    "save_img",
     "serialize_keras_object",
     "set_mask",
     "set_random_seed",
+    "split_dataset",
     "standardize_dtype",
+    "timeseries_dataset_from_array",
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]
@@ -76,6 +95,26 @@ def clear_session(free_memory: bool = True) -> None:
 def is_keras_tensor(x) -> bool:
     """Whether `x` is symbolic: an `Input`, or what layers and operations make of one."""
     return isinstance(x, KerasTensor)
+
+
+def get_file(fname=None, origin=None, *args, cache_subdir="datasets", cache_dir=None, **kwargs):
+    """The path of a file that Keras, or you, put into its folder: nothing is downloaded here.
+
+    Args:
+        fname: the file's name; by default the last part of `origin`, an address.
+        cache_subdir, cache_dir: the folder; by default "datasets" in ~/.keras, or in $KERAS_HOME.
+
+    Raises FileNotFoundError, which says where to put it, if it is not there.
+    """
+    name = fname or str(origin).rpartition("/")[2]
+    home = Path(cache_dir or os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    path = Path(name) if Path(name).is_absolute() else home / cache_subdir / name
+    if not path.exists():
+        raise FileNotFoundError(
+            f"get_file: gpulayers downloads nothing. Fetch {origin or name} yourself and put it at "
+            f"{path}."
+        )
+    return str(path)
 
 
 def to_categorical(x, num_classes: int | None = None) -> np.ndarray:

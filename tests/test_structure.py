@@ -29,7 +29,16 @@ FLOORS = [
     ("losses", "metrics", "optimizers"),
     ("layers",),
     ("callbacks", "models", "saving"),
-    ("backend", "mixed_precision", "utils", "__init__", "__main__", "commands", "examples"),
+    (
+        "backend",
+        "mixed_precision",
+        "preprocessing",
+        "utils",
+        "__init__",
+        "__main__",
+        "commands",
+        "examples",
+    ),
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 TOP = {"pyproject.toml", "gpulayers", "tests", "asv_benchmarks", "ci", "README.md", "LICENSE"}
