@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
+from math import prod
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from ..ops.dense import dense
 from ..ops.normalization import normalized_along, normalized_sum
 from . import recurrent
 from .activation import LINEAR, Curve, curve_of
-from .module import Module, blocks, contiguous, empty_like, is_float
+from .module import Module, blocks, contiguous, empty, empty_like, is_float
 from .partial_sums import accumulator
 from .replay import remembered
 
@@ -151,6 +152,25 @@ def summed(arrays, curve: Curve, out):
 def mapped(x, factor, offset, curve: Curve, out):
     """A curve of x factor + offset (None for none), for each element of the last axis."""
     return merged([x], factor, offset, curve, out)
+
+
+@lru_cache(maxsize=64)
+def beside(axis: int):
+    """A function of up to four arrays: they one behind the other along an axis."""
+
+    @remembered
+    def run(*arrays):
+        first, widths = arrays[0], [prod(x.shape[axis:]) for x in arrays]
+        size = sum(x.shape[axis] for x in arrays)
+        y = empty((*first.shape[:axis], size, *first.shape[axis + 1 :]), first.dtype)
+        rows, none = prod(first.shape[:axis]), AT_ONCE - len(arrays)
+        given = [*map(contiguous, arrays), *[None] * none]
+        kernel = _source.kernel("side_by_side", T=y.dtype, ACTIVATION="LINEAR")
+        grid = blocks(y.size, THREADS * (VECTOR // y.itemsize))
+        kernel(grid, THREADS, *given, y, rows, *widths, *[0] * none)
+        return y
+
+    return run
 
 
 def merged(arrays, factor, offset, curve: Curve, out):

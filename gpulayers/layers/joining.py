@@ -11,6 +11,7 @@ import numpy as np
 from .. import config
 from ..arrays import Abstract, devices, dtypes, namespace
 from .merging import Merge, check_masks, of_one_dtype, spread, written
+from .pieces import Beside
 from .training_plan import Link
 from .unknown_sizes import is_guessed, of_equal_sizes
 
@@ -49,6 +50,16 @@ class Concatenate(Merge):
         if self.axis not in (-1, rank - 1) or len(shapes) > 1:
             raise program.unwritable
         return program.joined(grids)
+
+    def _pieces_of_call(self, arrays, args, options):
+        """What a call is in a plan on a GPU: see `pieces.py`; None if it asks for more."""
+        first, rank = arrays[0], len(arrays[0].shape)
+        kinds = {(x.dtype, len(x.shape)) for x in arrays}
+        apart = len({id(x) for x in args[0]}) == len(arrays) <= Beside.MOST
+        if options or len(args) != 1 or len(kinds) > 1 or not apart or len(arrays) < 2:
+            return None
+        axis = self.axis % rank
+        return [Beside(self.name, axis)] if dtypes.is_floating(first.dtype) else None
 
     def _training_links(self, *arrays):
         """What this layer is in training: see `training_plan.py`."""

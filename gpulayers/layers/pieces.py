@@ -268,6 +268,23 @@ def normalized_pieces(layer, x) -> list[Piece] | None:
     return [Normalized(layer.name, (*weights, None, None)[:2], options)]
 
 
+class Beside(Piece):
+    """Arrays one behind the other along an axis, on a GPU."""
+
+    MOST = 4  # Arrays.
+
+    def __init__(self, name, axis):
+        super().__init__(name)
+        self.axis = axis
+
+    def ready(self, own, floor):
+        return floor.beside(self.axis)
+
+    @property
+    def what(self):
+        return f"joined along axis {self.axis}"
+
+
 class Margins(Piece):
     """Zeros around arrays: a pair (before, after) for each axis."""
 

@@ -179,16 +179,17 @@ class ProjectedAttention(Layer):
             for part, shape in zip(parts, shapes, strict=True)
         ]
 
-    def _pieces_of_call(self, x, args, options) -> list[Piece] | None:
+    def _pieces_of_call(self, arrays, args, options) -> list[Piece] | None:
         """What a call with `args` and `options` is in a plan on a GPU: see `pieces.py`.
 
-        Attention of arrays like `x` to themselves is two products, and what is between them; None
-        for calls that ask for more.
+        Attention of an array to itself is two products, and what is between them; None for calls
+        that ask for more.
         """
-        arrays = {**dict(enumerate(args)), **options}
-        causal = bool(arrays.pop("use_causal_mask", False))
-        inputs = {id(array) for name, array in arrays.items() if name in (0, 1, 2, "value", "key")}
-        is_plain = len(inputs) == 1 and len(arrays) <= 3 and {*arrays} <= {0, 1, 2, "value", "key"}
+        x = arrays[0]
+        given = {**dict(enumerate(args)), **options}
+        causal = bool(given.pop("use_causal_mask", False))
+        inputs = {id(array) for name, array in given.items() if name in (0, 1, 2, "value", "key")}
+        is_plain = len(inputs) == 1 and len(given) <= 3 and {*given} <= {0, 1, 2, "value", "key"}
         if not is_plain or x.ndim != 3 or self.use_gate or not self._can_join():
             return None
         last = self._output_dense

@@ -44,7 +44,7 @@ class Trace:
     """
 
     def __init__(self, model, inputs):
-        self.steps, self.in_context = [], False
+        self.steps, self.in_context, self._casts = [], False, {}
         self.on_gpu = any(map(devices.is_cupy, inputs))
         self.arrays: list[Abstract | None] = []  # In their places; of some no shape is needed.
         given = [self._place(Abstract(x.shape, x.dtype)) for x in inputs]
@@ -74,10 +74,14 @@ class Trace:
         return self._cast_to(place, dtype, tensor.name)
 
     def _cast_to(self, place, dtype, name) -> int:
-        """The place of an array in another dtype."""
-        what = f"cast to {dtypes.name(dtype)}"
-        cast = Call(name, lambda x: x.astype(dtype), what, fresh=True)
-        return self._add(cast, [place], [Abstract(self.arrays[place].shape, dtype)])[0]
+        """The place of an array in another dtype, to which it is cast once."""
+        made = self._casts.get((place, dtype))
+        if made is None:
+            what = f"cast to {dtypes.name(dtype)}"
+            cast = Call(name, lambda x: x.astype(dtype), what, fresh=True)
+            (made,) = self._add(cast, [place], [Abstract(self.arrays[place].shape, dtype)])
+            self._casts[place, dtype] = made
+        return made
 
     def _in_its_dtype(self, layer, sources) -> list[int]:
         """The places of floats in a 16-bit dtype that a layer computes in, or has around it."""
@@ -125,7 +129,7 @@ class Trace:
         pieces = _pieces(node, arrays, self.on_gpu) if is_plain and _is_ours(layer) else None
         if pieces is None and self.on_gpu and _is_ours(layer) and not masked:
             pieces = _pieces_of_call(node, kwargs, arrays)
-            sources = sources if pieces is None else sources[:1]
+            sources = sources if pieces is None else [*dict.fromkeys(sources)]
         if pieces is None and not masked and _goes_directly(layer, arrays, self.on_gpu):
             function = _in_policy(layer)
             if call_signature(type(layer)).takes_training:
@@ -176,12 +180,12 @@ def _pieces(node, arrays, on_gpu):
 
 
 def _pieces_of_call(node, kwargs, arrays):
-    """The pieces of a layer that is called on one array, perhaps in several places, and with other
-    arguments besides; None if it has none."""
+    """The pieces of a layer for a call on arrays, which they take once each, and perhaps on other
+    arguments; None if it has none."""
     own = getattr(node.operation, "_pieces_of_call", None)
     if own is None or any(asks_for_more(node.operation, x, on_gpu=True) for x in arrays):
         return None
-    return own(arrays[0], node.args, kwargs)
+    return own(arrays, node.args, kwargs)
 
 
 def _arranged(node, function, kwargs):

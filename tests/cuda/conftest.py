@@ -45,6 +45,7 @@ def forget() -> None:
 
     inference._remembered_product.cache_clear()
     inference._merging.cache_clear()
+    inference.beside.cache_clear()
 
 
 @pytest.fixture(params=ORDERS)

@@ -249,3 +249,46 @@ def test_attention_in_16_bits_and_its_launches(cupy, launched, policy):
     np.testing.assert_allclose(
         plan.run(x).get().astype("f4"), expected.astype("f4"), rtol=tolerance, atol=4 * tolerance
     )
+
+
+# Arrays one behind the other.
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize("widths", [(8, 16), (3, 5, 8), (16, 8, 24, 8), (1, 0), (7, 300, 1, 2)])
+def test_arrays_side_by_side(cupy, dtype, start, widths):
+    """Whole vectors, or not, aligned, or not."""
+    memory = [numbers(5 * width + 1).astype(kind(dtype)) for width in widths]
+    arrays = [m[start : start + 5 * w].reshape(5, w) for m, w in zip(memory, widths, strict=True)]
+    there = [cupy.asarray(m) for m in memory]
+    there = [m[start : start + 5 * w].reshape(5, w) for m, w in zip(there, widths, strict=True)]
+    for _ in range(3):
+        found = inference.beside(1)(*there)
+        assert found.dtype == kind(dtype)
+        assert found.get().tobytes() == np.concatenate(arrays, 1).tobytes()
+
+
+JOINED = {  # With the steps, and whether our kernel joins them.
+    "two": (lambda x: L.Concatenate()([L.Dense(3)(x), x]), 2, True),
+    "three along the first inner axis": (
+        lambda x: L.Concatenate(1)([L.Dense(8)(x), x, L.Dense(8, "relu")(x)]), 3, True,
+    ),
+    "samples": (lambda x: L.Concatenate(0)([x, L.Dense(8)(x)]), 2, True),
+    "an array twice": (lambda x: L.Concatenate()([x, x]), 1, False),
+    "five": (lambda x: L.Concatenate()([L.Dense(i)(x) for i in range(1, 6)]), 6, False),
+    "numbers of another kind": (
+        lambda x: L.Concatenate(dtype="float32")([x, gl.ops.cast(x > 0, "int32")]), 3, False,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", JOINED)
+def test_joined_arrays(cupy, launched, name, policy):
+    build, steps, ours = JOINED[name]
+    model, whole = model_of(build, (5, 8), policy), policy == "float32"
+    plan = check(cupy, model, numbers(3, 5, 8), rtol=1e-5 if whole else 2e-2)
+    assert len(plan.steps) == steps or not whole, plan
+    assert ("side_by_side" in launched) == ours
+    assert repr(plan).count("cast to") <= 1
