@@ -127,7 +127,7 @@ def affine(a, b, bias=None, curve: Curve = LINEAR, *, keep=False, fused=None, ad
     """
     y = empty((a.shape[0], b.shape[1]), a.dtype)
     if fused is None:
-        fused = fusing_wins(a, b, bias, curve)
+        fused = fusing_wins(a, b, bias, curve, keep)
     if fused:
         saved = empty(y.shape, y.dtype) if keep else None
         if y.size:
@@ -151,9 +151,12 @@ def sum_of_affine(a, b, bias, curve: Curve, added):
     return affine(a, b, bias, curve, fused=True, added=added)[0]
 
 
-def fusing_wins(a, b, bias, curve: Curve, always=False) -> bool:
+def fusing_wins(a, b, bias, curve: Curve, keep=False, always=False) -> bool:
     """Whether our kernel is to be taken for a product with a bias and an activation, or (`always`)
-    with something else to be done afterwards."""
+    with something else to be done afterwards.
+
+    keep: whether the product is kept, too, so that only reading it again is saved.
+    """
     if bias is None and curve == LINEAR and not always:
         return False
     if capturing() or cublas.library() is None:
@@ -167,7 +170,7 @@ def fusing_wins(a, b, bias, curve: Curve, always=False) -> bool:
         kind = "warpgroups"
     else:
         kind = "tensor cores, 90" if capability() >= 90 else "tensor cores"
-    return depth <= FUSED_DEPTH[kind]
+    return depth <= FUSED_DEPTH[kind] // (2 if keep else 1)
 
 
 @made_on_cupy("tensordot")

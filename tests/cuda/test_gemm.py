@@ -205,16 +205,18 @@ def test_scaled_and_added(cupy, depth, dtype):
 
 
 def test_what_wins(cupy, monkeypatch):
-    def wins(rows, columns, depth, dtype="float32", bias=True, curve=RELU):
+    def wins(rows, columns, depth, dtype="float32", bias=True, curve=RELU, keep=False):
         shapes = (rows, depth), (depth, columns)
         a, b = (np.broadcast_to(np.zeros((), kind(dtype)), shape) for shape in shapes)
-        return gemm.fusing_wins(a, b, True if bias else None, curve)
+        return gemm.fusing_wins(a, b, True if bias else None, curve, keep)
 
     monkeypatch.setattr(gemm, "capability", lambda: 90)
     assert wins(64, 128, 784)  # Little work: one launch rather than two.
     assert not wins(8192, 4096, 4096, "bfloat16")
     assert wins(8192, 4096, 128, "bfloat16")
     assert wins(8192, 4096, 2048, "bfloat16")  # By warpgroups.
+    assert not wins(8192, 4096, 2048, "bfloat16", keep=True)  # Less is saved.
+    assert wins(8192, 4096, 1024, "bfloat16", keep=True)
     monkeypatch.setattr(warpgroups, "serves", lambda dtype: False)
     assert not wins(8192, 4096, 512, "bfloat16")
     assert not wins(64, 10, 64, bias=False, curve=Curve("LINEAR"))  # Nothing follows.
