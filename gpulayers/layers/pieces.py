@@ -286,14 +286,19 @@ class Beside(Piece):
 
 
 class Margins(Piece):
-    """Zeros around arrays: a pair (before, after) for each axis."""
+    """Zeros around arrays: a pair (before, after) for each axis.
+
+    above_zero: whether the arrays are known to be nowhere below zero, on a GPU.
+    """
+
+    above_zero = False
 
     def __init__(self, name, function, widths):
         super().__init__(name)
         self.function, self.widths = function, widths
 
     def ready(self, own, floor):
-        return self.function
+        return floor.widened(self.function, self.widths)
 
     def write(self, program, own, x):
         return program.widened(x, self.widths)

@@ -6,7 +6,13 @@ A piece takes in the one that follows it where nothing else reads what lies betw
 from __future__ import annotations
 
 from ..layers.pieces import Activated, ChannelMap, Curve, Margins, Piece, Sum
+from ..layers.pooling_pieces import Pooling
 from ..layers.product_pieces import Product
+from ..ops.activation import sigmoid, softplus
+from ..ops.pooling import max_pooling
+from ..ops.rectifier import hard_sigmoid, relu, relu6
+
+ABOVE_ZERO = {relu, relu6, sigmoid, hard_sigmoid, softplus}
 
 
 def joined(first: Piece, second: Piece) -> Piece | None:
@@ -92,6 +98,27 @@ def _margins_and_product(margins: Margins, product: Product):
     return product
 
 
+def _product_and_margins(product: Product, margins: Margins):
+    """Nothing becomes one, but margins learn what is within them."""
+    margins.above_zero = product.is_on_gpu and product.curve in ABOVE_ZERO
+
+
+def _margins_and_pooling(margins: Margins, pooling: Pooling):
+    """Zeros around what is not below them as margins of windows that see something else, too."""
+    first, *inner, last = margins.widths
+    windows, padding = pooling.options["windows"], pooling.options["padding"]
+    if not margins.above_zero or pooling.operation is not max_pooling:
+        return None
+    if {first, last} != {(0, 0)} or len(inner) != len(windows):
+        return None
+    both = zip(inner, padding, strict=True)
+    wide = tuple((a + low, b + high) for (a, b), (low, high) in both)
+    if any(max(pair) >= size or min(pair) < 0 for pair, size in zip(wide, windows, strict=True)):
+        return None
+    pooling.options = {**pooling.options, "padding": wide}
+    return pooling
+
+
 def _nothing(first, _):
     return first
 
@@ -106,4 +133,6 @@ RULES = {
     (Sum, Curve): _and_curve,
     (Product, Activated): _and_activated,
     (Margins, Product): _margins_and_product,
+    (Product, Margins): _product_and_margins,
+    (Margins, Pooling): _margins_and_pooling,
 }

@@ -128,6 +128,21 @@ FUSED = {
     "leaky": (lambda x: L.Dense(5, activation="leaky_relu")(x), 1),
     "softmax": (lambda x: L.Dense(5, activation="softmax")(x), 2),
     "margins": (lambda x: L.Conv2D(3, 3, 2)(L.ZeroPadding2D(((0, 1), (2, 1)))(x)), 1),
+    "margins of what is not below zero": (
+        lambda x: L.MaxPooling2D(3, 2)(L.ZeroPadding2D(1)(block(x))), 2,
+    ),
+    "margins beside others": (
+        lambda x: L.MaxPooling2D(4, 2, "same")(L.ZeroPadding2D(((1, 0), (0, 2)))(block(x))), 2,
+    ),
+    "margins as wide as windows": (
+        lambda x: L.MaxPooling2D(2, 2)(L.ZeroPadding2D(2)(block(x))), 3,
+    ),
+    "margins that are larger": (
+        lambda x: L.MaxPooling2D(3, 2)(L.ZeroPadding2D(1)(L.Conv2D(3, 3)(x))), 3,
+    ),
+    "margins that count": (
+        lambda x: L.AveragePooling2D(3, 2)(L.ZeroPadding2D(1)(block(x))), 3,
+    ),
     "rescaled": (lambda x: L.Conv2D(3, 3)(L.Rescaling(0.5, -1)(x)), 1),
     "rescaled before margins": (
         lambda x: L.Conv2D(3, 3, padding="same")(L.Rescaling(0.5, -1)(x)), 2,
