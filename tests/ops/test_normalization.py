@@ -199,6 +199,8 @@ def normalizations(draw):
     else:
         axes = draw(st.sets(st.integers(0, len(shape) - 1), min_size=1))
         op, options["axes"], options["kind"] = normalized_along, tuple(sorted(axes)), kind
+        if kind == LENGTH:
+            options["epsilon"] **= 0.5  # Of a length, not of its square.
         wide = tuple(shape[axis] for axis in options["axes"])
     return op, [shape, *(draw(st.sampled_from([wide, None])) for _ in range(2))], options
 
