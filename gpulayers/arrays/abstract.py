@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 import numpy as np
 
 from .. import tree
@@ -15,6 +17,7 @@ from .variable import SCOPE, Scope
 # Sizes that stand for unknown ones: what differs between the two is unknown.  Both can be halved
 # five times, so that what is made smaller and larger again (a U-Net) fits itself.
 PROBES = (480, 672)
+TRIED: ContextVar[int | None] = ContextVar("tried", default=None)  # That of them in use now.
 
 
 class Abstract(Operators):
@@ -158,13 +161,21 @@ def infer(fun, *args, **kwargs):
 
 
 def _noting(unknown, probe, fun, args, kwargs):
-    """The call, whose errors say which size stands for unknown ones."""
+    """The call, with the size that stands for unknown ones noted, and named in errors."""
+    token = TRIED.set(probe if unknown else TRIED.get())
     try:
         return fun(*args, **kwargs)
     except Exception as error:
         if unknown and str(probe) in str(error) and not getattr(error, "__notes__", None):
             error.add_note(f"{probe} stands for a size that is not known yet (None).")
         raise
+    finally:
+        TRIED.reset(token)
+
+
+def without_probe(shape: tuple) -> tuple:
+    """A shape whose batch is None where its size is but one that is being tried."""
+    return (None, *shape[1:]) if shape and shape[0] and shape[0] == TRIED.get() else shape
 
 
 def _concrete(a, probe):

@@ -8,6 +8,7 @@ from threading import RLock
 
 from .. import tree
 from ..arrays import Abstract, devices, namespace, plain
+from ..arrays.abstract import TRIED, without_probe
 from ..arrays.variable import SCOPE
 from . import calling
 from .arguments import naming_arguments
@@ -95,7 +96,7 @@ class Building:
         names = calling.build_parameters(type(self))
         if type(self).build is Building.build:
             self.built = True
-            self._build_shapes = shapes
+            self._build_shapes = known(shapes)
             return
         first = next(iter(shapes.values()), None)
         if len(names) == 1:
@@ -139,6 +140,19 @@ class Building:
         return {"shapes_dict": shapes}
 
 
+def known(shapes: dict) -> dict:
+    """Shapes of arguments (or structures of them, or None), with None for unknown batches."""
+
+    def noted(part):
+        if isinstance(part, dict):
+            return {key: noted(value) for key, value in part.items()}
+        if part is None or not isinstance(part, (list, tuple)):
+            return part
+        return without_probe(part) if tree.is_shape(part) else type(part)(map(noted, part))
+
+    return shapes if TRIED.get() is None else noted(shapes)
+
+
 @contextmanager
 def undone_if_it_raises(layer):
     """What fails while weights are made leaves a layer, and those inside it, as they were."""
@@ -167,7 +181,7 @@ def finishing(function):
         with self._open(), undone_if_it_raises(self):
             function(self, *args, **kwargs)
         names = calling.build_parameters(type(self))
-        self._build_shapes = dict(zip(names, args, strict=False)) | kwargs
+        self._build_shapes = known(dict(zip(names, args, strict=False)) | kwargs)
         self.built = True
         return None
 

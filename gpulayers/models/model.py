@@ -6,6 +6,7 @@ from functools import partial
 
 from .. import naming, registry, tree
 from ..arrays import Abstract, KerasTensor, dtypes, infer
+from ..layers.building import known
 from ..layers.input_layer import InputLayer
 from ..layers.layer import Layer
 from .graph import Graph, operation_of, sizes_fit
@@ -202,7 +203,7 @@ class Model(Trainer, StateTree, InputDtypes, Layer):
 
     def _build_for(self, shapes):
         if self._builds_by_its_call():
-            self._build_shapes = self._build_shapes or shapes
+            self._build_shapes = self._build_shapes or known(shapes)
             self.built = True  # Inner layers build themselves when `call` comes to them.
         else:
             super()._build_for(shapes)

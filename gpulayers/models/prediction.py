@@ -16,6 +16,9 @@ from .steps import Steps
 BATCH_SIZE = 32
 
 
+QUIET = (0, "auto")  # Values of `verbose` with which one batch says nothing.
+
+
 class Prediction(Loops):
     """What makes a layer a model that predicts."""
 
@@ -39,15 +42,16 @@ class Prediction(Loops):
         Returns arrays (samples, ...) in the structure of the model's outputs.
         Raises ValueError for empty data.
         """
-        if callbacks is None and steps is None and type(self._plan) is Plans:
+        at_once = callbacks is None and steps is None and verbose in QUIET
+        if at_once and type(self._plan) is Plans:
             outputs = self._plan.output(self, x, batch_size or BATCH_SIZE)
             if outputs is not None:
                 return outputs
-        return self._predict_all(x, batch_size, verbose, steps, callbacks)
+        return self._predict_all(x, batch_size, verbose, steps, callbacks, at_once)
 
     @on_its_device
-    def _predict_all(self, x, batch_size, verbose, steps, callbacks):
-        if type(x) in (np.ndarray, list, dict) and callbacks is None and steps is None:
+    def _predict_all(self, x, batch_size, verbose, steps, callbacks, at_once):
+        if at_once and type(x) in (np.ndarray, list, dict):
             plan = self._short_way(x, batch_size or BATCH_SIZE)
             if plan is not None:
                 outputs = plan.run(x, training=False)

@@ -200,3 +200,19 @@ def test_functions_have_the_names_of_keras():
         "true_divide (TrueDivide)",
         "negative (Negative)",
     ]
+
+
+def test_a_batch_of_unknown_size_is_none():
+    class Own(models.Model):
+        def __init__(self):
+            super().__init__()
+            self.stack = models.Sequential([layers.Dense(3), layers.Dense(480)])
+            self.last = layers.Dense(2, name="last")
+
+        def call(self, inputs):
+            return self.last(self.stack(inputs))
+
+    model = Own()
+    model.build((None, 480))
+    assert [row[1] for row in cells(model)[1:]] == ["(None, 480)", "(None, 2)"]
+    assert model.last.get_build_config() == {"input_shape": (None, 480)}

@@ -364,6 +364,16 @@ def test_validation_data_may_be_endless():
         model.fit(endless(), validation_split=0.5, steps_per_epoch=2, verbose=0)
 
 
+def test_prediction_of_one_batch_says_what_was_asked_for(capsys):
+    model = classifier()
+    for verbose, shown in ((2, "1/1 - "), (2, "1/1 - "), (1, "1/1 "), (0, ""), ("auto", "")):
+        model.predict(X[:4], verbose=verbose)
+        out = capsys.readouterr().out
+        assert out.startswith(shown) if shown else out == ""
+    with pytest.raises(ValueError, match="verbose must be"):
+        model.predict(X[:4], verbose=7)
+
+
 def test_each_validation_begins_with_the_first_batch():
     """With `validation_steps`, as Keras documents it: the same samples each time."""
 
