@@ -91,14 +91,15 @@ class Recorder:
 
     def mapped(self, found, x, about) -> None:
         """Note a tensor map of an array."""
-        self._maps[id(found)] = self._place(x), partial(hopper.tensor_map, **about)
+        place, part = self._place(x)
+        self._maps[id(found)] = place, partial(_map, part=part, about=about)
 
     def launched(self, kernel, grid, block, given, shared) -> None:
         """Note a launch."""
         fixed, changing = list(given), []
         for at, argument in enumerate(given):
             if isinstance(argument, self._array):
-                changing.append((at, self._place(argument), None))
+                changing.append((at, *self._place(argument)))
             elif isinstance(argument, np.ndarray) and argument.dtype == hopper.STRUCT:
                 if argument is not hopper.NO_MAP:
                     changing.append((at, *self._maps[id(argument)]))
@@ -112,17 +113,25 @@ class Recorder:
         self._moves.append((_multiply, matrices, places, options))
 
     def _place(self, x):
-        place = self._places.get(x.data.ptr)
-        self._all_is_known &= place is not None
-        return place
+        """The place of the array in which `x` lies, and what makes `x` of that: None if it begins
+        there, too."""
+        address = x.data.ptr
+        if address in self._places:
+            return self._places[address], None
+        for place, one in enumerate(self._arrays):
+            if one is not None and 0 < address - one.data.ptr < one.nbytes:
+                about = {"offset": address - one.data.ptr, "shape": x.shape, "dtype": x.dtype}
+                return place, partial(_part, **about)
+        self._all_is_known = False
+        return None, None
 
     def script(self, results) -> Script | None:
         """All that was noted; None if that is not all."""
         flat = results if type(results) is tuple else (results,)
         if not all(isinstance(y, self._array) and y.flags.c_contiguous for y in flat):
             return None
-        places = [self._place(y) for y in flat]
-        if not self._all_is_known or len({*places}) < len(places):
+        places, parts = zip(*[self._place(y) for y in flat], strict=True)
+        if not self._all_is_known or any(parts) or len({*places}) < len(places):
             return None
         for place, y in zip(places, flat, strict=True):
             before = self._arrays[place]
@@ -163,5 +172,16 @@ def _launch(values, kernel, grid, block, fixed, changing, shared):
 
 
 def _multiply(values, matrices, places, options):
-    there = (m._replace(array=values[place]) for m, place in zip(matrices, places, strict=True))
+    there = []
+    for m, (place, of) in zip(matrices, places, strict=True):
+        there.append(m._replace(array=values[place] if of is None else of(values[place])))
     cublas.gemm(*there, **options)
+
+
+def _part(x, offset, shape, dtype):
+    """An array without gaps that begins so many bytes behind the beginning of `x`."""
+    return type(x)(shape, dtype, x.data + offset)
+
+
+def _map(x, part, about):
+    return hopper.tensor_map(x if part is None else part(x), **about)

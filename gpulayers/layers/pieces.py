@@ -89,6 +89,13 @@ class Call(Piece):
         return self._what
 
 
+class Launches(Call):
+    """A function of arrays that asks a GPU for nothing but our kernels: see `cuda/replay.py`."""
+
+    def ready(self, own, floor):
+        return floor.remembered(self.function)
+
+
 class Nothing(Piece):
     """What gives its argument as it is."""
 

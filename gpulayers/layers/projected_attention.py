@@ -15,7 +15,7 @@ from . import arguments
 from .einsum_dense import EinsumDense
 from .key_value_cache import KeyValueCache
 from .layer import Layer
-from .pieces import Call, Piece
+from .pieces import Launches, Piece
 from .product_pieces import JoinedProduct, Product
 from .regularization import Dropout
 from .unknown_sizes import is_guessed
@@ -205,7 +205,7 @@ class ProjectedAttention(Layer):
         kernels, biases = [d.kernel for d in three], [d.bias for d in three if d.bias is not None]
         return [
             JoinedProduct(self.name, kernels, biases, x.dtype),
-            Call(self.name, attend, "attention", fresh=True),
+            Launches(self.name, attend, "attention", fresh=True),
             Product(self.name, dense, last.kernel, last.bias, x.dtype, shape=(prod(heads), size)),
         ]
 

@@ -46,6 +46,7 @@ def forget() -> None:
     inference._remembered_product.cache_clear()
     inference._merging.cache_clear()
     inference.beside.cache_clear()
+    inference._remembered.cache_clear()
 
 
 @pytest.fixture(params=ORDERS)

@@ -14,6 +14,7 @@ from gpulayers.cuda import cublas, gemm, inference, replay
 from gpulayers.cuda.module import empty_like
 from gpulayers.cuda.partial_sums import accumulator
 from gpulayers.ops import rectifier as ramps
+from gpulayers.ops.attention import attention
 from gpulayers.ops.convolution import convolution
 from gpulayers.ops.dense import dense
 from gpulayers.ops.normalization import normalized_along
@@ -106,6 +107,26 @@ def test_by_cublas_which_no_capture_may_ask(cupy, monkeypatch):
     close(again(x, kernel), x, kernel)
     assert counted.count == 3
     assert len(asked) == before == 4
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_parts_of_arguments(cupy, launched, dtype):
+    """Attention between parts of one array: also by maps of these."""
+
+    def function(joined):
+        parts = [joined[..., i : i + 64].reshape(2, 80, 1, 64) for i in (0, 64, 128)]
+        return attention(*parts, causal=True).reshape(2, 80, 64)
+
+    counted = Counted(function)
+    again, kept = replay.remembered(counted), []
+    for _ in range(4):
+        x = cupy.asarray(numbers(2, 80, 192).astype(dtype))
+        found, expected = again(x), function(x)
+        kept.append((x, found))
+        assert found.get().tobytes() == expected.get().tobytes()
+    assert counted.count == 2
+    by = "attention_hopper" if dtype == "float16" else "attention_forward"
+    assert launched == [by] * 8
 
 
 def test_in_place(cupy):
