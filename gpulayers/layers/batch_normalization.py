@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from functools import partial
 
 import numpy as np
@@ -19,6 +20,8 @@ from .pieces import ChannelMap, curve_pieces
 from .product_pieces import products_fit
 from .training_plan import Link, activation_links, in_numpy, primitive_link
 
+# In a call of a layer without an activation: that layer, and the name of the one to be applied.
+FOLLOWED: ContextVar[tuple | None] = ContextVar("followed", default=None)
 CLIPPING = ("rmax", "rmin", "dmax")
 
 
@@ -141,7 +144,10 @@ class BatchNormalization(Affine):
 
     @property
     def _fused(self) -> str | None:
-        """The activation, if the operations take it in."""
+        """The activation, if the operations take it in; its own, or the one it is followed by."""
+        followed = FOLLOWED.get()
+        if followed is not None and followed[0] is self:
+            return followed[1]
         return None if self.renorm else FUSED_NAMES.get(self.activation)
 
     def _scaled(self, x):

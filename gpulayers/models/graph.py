@@ -6,6 +6,7 @@ from .. import tree
 from ..arrays import Abstract, KerasTensor
 from ..layers.calling import CALL
 from ..layers.layer import Layer
+from .followed_layers import followed_layers
 from .normalized_sums import normalized_sums
 
 
@@ -24,7 +25,8 @@ class Graph:
         self._visited: dict[int, int] = {}  # Operations in the order of a walk from the outputs.
         self.nodes = self._sorted(name)
         self._free = self._last_uses()
-        self._sums = normalized_sums(self.nodes, self.output_tensors)
+        ends = self.nodes, self.output_tensors
+        self._joined = normalized_sums(*ends) | followed_layers(*ends)
 
     def __getstate__(self):
         """What pickle and copy take: the calls in order, so that none of them goes deep."""
@@ -81,7 +83,7 @@ class Graph:
         """The outputs for arrays in the place of the inputs, in the structure of `results`."""
         values = {id(t): a for t, a in zip(self.input_tensors, arrays, strict=True)}
         for node, free in zip(self.nodes, self._free, strict=True):
-            both = self._sums.get(id(node))
+            both = self._joined.get(id(node))
             if both is None or not both.run(node, values):
                 keep(node, _result(node, values), values)
             for key in free:

@@ -58,7 +58,7 @@ def both_ways(cupy, model, launched, sums, rtol=1e-5):
     names = list(launched)
     assert names.count("normalize_sum") == sums
     launched.clear()
-    model._graph._sums = {}
+    model._graph._joined = {}
     expected = trained(cupy, model, x)
     assert "normalize_sum" not in launched
     for a, b in zip(found[0], expected[0], strict=True):
