@@ -13,7 +13,7 @@ from ..layers.activation import Activation, ReLU
 from ..layers.batch_normalization import FOLLOWED, BatchNormalization
 from ..layers.pieces import Curve
 from ..ops.dense import FUSED_NAMES
-from .graph_plan import arrays_alone
+from .graph_plan import arrays_alone, readers_of
 
 
 class Followed:
@@ -52,11 +52,7 @@ class Followed:
 
 def followed_layers(nodes, outputs) -> dict[int, Followed]:
     """Those among the nodes of a graph with such outputs, by the identity of either node."""
-    readers: dict[int, list] = {id(t): [None] for t in outputs}
-    for node in nodes:
-        for tensor in node.inputs:
-            readers.setdefault(id(tensor), []).append(node)
-    found = {}
+    readers, found = readers_of(nodes, outputs), {}
     for node in nodes:
         if type(node.operation) is not BatchNormalization or arrays_alone(node) is None:
             continue

@@ -45,6 +45,15 @@ def arrays_alone(node):
     return None if masked or any(type(t) is not KerasTensor for t in tensors) else tensors
 
 
+def readers_of(nodes, outputs) -> dict[int, list]:
+    """The nodes that read a KerasTensor, by its identity; None first for an output of the graph."""
+    readers: dict[int, list] = {id(t): [None] for t in outputs}
+    for node in nodes:
+        for tensor in node.inputs:
+            readers.setdefault(id(tensor), []).append(node)
+    return readers
+
+
 def _ghost(x: Abstract):
     """An array of that shape and dtype that takes no memory."""
     return np.broadcast_to(np.zeros((), x.dtype), x.shape)

@@ -15,7 +15,7 @@ from ..layers.normalization import LayerNormalization, RMSNormalization, UnitNor
 from ..layers.plan import asks_for_more
 from ..ops.arithmetic import add
 from ..ops.normalization import normalized_sum
-from .graph_plan import arrays_alone
+from .graph_plan import arrays_alone, readers_of
 
 KINDS = (LayerNormalization, RMSNormalization, UnitNormalization)  # No classes derived from these.
 
@@ -56,20 +56,19 @@ class NormalizedSum:
 
 def normalized_sums(nodes, outputs) -> dict[int, NormalizedSum]:
     """Those among the nodes of a graph with such outputs, by the identity of either node."""
-    readers: dict[int, list] = {}
-    for node in nodes:
-        for tensor in node.inputs:
-            readers.setdefault(id(tensor), []).append(node)
-    found, kept = {}, {id(t) for t in outputs}
+    readers, found = readers_of(nodes, outputs), {}
     for node in nodes:
         if not adds_two(node):
             continue
         others = readers.get(id(node.outputs), [])
-        after = next((n for n in others if type(n.operation) in KINDS and arrays_alone(n)), None)
+        after = next((n for n in others if n is not None and _normalizes(n)), None)
         if after is not None:
-            made = NormalizedSum(node, after, len(others) > 1 or id(node.outputs) in kept)
-            found[id(node)] = found[id(after)] = made
+            found[id(node)] = found[id(after)] = NormalizedSum(node, after, len(others) > 1)
     return found
+
+
+def _normalizes(node) -> bool:
+    return type(node.operation) in KINDS and arrays_alone(node) is not None
 
 
 def adds_two(node) -> bool:
