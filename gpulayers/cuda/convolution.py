@@ -21,7 +21,7 @@ from ..ops.sliding import counts as counts_of
 from . import depthwise, gemm, hopper, products, warpgroups
 from .activation import LINEAR, Curve, before, curve_of
 from .geometry import Geometry, geometry, struct
-from .module import Module, blocks, contiguous, empty, is_float, multiprocessors
+from .module import Module, blocks, contiguous, empty, is_float, multiprocessors, other_work
 from .partial_sums import accumulator
 
 _source = Module("convolution")
@@ -233,6 +233,7 @@ def kernel_gradient(x, g, geo: Geometry):
 def _zeros(size, dtype):
     x = empty((size,), dtype)
     x.fill(0)
+    other_work()
     return x
 
 

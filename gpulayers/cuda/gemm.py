@@ -17,7 +17,7 @@ from ..arrays.gaps import made_on_cupy
 from . import cublas, products, warpgroups
 from .activation import LINEAR, Curve, bias_activation
 from .matrices import Matrices, batches, folded
-from .module import FLOATS, c_type, capability, empty
+from .module import FLOATS, c_type, capability, empty, other_work
 from .products import HOPPER_INSTANCES, INSTANCES, _source
 
 __all__ = ["HOPPER_INSTANCES", "INSTANCES", "_source", "affine", "matmul", "tensordot", "vecdot"]
@@ -85,6 +85,7 @@ def _multiply(a, b, y, accumulate) -> None:
     if a.shape[-1] == 0:
         if not accumulate:
             y.fill(0)
+            other_work()
         return
     for left, right, result, count in batches(*folded(a, b, y)):
         multiply(left, right, result, count, accumulate)

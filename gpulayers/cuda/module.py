@@ -45,6 +45,13 @@ def recorders() -> list:
     return [recorder for recorder in RECORDERS if recorder.thread == here]
 
 
+def other_work() -> None:
+    """To be called where a GPU gets work that is no launch of ours, and writes into an array."""
+    if RECORDERS:
+        for recorder in recorders():
+            recorder.refuse()
+
+
 class Module:
     """A CUDA source of this package, and its kernels as they are compiled.
 

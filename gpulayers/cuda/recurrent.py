@@ -19,6 +19,7 @@ For the gradient the states stay, not the gates: recurrent_gradients.py.
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 
 from ..ops import recurrent as ops
@@ -39,6 +40,7 @@ from .recurrent_sequences import (
     cell_of,
 )
 from .recurrent_sequences import source as _source
+from .replay import remembered
 
 # From so many sequences times units squared on, cuBLAS's product of a step takes longer than the
 # launch behind it.  An estimate, to be measured: 8 us at 300 TFLOP/s.
@@ -202,6 +204,15 @@ def over_time(operation, weights, options):
     of the weights is made once."""
     cell, kept = cell_of(operation.__name__, options.get("reset_after", True)), {}
     activations = {name: how for name, how in options.items() if name != "reset_after"}
+    functions = {}
+
+    def steps(names, x, *made):
+        packed = dict(zip(names, made, strict=True))
+        states = (packed["zeros"],) * cell.states
+        run = Sequences(cell, activations, [Weights(x, states, *weights)], packed=packed)
+        run_forward(run, False)
+        kept.update(packed)
+        return run.states[0]
 
     def run(x):
         zeros = kept.get("zeros")
@@ -209,13 +220,14 @@ def over_time(operation, weights, options):
             zeros = empty((len(x), len(weights[1])), x.dtype)
             zeros.fill(0)
             kept["zeros"] = zeros
-        states = (zeros,) * cell.states
         if not fits(x, *weights):
-            found = operation(x, *states, *weights, **options)
+            found = operation(x, *(zeros,) * cell.states, *weights, **options)
             return found[0] if cell is LSTM else found
-        run = Sequences(cell, activations, [Weights(contiguous(x), states, *weights)], packed=kept)
-        run_forward(run, False)
-        return run.states[0]
+        made = {**kept, "zeros": zeros}  # Of others there may be zeros for fewer sequences.
+        names = tuple(made)
+        if names not in functions:
+            functions[names] = remembered(partial(steps, names))
+        return functions[names](contiguous(x), *made.values())
 
     return run
 

@@ -15,7 +15,15 @@ from typing import NamedTuple
 import numpy as np
 
 from . import products
-from .module import Module, blocks, capability, empty, multiprocessors, shared_memory_limit
+from .module import (
+    Module,
+    blocks,
+    capability,
+    empty,
+    multiprocessors,
+    other_work,
+    shared_memory_limit,
+)
 
 _source, _cooperative = Module("recurrent_scan"), Module("recurrent_scan", cooperative=True)
 
@@ -173,6 +181,7 @@ def _launch(name, run, shared, *args) -> None:
     if plan.kind == "grid":
         arrived = empty((groups,), np.uint32)
         arrived.fill(0)
+        other_work()
     source.kernel(name, **run.names, **constants)(
         groups * plan.slices, THREADS, *args[:-1], run.mask, arrived, run.sizes, plan.struct,
         *args[-1], shared=shared,

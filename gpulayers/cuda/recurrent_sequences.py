@@ -10,7 +10,7 @@ import numpy as np
 from . import gemm
 from .activation import curve_of
 from .matrices import Matrices
-from .module import Module, blocks, contiguous, empty
+from .module import Module, blocks, contiguous, empty, other_work
 from .partial_sums import accumulator
 
 source = Module("recurrent")
@@ -119,6 +119,7 @@ class Sequences:
         """Those steps of each direction as sequences of their own: all steps are these ones."""
         if stop - start == self.steps:
             return self
+        other_work()
         part = copy(self)
         part.steps = stop - start
         part.places = [slice(start, stop), slice(self.steps - stop, self.steps - start)]
@@ -273,6 +274,7 @@ def stacked(arrays):
     if len(arrays) == 1:
         return contiguous(arrays[0])[None]
     y = empty((len(arrays), *arrays[0].shape), arrays[0].dtype)
+    other_work()
     for place, one in zip(y, arrays, strict=True):
         place[...] = one
     return y

@@ -107,6 +107,10 @@ class Recorder:
             fixed[at] = None
         self._moves.append((_launch, kernel, grid, block, fixed, changing, shared))
 
+    def refuse(self) -> None:
+        """Note that there is work which cannot be noted."""
+        self._all_is_known = False
+
     def multiplied(self, matrices, options) -> None:
         """Note a product by cuBLAS."""
         places = [self._place(m.array) for m in matrices]

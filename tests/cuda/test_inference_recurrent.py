@@ -7,7 +7,7 @@ import pytest
 from gpu_plan_checks import check, in_full, model_of, numbers
 
 from gpulayers import layers as L
-from gpulayers.cuda import recurrent_sequences
+from gpulayers.cuda import recurrent, recurrent_scan, recurrent_sequences
 
 LAYERS = {
     "LSTM": lambda x: L.LSTM(5)(x),
@@ -86,3 +86,21 @@ def test_with_masks(cupy):
     expected = model.predict(x, verbose=0)
     for _ in range(3):
         np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("way", ["scan", "grid", "steps", "products"])
+def test_steps_are_remembered_where_they_can_be(cupy, monkeypatch, way):
+    """By one launch for all steps; other ways copy or fill arrays on their way."""
+    if way == "grid":
+        monkeypatch.setattr(recurrent_scan, "MOST", {"grid": {4: 1024}})
+    elif way != "scan":
+        monkeypatch.setattr(recurrent, "way", lambda run: way)
+    model, runs = model_of(lambda x: L.LSTM(5)(x), (7, 3)), []
+    whole = recurrent.run_forward
+    monkeypatch.setattr(recurrent, "run_forward", lambda *about: runs.append(1) or whole(*about))
+    for i in range(6):
+        x = cupy.asarray(numbers(2, 7, 3))
+        expected = in_full(model, x).get()
+        runs.clear()
+        np.testing.assert_allclose(model(x).get(), expected, rtol=1e-5, atol=1e-6)
+        assert len(runs) == (i < 4 or way != "scan")
