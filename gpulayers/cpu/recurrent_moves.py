@@ -64,7 +64,8 @@ def recurrent(
     room = _grid(moves, count * full + each + count * own)
     y = moves._grid((count, steps, units) if sequences else (count, units))
     zeros = _grid(moves, units)
-    tables = np.arange(units), np.arange(count) * full, np.arange(count) * own
+    sequence = np.arange(count)
+    tables = np.arange(units), sequence * full, sequence * own, sequence * 0
     columns = np.concatenate(tables).astype(np.intp)
 
     def write(size):

@@ -27,7 +27,6 @@ from .program_table import (
     SECOND,
     SIMPLE,
     STEP,
-    TALL,
     TO,
     WIDTH,
 )
@@ -87,7 +86,7 @@ def steps(memory, move, edges):
     STEP: how many steps were before these.
     ROOM: for carries, or for r times states; for a bias; and behind them for what gates are
         computed from, and for gates, each with as many numbers as fill vectors (`full`).
-    COLUMNS: tables of columns, and of rows where there is room for carries and for gates.
+    COLUMNS: tables of columns, of rows where there is room for carries and for gates, and of zeros.
     """
     what, count, units, wide = move[0], move[COUNT], move[WIDTH], 4 * edges[LANES]
     gates = 4 if what == LSTM else 3 if what in (GRU, GRU_BEFORE) else 1
@@ -95,7 +94,7 @@ def steps(memory, move, edges):
     here, other = placed(memory), move[ROOM]
     bias = other + count * full
     room = bias + width + wide
-    columns, zeros = move[COLUMNS], (placed(edges), 2 + edges[TALL])
+    columns = move[COLUMNS]
     of_units, of_gates = (columns, units), (columns, units + count)
     others, own = integers(columns + 8 * units), integers(columns + 8 * (units + count))
     rows, places = integers(move[ROWS]), integers(move[PLACES])
@@ -110,7 +109,7 @@ def steps(memory, move, edges):
     for t in range(move[DEPTH]):
         begin = (here, move[FROM], move[ROWS], t * count)
         if what == GRU:
-            begin = (here, bias, zeros[0], zeros[1])
+            begin = (here, bias, columns, units + 2 * count)
         times(
             (here, move[TO]), (move[PLACES], t * count), columns, units, (here, move[FIRST]), wide,
             some, begin, (here, room), of_gates, count,

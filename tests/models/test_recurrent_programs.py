@@ -100,6 +100,13 @@ def test_any_number_of_steps(kind):
         check(model, drawn(1, steps, 4))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_sequences_than_tiles_have_rows(kind):
+    model = functional(lambda x: KINDS[kind](3)(x), (4, 5))
+    for batch in (16, 17, 33, 64):
+        check(model, drawn(batch, 4, 5))
+
+
 def test_deep_sums():
     """More units than are added up at a time."""
     check(functional(lambda x: L.SimpleRNN(450)(x), (3, 3)), drawn(1, 3, 3))
