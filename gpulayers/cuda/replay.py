@@ -114,7 +114,8 @@ class Recorder:
     def multiplied(self, matrices, options) -> None:
         """Note a product by cuBLAS."""
         places = [self._place(m.array) for m in matrices]
-        self._moves.append((_multiply, matrices, places, options))
+        without = [m._replace(array=None) for m in matrices]  # Nothing is to be kept in memory.
+        self._moves.append((_multiply, without, places, options))
 
     def _place(self, x):
         """The place of the array in which `x` lies, and what makes `x` of that: None if it begins

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -127,6 +129,18 @@ def test_parts_of_arguments(cupy, launched, dtype):
     assert counted.count == 2
     by = "attention_hopper" if dtype == "float16" else "attention_forward"
     assert launched == [by] * 8
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_no_array_is_kept(cupy, monkeypatch, fused):
+    monkeypatch.setattr(gemm, "fusing_wins", lambda *about, **options: fused)
+    run, seen = replay.remembered(lambda x, k: dense(x, k, activation="relu")), []
+    for _ in range(4):
+        x, kernel = cupy.asarray(numbers(5, 9)), cupy.asarray(numbers(9, 7))
+        seen += map(weakref.ref, (x, kernel, run(x, kernel)))
+    del x, kernel
+    gc.collect()
+    assert [one() for one in seen] == [None] * 12
 
 
 def test_in_place(cupy):
