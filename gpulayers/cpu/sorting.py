@@ -16,8 +16,8 @@ def _(x, *, k, needs=None):
         return NotImplemented
     rows = x.reshape(-1, size)
     least = np.partition(rows, size - k, axis=-1)[:, size - k, None]
-    chosen = rows >= least
-    if np.count_nonzero(chosen) != len(rows) * k:  # Several are as large as the k-th, or NaN.
+    chosen = ~(rows < least)  # With all NaN: of each row at least k.
+    if np.count_nonzero(chosen) != len(rows) * k:  # Several are as large as the k-th, or it is NaN.
         return NotImplemented
     places = np.nonzero(chosen)[1].reshape(-1, k)[:, ::-1]
     order = np.argsort(np.take_along_axis(rows, places, 1), axis=-1, kind="stable")[:, ::-1]

@@ -15,6 +15,10 @@ KINDS = {
     "int64": rng.integers(-(2**62), 2**62, (5, 90)) + 1,
     "uint8": np.stack([rng.permutation(256) for _ in range(4)]).astype("uint8"),
     "with NaN": np.where(rng.random((9, 64)) < 0.1, np.nan, rng.normal(size=(9, 64))),
+    "NaN in one row, as large in another": np.array(
+        [[np.nan, 9, 8, 7, 6, *[1] * 95], [9, 8, 7, 6, 5, 5, *[1] * 94]]
+    ),
+    "NaN, and as large": np.array([9, np.nan, 8, 7, 5, 5, *[1] * 94]),
     "infinite": np.where(rng.random((9, 64)) < 0.1, -np.inf, rng.normal(size=(9, 64))),
     "no rows": np.zeros((0, 64)),
 }
