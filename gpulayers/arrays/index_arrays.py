@@ -48,14 +48,15 @@ def pick(x, key: tuple):
     """
     lengths: dict[int, int] = {}  # Of the axes that masks are for, by the places' identity.
     parts = [one for part in key for one in _by_axis(part, x, lengths)]
+    apart = _are_apart(_taking(parts))  # By an Ellipsis, too, that stands for no axis.
     parts = _without_ellipsis(parts, x.ndim)
-    places = [i for i, part in enumerate(parts) if not _keeps_axis(part)]
+    places = _taking(parts)
     rest = tuple(part if _keeps_axis(part) else slice(None) for part in parts)
     if any(part != slice(None) for part in rest):
         x = x[rest]
     xp = namespace(x, *(part for part in parts if is_array(part)))
     first, count = places[0], len(places)
-    if places[-1] - first >= count:
+    if apart:
         x = xp.permute_dims(x, (*places, *(i for i in range(x.ndim) if i not in places)))
         first = 0
     sizes, last = x.shape[first : first + count], x.shape[first + count :]
@@ -71,7 +72,16 @@ def pick(x, key: tuple):
 
 
 def _keeps_axis(part) -> bool:
-    return part is None or isinstance(part, slice)
+    return part is None or part is Ellipsis or isinstance(part, slice)
+
+
+def _taking(parts) -> list[int]:
+    """Where integers and arrays stand, of which each takes an axis away."""
+    return [i for i, part in enumerate(parts) if not _keeps_axis(part)]
+
+
+def _are_apart(places) -> bool:
+    return places[-1] - places[0] >= len(places)
 
 
 def _by_axis(part, x, lengths) -> list:
@@ -80,7 +90,9 @@ def _by_axis(part, x, lengths) -> list:
         return [part]
     base = plain(x)
     if isinstance(part, list):
-        part = as_array(part or np.zeros(0, np.int64))
+        part = as_array(part)
+        if 0 in part.shape:  # Of floats, as lists of nothing become.
+            part = np.zeros(part.shape, np.int64)
     part = plain(part)
     if type(part) is np.ndarray and type(base) not in RANK:
         part = devices.put(part, devices.home_of(base))
@@ -116,7 +128,7 @@ def _check(indices, sizes, lengths):
         length = lengths.get(id(part), size)
         if length != size:
             raise IndexError(f"x[mask]: the mask has {length} elements along an axis of {size}.")
-        if type(part) is np.ndarray or not is_array(part):
+        if isinstance(part, np.ndarray | np.generic) or not is_array(part):
             wrong = np.asarray((part < -size) | (part >= size))
             if wrong.any():
                 worst = int(np.asarray(part)[wrong].flat[0])
