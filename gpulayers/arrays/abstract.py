@@ -17,6 +17,7 @@ from .variable import SCOPE, Scope
 # Sizes that stand for unknown ones: what differs between the two is unknown.  Both can be halved
 # five times, so that what is made smaller and larger again (a U-Net) fits itself.
 PROBES = (480, 672)
+SMALLER = (64, 80)  # Where these are too large: a table of positions may be shorter.
 TRIED: ContextVar[int | None] = ContextVar("tried", default=None)  # That of them in use now.
 
 
@@ -144,11 +145,26 @@ def infer(fun, *args, **kwargs):
     """
     leaves = tree.flatten([args, kwargs])
     unknown = [a.shape for a in leaves if isinstance(a, Abstract) and None in a.shape]
+    if not unknown:
+        return _tried_with(PROBES[:1], False, fun, args, kwargs)
     apart = getattr(fun, "_keeps_samples_apart", False) and all(None not in s[1:] for s in unknown)
+    count = 1 if apart else 2
+    try:
+        return _tried_with(PROBES[:count], True, fun, args, kwargs)
+    except Exception as error:
+        first = error
+    try:
+        return _tried_with(SMALLER[:count], True, fun, args, kwargs)
+    except Exception:
+        raise first from None
+
+
+def _tried_with(probes, unknown: bool, fun, args, kwargs):
+    """What `fun` gives with these sizes, one after the other, in the place of unknown ones."""
     token = SCOPE.set(Scope(inferring=True))
     try:
         runs = []
-        for probe in PROBES[: 2 if unknown and not apart else 1]:
+        for probe in probes:
             given_args, given_kwargs = tree.map_structure(
                 lambda a, probe=probe: _concrete(a, probe), [list(args), kwargs]
             )
@@ -157,7 +173,9 @@ def infer(fun, *args, **kwargs):
         SCOPE.reset(token)
     if not unknown:
         return runs[0]
-    return tree.map_structure(_of_any_batch, runs[0]) if apart else _merge(*runs)
+    if len(runs) == 2:
+        return _merge(*runs)
+    return tree.map_structure(lambda a: _of_any_batch(a, probes[0]), runs[0])
 
 
 def _noting(unknown, probe, fun, args, kwargs):
@@ -188,13 +206,13 @@ def _concrete(a, probe):
     return made
 
 
-def _of_any_batch(a):
-    if not isinstance(a, Abstract) or a.shape[:1] != PROBES[:1]:
+def _of_any_batch(a, probe):
+    if not isinstance(a, Abstract) or a.shape[:1] != (probe,):
         return a
     made = Abstract((None, *a.shape[1:]), a.dtype)
     mask = getattr(a, "_mask", None)
     if mask is not None:
-        made._mask = _of_any_batch(mask)
+        made._mask = _of_any_batch(mask, probe)
     return made
 
 

@@ -39,6 +39,8 @@ class Building:
         super().__init_subclass__(**kwargs)
         if not cls.__module__.startswith("gpulayers."):  # It may do anything with them.
             cls._keeps_samples_apart = False
+            if "compute_mask" in cls.__dict__ and "supports_masking" not in cls.__dict__:
+                cls.supports_masking = True  # As in Keras: else it would never be asked.
         if "__init__" in cls.__dict__ and cls.__module__.startswith("gpulayers."):
             cls.__init__ = naming_arguments(cls.__dict__["__init__"])
         if "build" in cls.__dict__:

@@ -7,10 +7,11 @@ import warnings
 import numpy as np
 
 from .. import constraints, initializers, registry, regularizers
-from ..arrays import dtypes, namespace, plain, set_mask
+from ..arrays import Abstract, dtypes, namespace, plain, set_mask
 from ..arrays.variable import at_full_width
 from ..ops.embedding import gather
 from ..quantizers import AbsMaxQuantizer
+from .added_losses import inferring
 from .layer import Layer
 from .lora import Adapted, LowRankAdaptation
 from .quantization import REPLACED, Quantization
@@ -96,6 +97,8 @@ class Embedding(Quantization, LowRankAdaptation, Layer):
         xp = namespace(inputs)
         if dtypes.name(inputs.dtype) not in ("int32", "int64"):
             inputs = xp.astype(inputs, dtypes.of(xp, "int32"))
+        if inferring():  # Positions up to a size that is only tried say nothing of the real ones.
+            inputs = Abstract(inputs.shape, inputs.dtype)
         self._check_range(inputs)
         if self.quantized is not None:
             return self._rows(inputs)
