@@ -318,7 +318,7 @@ class Tape:
         while pending:
             first, count, parents, pullbacks = pending.pop()
             if count:
-                g = self._collect(grads, first, count, keep)
+                g = self._collect(grads, first, count, keep, pullbacks)
             elif first in keep:
                 g = grads.get(first)
             else:
@@ -363,14 +363,15 @@ class Tape:
             made = cast_all(*[grads[place] for place in places], dtype=dtypes.name(dtype))
             grads.update(zip(places, made, strict=True))
 
-    def _collect(self, grads, first, count, keep):
-        """Gradients of several outputs, zeros where there is none; None if there is none at all."""
+    def _collect(self, grads, first, count, keep, pullbacks):
+        """Gradients of several outputs; None if there is none at all, else zeros where there is
+        none, or None for a pullback that says of itself that it `takes_none`."""
         take = [
             grads.get(i) if i in keep else grads.pop(i, None) for i in range(first, first + count)
         ]
         some = next((g for g in take if g is not None), None)
-        if some is None:
-            return None
+        if some is None or getattr(pullbacks, "takes_none", False):
+            return None if some is None else take
         xp, device = namespace(some), devices.device_of(some)
         return [
             xp.zeros(shape, dtype=dtype, device=device) if g is None else g

@@ -220,16 +220,18 @@ def _(x, gamma=None, beta=None, mask=None, *, axis, epsilon, activation=None, ne
 
     def pullback(gs):
         g, *of_statistics = gs
-        g, of_statistics = (
-            _before(g, y, activation),
-            [in_accumulator(d, x.dtype) for d in of_statistics],
-        )
+        if g is None:
+            g = empty_like(y)
+            g.fill(0)
+        g = _before(g, y, activation)
+        of_statistics = [in_accumulator(d, x.dtype) for d in of_statistics]
         shares, d_gamma, d_beta = form.sums(g, x, mean, variance, scale, epsilon, of_statistics)
         dx = None
         if needs[0]:
             dx = form.gradient(g, x, mask, mean, variance, count, scale, shares, epsilon)
         return dx, d_gamma, d_beta, None
 
+    pullback.takes_none = True  # Hardly anybody asks for gradients of the statistics.
     return (y, mean, variance), pullback
 
 

@@ -162,9 +162,7 @@ def _(x, gamma=None, beta=None, *, axes, epsilon, kind=LAYER, needs=None):
 
 
 @normalized_sum.on("cupy")
-def _(
-    x, other, gamma=None, beta=None, *, axes, epsilon, kind=LAYER, gives_sum=True, needs=None
-):  # fmt: skip
+def _(x, other, gamma=None, beta=None, *, axes, epsilon, kind=LAYER, needs=None):
     """For the last axes: the sum is read where it is made, and so is its gradient."""
     width, form = prod(x.shape[axis] for axis in axes), x.shape
     fits = tuple(axes) == tuple(range(x.ndim - len(axes), x.ndim)) and 0 < width <= LONGEST
@@ -177,17 +175,20 @@ def _(
     made = Rows(rows_of(x), kind, float(epsilon))
     flat = [in_accumulator(w, x.dtype) for w in (gamma, beta)]
     out = made.forward(*flat, keep=needs is not None, added=rows_of(other)).reshape(form)
-    out = (made.x.reshape(form), out) if gives_sum else out
+    out = made.x.reshape(form), out
     if needs is None:
         return out
     wanted = (needs[0] or needs[1], *needs[2:], False, False)[:3]
 
     def pullback(g):
-        more, g = (rows_of(g[0]), g[1]) if gives_sum else (None, g)
-        dx, *others = made.backward(rows_of(g), flat[0], wanted, more)
+        more, g = (None if part is None else rows_of(part) for part in g)
+        if g is None:  # Nobody asks for what is normalized.
+            return more.reshape(form), more.reshape(form), None, None
+        dx, *others = made.backward(g, flat[0], wanted, more)
         dx = None if dx is None else dx.reshape(form)
         return dx, dx, *_shaped(others, gamma, beta)
 
+    pullback.takes_none = True  # For a sum that only its normalization reads.
     return out, pullback
 
 

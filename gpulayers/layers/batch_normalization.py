@@ -325,4 +325,5 @@ def _fitting(value, x):
 def _follow(variable, new, momentum):
     new = plain(new)
     old = cast(variable._value, dtypes.name(new.dtype))
-    variable.assign(old * momentum + new * (1.0 - momentum))
+    made = old * momentum + new * (1.0 - momentum)
+    variable.replace(cast(made, dtypes.name(variable.dtype)))  # A new array: no copy is needed.

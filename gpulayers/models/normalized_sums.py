@@ -21,13 +21,10 @@ KINDS = (LayerNormalization, RMSNormalization, UnitNormalization)  # No classes 
 
 
 class NormalizedSum:
-    """Two nodes of a graph: the sum of two arrays, and the first that normalizes it.
+    """Two nodes of a graph: the sum of two arrays, and the first that normalizes it."""
 
-    gives_sum: whether others read the sum, too.
-    """
-
-    def __init__(self, total, normalized, gives_sum: bool):
-        self.total, self.normalized, self.gives_sum = total, normalized, gives_sum
+    def __init__(self, total, normalized):
+        self.total, self.normalized = total, normalized
 
     def run(self, node, values: dict) -> bool:
         """Whether this has made what `node` gives: at the sum, if they can be made together."""
@@ -40,10 +37,8 @@ class NormalizedSum:
         _, weights, options = layer._operation(x)
         if not all(w is None or devices.is_cupy(w._value) for w in weights):
             return False
-        made = normalized_sum(x, other, *weights, gives_sum=self.gives_sum, **options)
-        if self.gives_sum:
-            values[id(node.outputs)], made = made
-        values[id(self.normalized.outputs)] = made
+        both = normalized_sum(x, other, *weights, **options)
+        values[id(node.outputs)], values[id(self.normalized.outputs)] = both
         return True
 
     def _needs_calls(self, x, other) -> bool:
@@ -60,10 +55,10 @@ def normalized_sums(nodes, outputs) -> dict[int, NormalizedSum]:
     for node in nodes:
         if not adds_two(node):
             continue
-        others = readers.get(id(node.outputs), [])
-        after = next((n for n in others if n is not None and _normalizes(n)), None)
+        known = readers.get(id(node.outputs), [])
+        after = next((n for n in known if n is not None and _normalizes(n)), None)
         if after is not None:
-            found[id(node)] = found[id(after)] = NormalizedSum(node, after, len(others) > 1)
+            found[id(node)] = found[id(after)] = NormalizedSum(node, after)
     return found
 
 

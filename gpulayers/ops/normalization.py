@@ -165,17 +165,15 @@ def _(xp, out, x, gamma=None, beta=None, *, axes, epsilon, kind=LAYER):
 
 
 @primitive
-def normalized_sum(x, other, gamma=None, beta=None, *, gives_sum=True, **options):
-    """x + other, if that is wanted, and the sum normalized along axes.
+def normalized_sum(x, other, gamma=None, beta=None, **options):
+    """x + other, and that normalized along axes.
 
     Args:
         x, other: arrays of floats, of one shape and dtype.
         gamma, beta, options: of `normalized_along`.
-        gives_sum: whether to give both, (sum, normalized), or only the latter.
     """
     total = x + other
-    y = normalized_along(total, gamma, beta, **options)
-    return (total, y) if gives_sum else y
+    return total, normalized_along(total, gamma, beta, **options)
 
 
 @primitive
