@@ -13,6 +13,7 @@
 //   5. combine_sums   adds them in a fixed order, to `sums` (plane, 2, channels)
 //   6. finish_sums   d_gamma, d_beta (channels,), and what each group's gradient needs: `shares` (2, statistics)
 //   7. gradient  dx
+//   8. follow    moving statistics, two of `count` numbers each, that follow a batch's: old * keep + new * take
 // gamma, beta: (channels,) of A, or NULL.  mask: a byte for each row of columns_ (all channels of it count, or none), or NULL; what does
 // not count is scaled too.  Computed in A, rounded once.  Constants: T, ACTIVATION (of apply).
 #include "common.cuh"
@@ -416,4 +417,12 @@ extern "C" __global__ void __launch_bounds__(BLOCK) lines_gradient(
     for (int j = 0; j < N; j++) out[j] = gl::to<A>(from.at[j]) * factor + (gl::to<A>(v.at[j]) - middle) * slope + offset;
     gl::store(dx, i, line.last, whole, gl::packed<T>(out));
   }
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK) follow(
+    const A* mean, const A* variance, const A* new_mean, const A* new_variance, A* next_mean, A* next_variance, int count, A keep, A take) {
+  const int i = blockIdx.x * BLOCK + threadIdx.x;
+  if (i >= count) return;
+  next_mean[i] = mean[i] * keep + new_mean[i] * take;
+  next_variance[i] = variance[i] * keep + new_variance[i] * take;
 }

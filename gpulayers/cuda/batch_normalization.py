@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from .. import config
-from ..ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
+from ..ops.batch_normalization import batch_moments, followed, normalized_by, normalized_in_batch
 from ..ops.normalization import normalized_in_groups
 from .activation import activation_backward
 from .module import Module, blocks, contiguous, empty, empty_like, is_float, multiprocessors
@@ -233,6 +233,17 @@ def _(x, gamma=None, beta=None, mask=None, *, axis, epsilon, activation=None, ne
 
     pullback.takes_none = True  # Hardly anybody asks for gradients of the statistics.
     return (y, mean, variance), pullback
+
+
+@followed.on("cupy")
+def _(mean, variance, new_mean, new_variance, *, momentum, needs=None):
+    given = [contiguous(w) for w in (mean, variance, new_mean, new_variance)]
+    if needs is not None or not is_float(*given) or accumulator(mean.dtype) != mean.dtype:
+        return NotImplemented
+    made = empty_like(given[0]), empty_like(given[1])
+    kernel = _source.kernel("follow", T=mean.dtype, ACTIVATION="LINEAR")
+    kernel(blocks(mean.size, BLOCK), BLOCK, *given, *made, mean.size, momentum, 1.0 - momentum)
+    return made
 
 
 def _before(g, y, activation):

@@ -10,7 +10,14 @@ import numpy as np
 from .. import activations, config, initializers
 from ..arrays import Abstract, dtypes, namespace, plain, stop_gradient
 from ..arrays.short_floats import cast, is_short
-from ..ops.batch_normalization import along, joint_moments, normalized_by, normalized_in_batch, wide
+from ..ops.batch_normalization import (
+    along,
+    followed,
+    joint_moments,
+    normalized_by,
+    normalized_in_batch,
+    wide,
+)
 from ..ops.calling import as_floats
 from ..ops.dense import FUSED_NAMES
 from . import arguments
@@ -145,9 +152,9 @@ class BatchNormalization(Affine):
     @property
     def _fused(self) -> str | None:
         """The activation, if the operations take it in; its own, or the one it is followed by."""
-        followed = FOLLOWED.get()
-        if followed is not None and followed[0] is self:
-            return followed[1]
+        after = FOLLOWED.get()
+        if after is not None and after[0] is self:
+            return after[1]
         return None if self.renorm else FUSED_NAMES.get(self.activation)
 
     def _scaled(self, x):
@@ -178,9 +185,14 @@ class BatchNormalization(Affine):
 
     def _follow(self, mean, variance):
         """Let the moving statistics follow those of a batch."""
-        if type(plain(mean)) is not Abstract:
-            _follow(self.moving_mean, mean, self.momentum)
-            _follow(self.moving_variance, variance, self.momentum)
+        mean, variance = plain(mean), plain(variance)
+        if type(mean) is Abstract:
+            return
+        moving = self.moving_mean, self.moving_variance
+        values = [cast(v._value, dtypes.name(mean.dtype)) for v in moving]
+        made = followed(*values, mean, variance, momentum=self.momentum)
+        for variable, value in zip(moving, made, strict=True):
+            variable.replace(cast(value, dtypes.name(variable.dtype)))  # New: no copy is needed.
 
     def _renormalized(self, x, mask, gamma, beta):
         x, xp = wide(x), namespace(x)
@@ -326,4 +338,4 @@ def _follow(variable, new, momentum):
     new = plain(new)
     old = cast(variable._value, dtypes.name(new.dtype))
     made = old * momentum + new * (1.0 - momentum)
-    variable.replace(cast(made, dtypes.name(variable.dtype)))  # A new array: no copy is needed.
+    variable.replace(cast(made, dtypes.name(variable.dtype)))

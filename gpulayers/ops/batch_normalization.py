@@ -83,6 +83,13 @@ def _(x):
     return Abstract(x.shape, x.dtype)
 
 
+@primitive
+def followed(mean, variance, new_mean, new_variance, *, momentum):
+    """Both moving statistics, each old * momentum + new * (1 - momentum)."""
+    pairs = (mean, new_mean), (variance, new_variance)
+    return tuple(old * momentum + new * (1.0 - momentum) for old, new in pairs)
+
+
 def joint_moments(x, mask=None, *, axis):
     """`batch_moments` of the arrays that all processes have here."""
     xp, (mean, variance) = namespace(x), batch_moments(x, mask, axis=axis)

@@ -8,7 +8,12 @@ from kernel_checks import FLOATS, check_version, kind
 
 from gpulayers.arrays import Tape
 from gpulayers.cuda import batch_normalization as kernels
-from gpulayers.ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
+from gpulayers.ops.batch_normalization import (
+    batch_moments,
+    followed,
+    normalized_by,
+    normalized_in_batch,
+)
 from gpulayers.ops.normalization import normalized_in_groups
 
 
@@ -190,3 +195,14 @@ def test_a_layer_in_training(cupy, policy, axis):
     layer = BatchNormalization(axis, dtype=policy, activation="relu")
     y, expected = layer(cupy.asarray(there), training=True), np.maximum(expected, 0)
     np.testing.assert_allclose(y.get().astype("f4"), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 257])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_moving_statistics(cupy, launched, count, dtype):
+    arrays = [np.random.default_rng(i).normal(size=count).astype(dtype) for i in range(4)]
+    found = followed(*map(cupy.asarray, arrays), momentum=0.9)
+    assert launched == ["follow"]
+    for a, b in zip(found, followed.reference(*arrays, momentum=0.9), strict=True):
+        assert a.dtype == dtype
+        np.testing.assert_allclose(a.get(), b, rtol=1e-6, atol=1e-7)

@@ -7,7 +7,12 @@ from function_checks import real
 
 from gpulayers.arrays import Tape
 from gpulayers.cpu.batch_normalization import SAMPLED, LoopedChannels
-from gpulayers.ops.batch_normalization import batch_moments, normalized_by, normalized_in_batch
+from gpulayers.ops.batch_normalization import (
+    batch_moments,
+    followed,
+    normalized_by,
+    normalized_in_batch,
+)
 
 pytestmark = pytest.mark.usefixtures("loops")
 
@@ -162,3 +167,11 @@ def test_small_arrays_at_once(shape, options, monkeypatch):
         found.append([*results, *back((g.astype("float32"), *moments))[:3]])
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5 * np.abs(other).max())
+
+
+def test_moving_statistics(xp):
+    arrays = [np.random.default_rng(i).normal(size=4) for i in range(4)]
+    mean, variance = followed(*map(xp.asarray, arrays), momentum=0.9)
+    np.testing.assert_allclose(xp.to_numpy(mean), arrays[0] * 0.9 + arrays[2] * 0.1)
+    np.testing.assert_allclose(xp.to_numpy(variance), arrays[1] * 0.9 + arrays[3] * 0.1)
+    check_primitive(followed, *arrays, momentum=0.9)
