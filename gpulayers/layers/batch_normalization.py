@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from .. import activations, config, initializers
-from ..arrays import Abstract, dtypes, namespace, plain, stop_gradient
+from ..arrays import Abstract, devices, dtypes, namespace, plain, stop_gradient
 from ..arrays.short_floats import cast, is_short
 from ..ops.batch_normalization import (
     along,
@@ -189,10 +189,14 @@ class BatchNormalization(Affine):
         if type(mean) is Abstract:
             return
         moving = self.moving_mean, self.moving_variance
+        if not devices.is_cupy(mean):
+            for variable, new in zip(moving, (mean, variance), strict=True):
+                _follow(variable, new, self.momentum)
+            return
         values = [cast(v._value, dtypes.name(mean.dtype)) for v in moving]
-        made = followed(*values, mean, variance, momentum=self.momentum)
+        made = followed(*values, mean, variance, momentum=self.momentum)  # In one launch.
         for variable, value in zip(moving, made, strict=True):
-            variable.replace(cast(value, dtypes.name(variable.dtype)))  # New: no copy is needed.
+            variable.replace(cast(value, dtypes.name(variable.dtype)))
 
     def _renormalized(self, x, mask, gamma, beta):
         x, xp = wide(x), namespace(x)
