@@ -43,9 +43,11 @@ class primitive:
     for each argument, or one for all.  `@op.on("numpy")` registers a faster version for plain
     arrays of a library: called with `needs=None` it gives the result; when something is recorded,
     `needs` says which arguments want a gradient, and it gives (result, pullback), where
-    pullback(g) gives one gradient for each argument (None where not needed).  It may return
-    NotImplemented to leave a case (a dtype, a size) to the reference.  `@op.shape` registers a
-    short way to the result's shape, from Abstract arrays, for a long-winded reference.
+    pullback(g) gives one gradient for each argument (None where not needed); of several results g
+    is a list, with zeros for those that nobody read, or None if the pullback has an attribute
+    `takes_none`.  It may return NotImplemented to leave a case (a dtype, a size) to the reference.
+    `@op.shape` registers a short way to the result's shape, from Abstract arrays, for a long-winded
+    reference.
 
     None of them sees 16-bit floats of NumPy: these come as float32 (see `short_floats`).
     """
