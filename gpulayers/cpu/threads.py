@@ -242,22 +242,34 @@ def share(work, items, operations: float, most: int | None = None, sums: bool = 
         parts = [items[n * i // threads : n * (i + 1) // threads] for i in range(threads)]
 
     with one_blas_thread:
-        others = _free_workers(threads - 1, sums)
-        for worker, part, cores in zip(others, parts[1:], _other_cores(threads - 1)):
-            worker.begin(work, part, cores)
         try:
-            found = [work(parts[0])]
-        finally:
-            waiting.clear()  # Only after an error are there any.
-            # A thread that has not woken up finds nothing left to do.  But sums may be in a
-            # thread's own memory: then each has to do its part.
-            if not sums:
-                others = [worker for worker in others if not worker.cancel()]
-            answers = [worker.end() for worker in others]
-        for _, error in answers:
-            if error is not None:
-                raise error
-        return found + [result for result, _ in answers]
+            return _by_threads(work, parts, waiting, sums)
+        except Exception:
+            raise
+        except BaseException:  # Ctrl-C: threads may be left that nobody gives back, or asks again.
+            with _lock:
+                _workers.clear()
+            raise
+
+
+def _by_threads(work, parts, waiting: deque, sums: bool) -> list:
+    """The results work(part), of the first part by the calling thread."""
+    others = _free_workers(len(parts) - 1, sums)
+    for worker, part, cores in zip(others, parts[1:], _other_cores(len(parts) - 1)):
+        worker.begin(work, part, cores)
+    try:
+        found = [work(parts[0])]
+    finally:
+        waiting.clear()  # Only after an error are there any.
+        # A thread that has not woken up finds nothing left to do.  But sums may be in a
+        # thread's own memory: then each has to do its part.
+        if not sums:
+            others = [worker for worker in others if not worker.cancel()]
+        answers = [worker.end() for worker in others]
+    for _, error in answers:
+        if error is not None:
+            raise error
+    return found + [result for result, _ in answers]
 
 
 def divided(kernel, count: int, operations: float, *args, sums=(), totals=None) -> list:

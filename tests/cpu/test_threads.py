@@ -83,6 +83,21 @@ def test_errors_come_through(three, fails):
     assert three == [1, 3]
 
 
+def test_all_threads_work_after_an_interrupt(three, monkeypatch):
+    def interrupted(worker):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threads, "_workers", [])
+    with monkeypatch.context() as patch:
+        patch.setattr(threads._Worker, "end", interrupted)
+        barrier = threading.Barrier(3, timeout=30)
+        with pytest.raises(KeyboardInterrupt):
+            threads.share(lambda some: barrier.wait(), range(9), 1)
+    barrier = threading.Barrier(3, timeout=10)
+    found = threads.share(lambda some: (barrier.wait(), len(list(some))), range(9), 1)
+    assert sum(count for _, count in found) == 9
+
+
 def test_work_within_work(three):
     def outer(some):
         return [threads.share(lambda inner: sum(inner), [i, i], 1) for i in some]
