@@ -36,8 +36,8 @@ def recurrent(
         beside: what was made of x before, just so.
     """
     name, (kernel, matrix, bias), options = cell
-    names = {options["activation"], options.get("recurrent_activation", "sigmoid")}
-    if names != {"tanh", "sigmoid"}:
+    names = options["activation"], options.get("recurrent_activation", "sigmoid")
+    if names != ("tanh", "sigmoid"):
         raise Unwritable
     kind, gates = KINDS[name, options.get("reset_after")]
     weights, of_states = moves.value(matrix), None

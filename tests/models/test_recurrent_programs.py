@@ -167,6 +167,9 @@ def test_what_programs_leave_to_others():
     assert made(lambda x: L.LSTM(5)(x)) is not None
     assert made(lambda x: L.LSTM(5, activation="relu")(x)) is None
     assert made(lambda x: L.GRU(5, recurrent_activation="hard_sigmoid")(x)) is None
+    swapped = {"activation": "sigmoid", "recurrent_activation": "tanh"}
+    assert made(lambda x: L.LSTM(5, **swapped)(x)) is None
+    assert made(lambda x: L.GRU(5, **swapped)(x)) is None
     assert made(lambda x: L.RNN(L.LSTMCell(5))(x)) is None
     assert made(lambda x: L.LSTM(5, return_state=True)(x)[0]) is None
     many = functional(lambda x: L.LSTM(128)(x), (60, 3))
