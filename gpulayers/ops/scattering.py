@@ -167,7 +167,7 @@ def _segments(name, how, start, meaning):
 
 def _segmented(data, ids, count, how, start):
     xp = namespace(data, ids)
-    rows = xp.reshape(data, (data.shape[0], -1))
+    rows = xp.reshape(data, (data.shape[0], math.prod(data.shape[1:])))
     ids = xp.astype(ids, xp.int64)
     ids = xp.where((ids >= 0) & (ids < count), ids, count)  # One row more, for those left out.
     first = xp.full((count + 1, rows.shape[1]), start(rows.dtype), dtype=rows.dtype)

@@ -148,6 +148,8 @@ def test_segments(name, count):
     same(function(data, ids, count), expected, 1e-12)
     same(function(data, ids, count, sorted=False), expected, 1e-12)
     check_gradient(lambda a: function(a, ids, 3), data)
+    nothing = function(data[:0], ids[:0], 3)
+    same(nothing, np.full((3, 2), start), 1e-12)
     whole = function((data * 4).astype(np.int8), ids, 4)
     assert whole.dtype == np.int8
     assert function(KerasTensor((6, None)), KerasTensor((6,), "int32"), 4).shape == (4, None)
