@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -104,11 +105,7 @@ def kernel(*written: str):
 
 
 class Part:
-    """A function that kernels call, compiled as a part of them.
-
-    Numba keeps a kernel on disk until its own file changes: whoever edits a part that kernels in
-    other files call removes the `__pycache__` folders beside them.
-    """
+    """A function that kernels call, compiled as a part of them."""
 
     licence = frozenset(LICENCE)
 
@@ -157,6 +154,17 @@ def _dispatcher(function, licence=Part.licence):
             names[name] = names[name].made()
     options = {"nogil": True, "fastmath": set(licence), "error_model": "numpy"}
     try:
-        return njit(function, cache=True, **options)
+        made = njit(function, cache=True, **options)
     except RuntimeError:  # There is no folder that it may write to.
         return njit(function, **options)
+    # Numba keeps a function on disk until its own file changes.  Its parts may be in others.
+    kept = made._cache._cache_file
+    kept._source_stamp = kept._source_stamp, _sources()
+    return made
+
+
+@cache
+def _sources() -> tuple:
+    """What tells that a file with loops has changed."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in files)

@@ -122,3 +122,16 @@ def test_threads_call_what_others_compile_more_of():
     shifted(x, np.empty(4), None)
     thread.join()
     assert not wrong
+
+
+def test_what_is_kept_on_disk_is_compiled_again_after_a_change_in_any_file(monkeypatch):
+    x, y = np.arange(4.0), np.empty(4)
+
+    def found_on_disk():
+        kernel = jit.Kernel(scale.function, scale.written)
+        return sum(kernel.ready(x, None, y, 0.5, 1, 4).stats.cache_hits.values())
+
+    found_on_disk()
+    assert found_on_disk() == 1
+    monkeypatch.setattr(jit, "_sources", lambda: (("elementary.py", 0, 0),))
+    assert found_on_disk() == 0
