@@ -138,7 +138,7 @@ class Program(Moves):
             memory = self.memories.pop()
         except IndexError:
             memory = self._memory()
-        x, y = x.reshape(-1), out.reshape(-1)
+        x, y = x.ravel(), out.reshape(-1)  # Of one row, `reshape` may give every other number.
         if shared:
             memory[self.progress] = 0
             found = self._shared(x, memory, y)

@@ -195,6 +195,13 @@ def test_inputs_as_they_come():
     assert model._plan_for(x).programs.made[3].holds()
 
 
+def test_one_row_of_every_other_number():
+    model = functional(lambda x: L.Dense(3)(L.Dense(20, activation="relu")(x)), (6,))
+    x = drawn(1, 12)[:, ::2]
+    assert not x.reshape(-1).flags.c_contiguous
+    check(model, x)
+
+
 def test_for_what_there_are_none():
     model = functional(lambda x: L.LayerNormalization(axis=1)(L.Dense(3)(x)), (5, 4))
     assert written(plan_of(model, drawn(2, 5, 4)), (2, 5, 4)) is None
