@@ -74,7 +74,8 @@ def _(x, *, windows, strides, padding, needs=None):
     looped = jit.takes(x)
     if looped and _tiled(geo):
         _, high, across = geo.windows
-        rows = wide.reshape(-1, high, geo.counts[2], across, geo.channels)
+        rows = np.ascontiguousarray(wide)
+        rows = rows.reshape(-1, high, geo.counts[2], across, geo.channels)
         args = rows, y.reshape(len(rows), *y.shape[3:]), 1 / (high * across)
         divided(loops.tiled_means(high, across), len(rows), _operations(geo), *args)
     elif looped:

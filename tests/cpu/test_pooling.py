@@ -112,4 +112,6 @@ def test_means_of_windows_side_by_side(window):
     out = average_pooling.version("numpy")(x, **options)
     expected = x.reshape(2, 2, window, 5, window, 7).mean((2, 4))
     np.testing.assert_allclose(out, expected, rtol=1e-14, atol=1e-15)
+    back = average_pooling.version("numpy")(x[..., ::-1], **options)
+    np.testing.assert_array_equal(back, out[..., ::-1])
     check_primitive(average_pooling, x, **options)
