@@ -35,69 +35,94 @@ def recurrent(
         flipped: whether the states of the first step stand at the end.
         beside: what was made of x before, just so.
     """
-    name, (kernel, matrix, bias), options = cell
-    names = options["activation"], options.get("recurrent_activation", "sigmoid")
-    if names != ("tanh", "sigmoid"):
-        raise Unwritable
-    kind, gates = KINDS[name, options.get("reset_after")]
-    weights, of_states = moves.value(matrix), None
-    read, count, steps, units = [kernel], x.samples, x.shape[1], len(weights)
-    width, added, before = gates * units, None, x.maker
-    operations = 2 * count * steps * units * width
-    if count > FEW_SEQUENCES and operations > MOST:
-        raise Unwritable
-    if bias is not None:
-        added, read = moves.value(bias), [kernel, bias]
-    if kind == loops.GRU:
-        of_states = np.zeros(width, np.float32)
-        if added is not None:
-            added, of_states = added
-    z = moves.product(x, moves.value(kernel), added, None, None, {}, read)
-    layer, way = len(moves._moves), slice(None, None, -1 if backwards else 1)
-    project = moves._moves.pop()
-    rows = np.arange(count * steps).reshape(count, steps).T[way]
-    ends = [(0, width)] if kind != loops.GRU_BEFORE else [(0, 2 * units), (2 * units, width)]
-    strips = [_grid(moves, units * padded(b - a)) for a, b in ends]
-    lanes = moves.lanes
-    full, each = -(-units // lanes) * lanes, width + padded(1)
-    own = each + gates * full
-    room = _grid(moves, count * full + each + count * own)
-    y = moves._grid((count, steps, units) if sequences else (count, units))
-    zeros = _grid(moves, units)
-    sequence = np.arange(count)
-    tables = np.arange(units), sequence * full, sequence * own, sequence * 0
-    columns = np.concatenate(tables).astype(np.intp)
-
-    def write(size):
-        seen, places = z.places()[rows], np.tile(y.places()[:count], (steps, 1))
-        if sequences:
-            places = y.places()[: count * steps].reshape(count, steps).T
-            places = places[:: -1 if flipped else 1]
-        places = np.concatenate([np.full((1, count), zeros.begin - y.begin), places])
-        size, parts = size or steps, []
-        for t in range(0, steps, size):
-            part = dict(
-                what=kind, begin=z.begin, rows=_table(seen[t : t + size]), to=y, count=count,
-                places=_table(places[t : t + size + 1]), width=units, columns=columns, step=t,
-                depth=min(size, steps - t), first=strips[0].begin, room=room.begin,
-                second=strips[1].begin if kind == loops.GRU_BEFORE else of_states,
-            )  # fmt: skip
-            parts.append(part)
-        return parts
-
-    def pack(size):
-        return [_strips(weights[:, a:b], to) for (a, b), to in zip(ends, strips, strict=True)]
-
+    before = x.maker
+    steps = Steps(moves, x, cell, sequences, backwards, flipped)
+    layer, project = len(moves._moves), moves._moves.pop()
     aligned = before is not None and before.sequences and before.flipped == backwards
     first = None if beside is None or before is not None else beside.maker.projected
-    projected = Chain(partial(_in_parts, project, rows), layer, before, aligned, before=first)
-    packed = Chain(pack, layer, before="nothing")
-    found = Chain(write, layer, projected, True, packed, stays=True)
+    projected = Chain(partial(_in_parts, project, steps.rows), layer, before, aligned, before=first)
+    packed = Chain(steps.pack, layer, before="nothing")
+    found = Chain(steps.write, layer, projected, True, packed, stays=True)
     found.sequences, found.flipped, found.projected = sequences, flipped, projected
     moves._moves += [packed, projected, found]
-    moves._operations.append(operations)
-    y.maker = found
-    return y
+    moves._operations.append(steps.operations)
+    steps.y.maker = found
+    return steps.y
+
+
+class Steps:
+    """The steps of a layer, behind the product of all its inputs, which is added to the moves.
+
+    Grids: z, of what that product gives, and y, of the states; strips, of what states are
+    multiplied by; room, for gates and what else is on the way; zeros, the first states.
+    """
+
+    def __init__(self, moves, x: Grid, cell, sequences: bool, backwards: bool, flipped: bool):
+        name, (kernel, matrix, bias), options = cell
+        names = options["activation"], options.get("recurrent_activation", "sigmoid")
+        if names != ("tanh", "sigmoid"):
+            raise Unwritable
+        self.kind, gates = KINDS[name, options.get("reset_after")]
+        self.weights = moves.value(matrix)
+        self.count, self.steps, self.units = x.samples, x.shape[1], len(self.weights)
+        self.sequences, self.flipped = sequences, flipped
+        width = gates * self.units
+        self.operations = 2 * self.count * self.steps * self.units * width
+        if self.count > FEW_SEQUENCES and self.operations > MOST:
+            raise Unwritable
+        read = [kernel] if bias is None else [kernel, bias]
+        added, self.of_states = None if bias is None else moves.value(bias), None
+        if self.kind == loops.GRU:  # Of two biases, one is of the product with states.
+            added, self.of_states = (None, np.zeros(width, np.float32)) if bias is None else added
+        self.z = moves.product(x, moves.value(kernel), added, None, None, {}, read)
+        rows = np.arange(self.count * self.steps).reshape(self.count, self.steps).T
+        self.rows = rows[::-1] if backwards else rows
+        self._take_room(moves, width)
+
+    def _take_room(self, moves, width: int) -> None:
+        """Grids for all else than inputs."""
+        count, units, last = self.count, self.units, 2 * self.units
+        self.ends = [(0, last), (last, width)] if self.kind == loops.GRU_BEFORE else [(0, width)]
+        self.strips = [_grid(moves, units * padded(b - a)) for a, b in self.ends]
+        full = -(-units // moves.lanes) * moves.lanes
+        each = width + padded(1)
+        own = each + width // units * full
+        self.room = _grid(moves, count * full + each + count * own)
+        self.y = moves._grid((count, self.steps, units) if self.sequences else (count, units))
+        self.zeros = _grid(moves, units)
+        sequence = np.arange(count)
+        tables = np.arange(units), sequence * full, sequence * own, sequence * 0
+        self.columns = np.concatenate(tables).astype(np.intp)
+
+    def pack(self, size: int | None) -> list[dict]:
+        """The moves that copy what states are multiplied by."""
+        both = zip(self.ends, self.strips, strict=True)
+        return [_strips(self.weights[:, a:b], to) for (a, b), to in both]
+
+    def write(self, size: int | None) -> list[dict]:
+        """The moves of so many steps each."""
+        seen, places, size = self.z.places()[self.rows], self._places(), size or self.steps
+        second = self.of_states
+        if self.kind == loops.GRU_BEFORE:
+            second = self.strips[1].begin
+        return [
+            dict(
+                what=self.kind, begin=self.z.begin, rows=_table(seen[t : t + size]), to=self.y,
+                count=self.count, places=_table(places[t : t + size + 1]), width=self.units,
+                columns=self.columns, step=t, depth=min(size, self.steps - t),
+                first=self.strips[0].begin, second=second, room=self.room.begin,
+            )
+            for t in range(0, self.steps, size)
+        ]  # fmt: skip
+
+    def _places(self):
+        """Where states lie, (steps + 1, N): the first ones, and those of each step."""
+        places, y = self.y.places()[: self.count * len(self.rows)], self.y
+        if self.sequences:
+            places = places.reshape(self.count, self.steps).T[:: -1 if self.flipped else 1]
+        else:
+            places = np.tile(places[: self.count], (self.steps, 1))
+        return np.concatenate([np.full((1, self.count), self.zeros.begin - y.begin), places])
 
 
 def _grid(moves, size: int) -> Grid:

@@ -244,8 +244,9 @@ def _pullbacks(xp, x, gamma, beta, shape, axes, epsilon, kind):
         unit = (x - middle) / deviation
         out = x / deviation if kind == DEVIATION else unit
         if kind == LENGTH:
+            squares = xp.sum(x * x, axis=axes, keepdims=True)
             part = xp.sum(g * out, axis=axes, keepdims=True)
-            part = xp.where(deviation > epsilon, part, 0.0)
+            part = xp.where(squares > epsilon * epsilon, part, 0.0)  # Else epsilon divides.
         else:
             part = xp.mean(g * out, axis=axes, keepdims=True)
         if kind == LAYER:

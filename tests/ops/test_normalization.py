@@ -224,3 +224,14 @@ def test_any_normalization(case, seed):
         assert a.dtype == np.float32
         # Gradients are differences of numbers as large as 1 / sqrt(epsilon).
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(np.abs(b).max(), 3))
+
+
+def test_gradient_of_what_is_shorter_than_epsilon():
+    """Whether epsilon divides does not depend on how its square is rounded."""
+    for epsilon in np.sqrt(np.linspace(1e-3, 2e-3, 50)):
+        x = np.asarray([0.9 * epsilon, 1.1 * epsilon], "float32").reshape(2, 1, 1)
+        with Tape() as tape:
+            watched = tape.watch(x)
+            y = normalized_along(watched, axes=(1,), epsilon=float(epsilon), kind=LENGTH)
+        found = tape.gradient(y, watched)[:, 0, 0]
+        np.testing.assert_allclose(found, [1 / epsilon, 0], rtol=1e-5, atol=1e-4)
