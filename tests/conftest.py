@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from backends import BACKENDS, OPTIONAL
@@ -28,6 +29,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # As shells let it be in the background.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--gpu"):
         reason = why_no_gpu()
         if reason:
