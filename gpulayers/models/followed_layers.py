@@ -1,8 +1,6 @@
 """Layers in graphs that an activation follows: on a GPU the first applies it, in its own pass.
 
 So do batch normalizations, which with an activation are the most of what is between convolutions.
-Plans of inference join them on their own (`inference_plan`); here are calls layer by layer, as in
-training.
 """
 
 from __future__ import annotations
@@ -14,18 +12,14 @@ from ..layers.batch_normalization import FOLLOWED, BatchNormalization
 from ..layers.pieces import Curve
 from ..ops.dense import FUSED_NAMES
 from .graph_plan import arrays_alone, readers_of
+from .joined_nodes import JoinedNodes
 
 
-class Followed:
-    """Two nodes of a graph: a batch normalization, and an activation that alone reads it."""
+class Followed(JoinedNodes):
+    """A batch normalization, and an activation that alone reads it."""
 
-    def __init__(self, first, second):
-        self.first, self.second = first, second
-
-    def run(self, node, values: dict) -> bool:
-        """Whether this has made what `node` gives: at the first, if it can apply the second."""
-        if node is self.second:
-            return id(node.outputs) in values
+    def make(self, values):
+        node = self.first
         name = self._name(values[id(node.inputs[0])])
         if name is None:
             return False

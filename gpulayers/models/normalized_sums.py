@@ -16,36 +16,31 @@ from ..layers.plan import asks_for_more
 from ..ops.arithmetic import add
 from ..ops.normalization import normalized_sum
 from .graph_plan import arrays_alone, readers_of
+from .joined_nodes import JoinedNodes
 
 KINDS = (LayerNormalization, RMSNormalization, UnitNormalization)  # No classes derived from these.
 
 
-class NormalizedSum:
-    """Two nodes of a graph: the sum of two arrays, and the first that normalizes it."""
+class NormalizedSum(JoinedNodes):
+    """The sum of two arrays, and the first that normalizes it."""
 
-    def __init__(self, total, normalized):
-        self.total, self.normalized = total, normalized
-
-    def run(self, node, values: dict) -> bool:
-        """Whether this has made what `node` gives: at the sum, if they can be made together."""
-        if node is self.normalized:
-            return id(node.outputs) in values
-        x, other = (values[id(t)] for t in node.inputs)
-        layer = self.normalized.operation
+    def make(self, values):
+        x, other = (values[id(t)] for t in self.first.inputs)
+        layer = self.second.operation
         if not (devices.is_cupy(plain(x)) and are_alike([x, other])) or self._needs_calls(x, other):
             return False
         _, weights, options = layer._operation(x)
         if not all(w is None or devices.is_cupy(w._value) for w in weights):
             return False
         both = normalized_sum(x, other, *weights, **options)
-        values[id(node.outputs)], values[id(self.normalized.outputs)] = both
+        values[id(self.first.outputs)], values[id(self.second.outputs)] = both
         return True
 
     def _needs_calls(self, x, other) -> bool:
         """Whether there is more to the two calls than their arithmetic."""
         if get_mask(x) is not None or get_mask(other) is not None:
             return True
-        operations = (self.total.operation, self.normalized.operation)
+        operations = (self.first.operation, self.second.operation)
         return any(isinstance(op, Layer) and asks_for_more(op, x, True) for op in operations)
 
 

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
+from inference_plan_checks import compare, functional, in_full, randomized
 
 import gpulayers as gl
 from gpulayers import layers as L
 from gpulayers.cpu import threads
 from gpulayers.models import divided_plan
 from gpulayers.models.inference_plan import plan_of
-
-from .test_inference_plan import compare, functional, in_full, randomized
 
 pytestmark = pytest.mark.usefixtures("loops")
 

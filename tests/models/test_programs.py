@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from inference_plan_checks import at_once, block, compare, functional, in_full
 
 import gpulayers as gl
 from gpulayers import config
@@ -11,8 +12,6 @@ from gpulayers import layers as L
 from gpulayers.cpu import program as cpu
 from gpulayers.models.inference_plan import plan_of
 from gpulayers.models.programs import written
-
-from .test_inference_plan import at_once, block, compare, functional, in_full
 
 pytest.importorskip("numba")
 pytestmark = pytest.mark.usefixtures("compiled")

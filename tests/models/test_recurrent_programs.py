@@ -4,6 +4,8 @@ import os
 
 import numpy as np
 import pytest
+from inference_plan_checks import at_once, in_full
+from inference_plan_checks import functional as randomized
 
 import gpulayers as gl
 from gpulayers import config
@@ -13,9 +15,6 @@ from gpulayers.cpu import threads
 from gpulayers.jit import chains
 from gpulayers.models.inference_plan import plan_of
 from gpulayers.models.programs import written
-
-from .test_inference_plan import at_once, in_full
-from .test_inference_plan import functional as randomized
 
 pytest.importorskip("numba")
 pytestmark = pytest.mark.usefixtures("compiled")
